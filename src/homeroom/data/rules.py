@@ -1,0 +1,146 @@
+"""The structural rules a record must pass before anything is trained on it.
+
+Each rule has a stable name that appears in every message. `check_record` returns *all* problems of a record.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from homeroom.errors import Problem
+from homeroom.schema.examples import ROLES
+
+RECORD_KEYS = ("messages", "metadata", "context", "reference")
+MESSAGE_KEYS = ("role", "content", "weight", "name")
+GRADE_BANDS = {"K-2": (0, 2), "3-5": (3, 5), "6-8": (6, 8), "9-12": (9, 12)}
+DIFFICULTIES = ("easy", "medium", "hard")
+QUESTION_TYPES = ("factual", "conceptual", "analytical")
+CONSENTS = ("not-required", "granted", "refused", "withdrawn")
+
+# A rule's name, and what a person does about it. The data page of the documentation is generated from this table.
+RULES: dict[str, str] = {
+    "json-invalid": "The line is not JSON. One whole JSON object belongs on each line.",
+    "record-not-object": "The line is JSON but not an object. Wrap it as {\"messages\": [...]}.",
+    "messages-missing": "The record has no non-empty list under \"messages\".",
+    "message-not-object": "A message must be an object with \"role\" and \"content\".",
+    "role-unknown": "The role must be one of system, user, assistant, tool.",
+    "content-missing": "A message has no text under \"content\".",
+    "content-empty": "A message's text is empty or only white space.",
+    "role-order": "A system turn comes first; then user and assistant take turns, the user first.",
+    "assistant-missing": "Nothing to learn from: the record has no assistant turn.",
+    "last-not-assistant": "The record must end with the reply to learn, an assistant turn.",
+    "weight-invalid": "\"weight\" is allowed on assistant turns only and must be 0 or 1; at least one reply needs weight 1.",
+    "metadata-invalid": "\"metadata\" and \"reference\" must be objects, \"context\" a list of texts.",
+    "grade-invalid": "\"grade\" must be a whole number from 0 (kindergarten) to 12, or \"K\".",
+    "grade-band-mismatch": "\"grade_band\" must be one of K-2, 3-5, 6-8, 9-12 and contain the grade.",
+    "value-unknown": "A documented metadata key has a value outside its list.",
+    "consent-refused": "Whoever this example came from did not consent to training. Remove it.",
+    "consent-missing": "The example comes from a learner: it needs \"consent\": \"granted\" before it may train anything.",
+    "key-unknown": "The key is not part of a record and is ignored. Put it under \"metadata\".",
+}
+
+
+def parse_grade(value: object) -> int | None:
+    """Grade as a number: 0 for kindergarten; None when it is none of the documented forms."""
+    if isinstance(value, str) and value.strip().upper() in ("K", "KINDERGARTEN"):
+        return 0
+    if isinstance(value, str) and value.strip().isdigit():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 12:
+        return value
+    return None
+
+
+def grade_band(grade: int) -> str:
+    """The band that contains ``grade`` (0 to 12)."""
+    return next(band for band, (low, high) in GRADE_BANDS.items() if low <= grade <= high)
+
+
+def check_record(record: object, file: str, line: int) -> list[Problem]:
+    """All problems of one parsed record, errors and warnings."""
+    if not isinstance(record, dict):
+        return [Problem(file, line, "record-not-object", f"{RULES['record-not-object']} Found {type(record).__name__}.")]
+    found = [Problem(file, line, rule, text) for rule, text in (*_messages(record), *_metadata(record))]
+    for key in record:
+        if key not in RECORD_KEYS:
+            near = difflib.get_close_matches(str(key), RECORD_KEYS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else " Keep it under \"metadata\" if it matters."
+            found.append(Problem(file, line, "key-unknown", f"{key!r} is not a key of a record.{hint}", "warning"))
+    return found
+
+
+def _messages(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    messages = record.get("messages")
+    if not isinstance(messages, list) or not messages:
+        yield "messages-missing", f"{RULES['messages-missing']} Keys found: {', '.join(map(repr, record)) or 'none'}."
+        return
+    whole = True
+    for index, message in enumerate(messages):
+        for rule, text in _message(message):
+            whole = False
+            yield rule, f"message {index}: {text}"
+    if whole:
+        yield from _order([m["role"] for m in messages])
+        replies = [m for m in messages if m["role"] == "assistant"]
+        if replies and all(m.get("weight") == 0 for m in replies):
+            yield "weight-invalid", "every reply has weight 0, so there is nothing to learn. Give one weight 1."
+
+
+def _message(message: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(message, dict):
+        yield "message-not-object", RULES["message-not-object"]
+        return
+    role, content = message.get("role"), message.get("content")
+    if role not in ROLES:
+        yield "role-unknown", f"role {role!r} is unknown. {RULES['role-unknown']}"
+    if not isinstance(content, str):
+        yield "content-missing", RULES["content-missing"]
+    elif not content.strip():
+        yield "content-empty", RULES["content-empty"]
+    if "weight" in message and (role != "assistant" or message["weight"] not in (0, 1)):
+        yield "weight-invalid", f"weight {message['weight']!r} on a {role} turn. {RULES['weight-invalid']}"
+
+
+def _order(roles: list[str]) -> Iterator[tuple[str, str]]:
+    if "assistant" not in roles:
+        yield "assistant-missing", RULES["assistant-missing"]
+        return
+    talk = roles[1:] if roles[0] == "system" else roles
+    expected = "user"
+    for index, role in enumerate(talk, start=len(roles) - len(talk)):
+        if role == "tool":
+            continue
+        if role != expected:
+            yield "role-order", f"message {index} is a {role} turn where a {expected} turn is expected."
+            return
+        expected = "assistant" if role == "user" else "user"
+    if roles[-1] != "assistant":
+        yield "last-not-assistant", RULES["last-not-assistant"]
+
+
+def _metadata(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, kind in (("metadata", dict), ("reference", dict), ("context", list)):
+        if key in record and record[key] is not None and not isinstance(record[key], kind):
+            yield "metadata-invalid", f"{key!r} is a {type(record[key]).__name__}. {RULES['metadata-invalid']}"
+    meta = record.get("metadata")
+    if not isinstance(meta, dict):
+        return
+    grade = parse_grade(meta["grade"]) if meta.get("grade") is not None else None
+    if meta.get("grade") is not None and grade is None:
+        yield "grade-invalid", f"grade {meta['grade']!r}. {RULES['grade-invalid']}"
+    band = meta.get("grade_band")
+    if band is not None:
+        span = GRADE_BANDS.get(band) if isinstance(band, str) else None
+        if span is None or (grade is not None and not span[0] <= grade <= span[1]):
+            yield "grade-band-mismatch", f"grade_band {band!r} with grade {meta.get('grade')!r}. {RULES['grade-band-mismatch']}"
+    for key, allowed in (
+        ("difficulty", DIFFICULTIES), ("question_type", QUESTION_TYPES), ("consent", CONSENTS), ("task", ("tutor", "learner")),
+    ):
+        if meta.get(key) is not None and meta[key] not in allowed:
+            yield "value-unknown", f"{key} {meta[key]!r} is not one of {', '.join(allowed)}."
+    if meta.get("consent") in ("refused", "withdrawn"):
+        yield "consent-refused", f"consent is {meta['consent']!r}. {RULES['consent-refused']}"
+    if meta.get("source") == "learner" and meta.get("consent") != "granted":
+        yield "consent-missing", RULES["consent-missing"]

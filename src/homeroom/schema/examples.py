@@ -1,0 +1,126 @@
+"""Examples: one training or evaluation record each, and the turns of one that a model is asked to answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Task = Literal["tutor", "learner"]
+
+# JSON values of users' files: their keys and types are theirs, so `Any` is what they are.
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. ``weight`` 0 keeps an assistant turn out of the loss (OpenAI's meaning); None means 1."""
+
+    role: Role
+    content: str
+    weight: float | None = None
+
+    def to_dict(self) -> Json:
+        """As OpenAI's chat format writes it: ``weight`` only where it was given."""
+        record: Json = {"role": self.role, "content": self.content}
+        if self.weight is not None:
+            record["weight"] = self.weight
+        return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Message:
+        """The inverse of `to_dict`; the record must have been checked before (`homeroom.data.check`)."""
+        return cls(cast(Role, record["role"]), record["content"], record.get("weight"))
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One record: ``messages`` + ``metadata`` (+ optional ``context``, ``reference``).
+
+    Attributes:
+        messages: System turn first if any, then user and assistant in turn; ends with an assistant turn.
+        metadata: subject, grade, grade_band, topic, difficulty, question_type, source, consent, task and what else the user keeps.
+        context: Passages that the reply refers to.
+        reference: The key: ``answer``, ``accepted``, ``claim``, ``claim_is_correct``, ``solution``, ``misconception``; all optional.
+    """
+
+    messages: tuple[Message, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    context: tuple[str, ...] = ()
+    reference: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> Json:
+        """A record of Homeroom's JSONL; empty optional parts are left out."""
+        record: Json = {"messages": [m.to_dict() for m in self.messages]}
+        if self.metadata:
+            record["metadata"] = dict(self.metadata)
+        if self.context:
+            record["context"] = list(self.context)
+        if self.reference:
+            record["reference"] = dict(self.reference)
+        return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Example:
+        """The inverse of `to_dict`; the record must have been checked before."""
+        return cls(
+            messages=tuple(Message.from_dict(m) for m in record["messages"]),
+            metadata=dict(record.get("metadata") or {}),
+            context=tuple(record.get("context") or ()),
+            reference=dict(record.get("reference") or {}),
+        )
+
+    @property
+    def id(self) -> str:
+        """Content hash, 16 hex digits: equal records have equal ids."""
+        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def task(self) -> Task:
+        """Who the model plays: ``"learner"`` when the metadata says so, otherwise ``"tutor"``."""
+        return "learner" if self.metadata.get("task") == "learner" else "tutor"
+
+    def with_system(self, text: str) -> Example:
+        """This example with ``text`` as its system turn, unless it has one of its own."""
+        if not text or (self.messages and self.messages[0].role == "system"):
+            return self
+        return replace(self, messages=(Message("system", text), *self.messages))
+
+    def items(self) -> Iterator[Item]:
+        """One `Item` for each assistant turn that carries loss, with everything before it as the prompt."""
+        turn = 0
+        for index, message in enumerate(self.messages):
+            if message.role == "assistant":
+                if message.weight != 0:
+                    yield Item(example=self, prompt=self.messages[:index], gold=message.content, turn=turn)
+                turn += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One reply to be generated and judged: prompt messages, the authored reply, and the example it comes from.
+
+    ``turn`` is the index of the assistant turn in its example, from 0.
+    """
+
+    example: Example
+    prompt: tuple[Message, ...]
+    gold: str
+    turn: int
+
+    @property
+    def id(self) -> str:
+        """Example id and turn: ``"0f3a…-1"``."""
+        return f"{self.example.id}-{self.turn}"
+
+    @property
+    def last_user(self) -> str:
+        """The message that is answered; empty when the prompt has no user turn."""
+        return next((m.content for m in reversed(self.prompt) if m.role == "user"), "")

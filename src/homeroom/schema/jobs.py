@@ -1,0 +1,94 @@
+"""Jobs: durable units of background work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of the job table. Times are Unix seconds; ``progress`` runs from 0 to 1."""
+
+    id: str
+    kind: str
+    state: JobState
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] | None = None
+    error: str = ""
+    progress: float = 0.0
+    message: str = ""
+    attempts: int = 0
+    max_attempts: int = 3
+    cancel_requested: bool = False
+    token: int = 0
+    created_at: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the state is final."""
+        return self.state in FINAL_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """Something a job said. ``seq`` grows by one within a job; ``type`` is ``message`` or ``metrics``."""
+
+    job_id: str
+    seq: int
+    created_at: float
+    level: str
+    type: str
+    message: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Reporter(Protocol):
+    """How long work tells of itself and learns that it should stop."""
+
+    def progress(self, fraction: float, message: str) -> None:
+        """How far it is, 0 to 1, and what it is doing now."""
+        ...
+
+    def event(self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None) -> None:
+        """Record something worth keeping: a log line, or numbers with ``type="metrics"``."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Whether cancellation was asked for: save what is whole, then raise `JobCancelled`."""
+        ...
+
+
+class JobCancelled(Exception):
+    """Raised inside a handler after `Reporter.should_stop` said so. Not an error of the user's."""
+
+
+class JobContext(Reporter, Protocol):
+    """What a job handler gets: the job, a durable folder of its own, and the reporter's three calls."""
+
+    job: Job
+    work_dir: Path
+
+
+Handler = Callable[[JobContext], Mapping[str, Any]]
+
+
+class NullReporter:
+    """A `Reporter` that says nothing: for notebooks and tests."""
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Ignored."""
+
+    def event(self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None) -> None:
+        """Ignored."""
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
