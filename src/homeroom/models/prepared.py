@@ -1,0 +1,261 @@
+"""The model cache: what a prepared base model looks like on disk, and how one is made from a folder or a GGUF file.
+
+    <cache>/sources/<sha256>/<file>       what was fetched, as published
+    <cache>/bases/<identity 16>-t<N>/     weights/ + model.gguf + base.json; N is the version of the transform
+    <cache>/names/<name>.json             which identity a name stands for
+    <cache>/locks/, <cache>/parts/        work in progress
+
+Everything is written to a temporary folder, flushed, made read-only and renamed: a reader sees all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from homeroom.errors import ConfigError, StorageError
+from homeroom.models.folder import chat_template, read_json
+from homeroom.schema.models import BaseFiles
+
+TRANSFORM = 1
+"""Raise it when the files made from the same source change: prepared folders of older versions are then made anew."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with bytes done, bytes in all (0 when unknown), and what is being done."""
+
+_CODE_FILES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack"}
+
+
+def silent(done: int, total: int, message: str) -> None:
+    """A `Progress` that says nothing."""
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity_of(weights: Mapping[str, str], tokenizer: str, template: str) -> str:
+    """The identity of a base model.
+
+    Args:
+        weights: File name to SHA-256 of the *source* weights.
+        tokenizer: SHA-256 of the source tokenizer (of the GGUF file where that holds it).
+        template: The chat template's text.
+    """
+    record = {
+        "weights": dict(sorted(weights.items())),
+        "tokenizer": tokenizer,
+        "template": hashlib.sha256(template.encode()).hexdigest(),
+    }
+    return hashlib.sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def slug(name: str) -> str:
+    """A model name as a file name: ``org/name`` to ``org--name``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name.replace("/", "--"))
+
+
+def find(name: str, cache: Path) -> BaseFiles | None:
+    """The prepared files of ``name``, or None when it was never prepared, was prepared by an older version, or is incomplete."""
+    pointer = cache / "names" / f"{slug(name)}.json"
+    if not pointer.exists():
+        return None
+    record = read_json(pointer)
+    if record.get("transform") != TRANSFORM or record.get("name") != name:
+        return None
+    folder = cache / "bases" / str(record["folder"])
+    files = BaseFiles(name, folder, folder / "weights", folder / "model.gguf", record["identity"], int(record["context_tokens"]))
+    if not (folder / "base.json").exists():
+        return None
+    sizes = read_json(folder / "base.json")["files"]
+    whole = all((folder / path).exists() and (folder / path).stat().st_size == size for path, size in sizes.items())
+    return files if whole else None
+
+
+def check_space(cache: Path, needed: int, what: str) -> None:
+    """Refuse work that the disk cannot hold.
+
+    Raises:
+        StorageError: ``no-space``, with both numbers.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(cache).free
+    if free < needed:
+        raise StorageError(
+            f"{what} needs {_mb(needed)} in {str(cache)!r}, and {_mb(free)} are free. Make space, or set HOMEROOM_CACHE to a folder "
+            "on a larger disk, and run the same command again",
+            code="no-space",
+        )
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+@contextmanager
+def space_errors(cache: Path) -> Iterator[None]:
+    """Turn "no space left" met while writing into the same `StorageError` as `check_space`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageError(
+            f"The disk of {str(cache)!r} is full ({_mb(shutil.disk_usage(cache).free)} free). What was fetched is kept. Make space, or "
+            "set HOMEROOM_CACHE to a folder on a larger disk, and run the same command again",
+            code="no-space",
+        ) from error
+
+
+@contextmanager
+def cache_lock(cache: Path, name: str, progress: Progress) -> Iterator[None]:
+    """Hold the lock for ``name``: of two processes that want the same model, the second waits and finds it done."""
+    folder = cache / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{slug(name)}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress(0, 0, f"waiting for another process that is fetching {name}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a model folder that would run code when loaded.
+
+    Raises:
+        ConfigError: ``remote-code`` for an ``auto_map``; ``pickled-weights`` when the weights are not safetensors.
+    """
+    for path in sorted(folder.glob("*.json")):
+        if path.name.endswith("config.json") and "auto_map" in read_json(path):
+            raise ConfigError(
+                f"{path.name!r} asks to run the model's own Python code (auto_map), which Homeroom never does. "
+                "Choose a model that transformers supports itself: homeroom models list",
+                code="remote-code",
+            )
+    if not list(folder.glob("*.safetensors")):
+        unsafe = sorted(path.name for path in folder.iterdir() if path.suffix in _CODE_FILES)
+        raise ConfigError(
+            f"{str(folder)!r} has no safetensors weights (found: {', '.join(unsafe) or 'none'}). Pickled weights can run code and are "
+            "never loaded. Choose a model published as safetensors: homeroom models list",
+            code="pickled-weights" if unsafe else "model-files",
+        )
+
+
+def prepare_folder(
+    folder: Path, name: str, cache: Path, *, quantisation: str = "q8_0", progress: Progress = silent
+) -> BaseFiles:
+    """Register a Hugging Face model folder (its files are copied) as the base model ``name``.
+
+    Raises:
+        ConfigError: when the folder would run code, cannot chat, or cannot be served by the engine.
+        StorageError: ``no-space``.
+    """
+    check_folder(folder)
+    hashes = {path.name: file_sha256(path) for path in sorted(folder.glob("*.safetensors"))}
+    identity = identity_of(hashes, file_sha256(folder / "tokenizer.json"), chat_template(folder))
+
+    def fill(weights: Path) -> None:
+        weights.mkdir()
+        keep = ("*.safetensors", "*.safetensors.index.json", "*config.json", "tokenizer.json", "chat_template.jinja")
+        for path in sorted({path for pattern in keep for path in folder.glob(pattern)}):
+            shutil.copyfile(path, weights / path.name)
+
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return commit(name, cache, identity, fill, size_bytes=2 * size, quantisation=quantisation, progress=progress)
+
+
+def prepare_gguf(source: Path, name: str, cache: Path, *, quantisation: str = "q8_0", progress: Progress = silent) -> BaseFiles:
+    """Register a quantised GGUF file as the base model ``name``: its weights are dequantised for training and served as Q8_0."""
+    from homeroom.models.gguf_read import gguf_template, gguf_to_folder
+
+    digest = file_sha256(source)
+    identity = identity_of({source.name: digest}, digest, gguf_template(source))
+
+    def fill(weights: Path) -> None:
+        progress(0, 0, f"unpacking {name} for training")
+        gguf_to_folder(source, weights)
+
+    size = 8 * source.stat().st_size  # float32 of 4-bit weights, and the file for the engine
+    return commit(name, cache, identity, fill, size_bytes=size, quantisation=quantisation, progress=progress)
+
+
+def commit(
+    name: str,
+    cache: Path,
+    identity: str,
+    fill: Callable[[Path], None],
+    *,
+    size_bytes: int,
+    quantisation: str,
+    progress: Progress,
+) -> BaseFiles:
+    """Make ``bases/<identity>`` unless it is there, and point ``name`` at it. ``fill`` writes the weights folder it is given."""
+    from homeroom.models.gguf_write import folder_to_gguf
+
+    target = cache / "bases" / f"{identity[:16]}-t{TRANSFORM}"
+    if not (target / "base.json").exists():
+        check_space(cache, size_bytes, f"Preparing {name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with space_errors(cache), tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as temporary:
+            made = Path(temporary) / "base"
+            made.mkdir()
+            fill(made / "weights")
+            progress(0, 0, f"making the engine's file of {name}")
+            folder_to_gguf(made / "weights", made / "model.gguf", name=name, quantisation=quantisation)
+            files = [path for path in sorted(made.rglob("*")) if path.is_file()]
+            sizes = {path.relative_to(made).as_posix(): path.stat().st_size for path in files}
+            record = {"name": name, "identity": identity, "transform": TRANSFORM, "quantisation": quantisation, "files": sizes}
+            (made / "base.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+            _seal(made)
+            if target.exists():  # an incomplete one, left by an older version
+                shutil.rmtree(target)
+            made.rename(target)
+            _sync(target.parent)
+    context = int(read_json(target / "weights" / "config.json")["max_position_embeddings"])
+    pointer = {"name": name, "identity": identity, "folder": target.name, "transform": TRANSFORM, "context_tokens": context}
+    write_atomic(cache / "names" / f"{slug(name)}.json", json.dumps(pointer, indent=2))
+    return BaseFiles(name, target, target / "weights", target / "model.gguf", identity, context)
+
+
+def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Replace ``path`` by ``text`` so that a reader sees the old or the new file whole, power cut included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    _sync(path.parent)
+
+
+def _seal(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _sync(path)
+            path.chmod(0o444)
+        else:
+            _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
