@@ -44,7 +44,11 @@ def records(record: Json) -> Iterator[Json]:
         yield {"messages": tutor, "metadata": {**metadata, "task": "tutor"}, "reference": reference}
     learner = _learner(record, turns, claim)
     if learner:
-        yield {"messages": learner, "metadata": {**metadata, "task": "learner", "scenario": "practice"}, "reference": reference}
+        yield {
+            "messages": learner,
+            "metadata": {**metadata, "task": "learner", "scenario": "practice"},
+            "reference": reference,
+        }
 
 
 def _turns(conversation: str) -> list[tuple[str, str]]:

@@ -119,7 +119,8 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         raise DataError(f"{str(path)!r} is a folder; name one JSONL file in it.", code="wrong-file")
     if path.suffix.lower() in (".csv", ".tsv", ".xlsx"):
         raise DataError(
-            f"{path.name!r} is a table, not JSONL. Convert it first: homeroom init my-project --from {path}", code="wrong-file"
+            f"{path.name!r} is a table, not JSONL. Convert it first: homeroom init my-project --from {path}",
+            code="wrong-file",
         )
     if path.stat().st_size > MAX_FILE_BYTES:
         raise DataError(f"{path.name!r} is larger than {MAX_FILE_BYTES >> 20} MB. Split it.", code="wrong-file")

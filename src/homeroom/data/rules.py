@@ -22,23 +22,23 @@ CONSENTS = ("not-required", "granted", "refused", "withdrawn")
 # A rule's name, and what a person does about it. The data page of the documentation is generated from this table.
 RULES: dict[str, str] = {
     "json-invalid": "The line is not JSON. One whole JSON object belongs on each line.",
-    "record-not-object": "The line is JSON but not an object. Wrap it as {\"messages\": [...]}.",
-    "messages-missing": "The record has no non-empty list under \"messages\".",
-    "message-not-object": "A message must be an object with \"role\" and \"content\".",
+    "record-not-object": 'The line is JSON but not an object. Wrap it as {"messages": [...]}.',
+    "messages-missing": 'The record has no non-empty list under "messages".',
+    "message-not-object": 'A message must be an object with "role" and "content".',
     "role-unknown": "The role must be one of system, user, assistant, tool.",
-    "content-missing": "A message has no text under \"content\".",
+    "content-missing": 'A message has no text under "content".',
     "content-empty": "A message's text is empty or only white space.",
     "role-order": "A system turn comes first; then user and assistant take turns, the user first.",
     "assistant-missing": "Nothing to learn from: the record has no assistant turn.",
     "last-not-assistant": "The record must end with the reply to learn, an assistant turn.",
-    "weight-invalid": "\"weight\" is allowed on assistant turns only and must be 0 or 1; at least one reply needs weight 1.",
-    "metadata-invalid": "\"metadata\" and \"reference\" must be objects, \"context\" a list of texts.",
-    "grade-invalid": "\"grade\" must be a whole number from 0 (kindergarten) to 12, or \"K\".",
-    "grade-band-mismatch": "\"grade_band\" must be one of K-2, 3-5, 6-8, 9-12 and contain the grade.",
+    "weight-invalid": '"weight" is allowed on assistant turns only and must be 0 or 1; at least one reply needs weight 1.',
+    "metadata-invalid": '"metadata" and "reference" must be objects, "context" a list of texts.',
+    "grade-invalid": '"grade" must be a whole number from 0 (kindergarten) to 12, or "K".',
+    "grade-band-mismatch": '"grade_band" must be one of K-2, 3-5, 6-8, 9-12 and contain the grade.',
     "value-unknown": "A documented metadata key has a value outside its list.",
     "consent-refused": "Whoever this example came from did not consent to training. Remove it.",
-    "consent-missing": "The example comes from a learner: it needs \"consent\": \"granted\" before it may train anything.",
-    "key-unknown": "The key is not part of a record and is ignored. Put it under \"metadata\".",
+    "consent-missing": 'The example comes from a learner: it needs "consent": "granted" before it may train anything.',
+    "key-unknown": 'The key is not part of a record and is ignored. Put it under "metadata".',
 }
 
 
@@ -66,7 +66,7 @@ def check_record(record: object, file: str, line: int) -> list[Problem]:
     for key in record:
         if key not in RECORD_KEYS:
             near = difflib.get_close_matches(str(key), RECORD_KEYS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else " Keep it under \"metadata\" if it matters."
+            hint = f" Did you mean {near[0]!r}?" if near else ' Keep it under "metadata" if it matters.'
             found.append(Problem(file, line, "key-unknown", f"{key!r} is not a key of a record.{hint}", "warning"))
     return found
 
@@ -134,9 +134,15 @@ def _metadata(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if band is not None:
         span = GRADE_BANDS.get(band) if isinstance(band, str) else None
         if span is None or (grade is not None and not span[0] <= grade <= span[1]):
-            yield "grade-band-mismatch", f"grade_band {band!r} with grade {meta.get('grade')!r}. {RULES['grade-band-mismatch']}"
+            yield (
+                "grade-band-mismatch",
+                f"grade_band {band!r} with grade {meta.get('grade')!r}. {RULES['grade-band-mismatch']}",
+            )
     for key, allowed in (
-        ("difficulty", DIFFICULTIES), ("question_type", QUESTION_TYPES), ("consent", CONSENTS), ("task", ("tutor", "learner")),
+        ("difficulty", DIFFICULTIES),
+        ("question_type", QUESTION_TYPES),
+        ("consent", CONSENTS),
+        ("task", ("tutor", "learner")),
     ):
         if meta.get(key) is not None and meta[key] not in allowed:
             yield "value-unknown", f"{key} {meta[key]!r} is not one of {', '.join(allowed)}."

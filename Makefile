@@ -1,0 +1,65 @@
+# The two commands a newcomer needs: `make demo` and `make test`. Everything else is for contributors.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Which PyTorch: leave empty on a machine with a GPU; see docs/how-to/install.md for PyTorch's own selector.
+TORCH_ARGS ?=
+
+.PHONY: demo test test-slow check format docs bench install install-dev lock clean
+
+demo: $(VENV)/.demo
+	$(BIN)/homeroom demo $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/pytest $(ARGS)
+
+test-slow: $(VENV)/.dev
+	$(BIN)/pytest -m "slow or browser" $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check src tests benchmarks scripts
+	$(BIN)/ruff format --check src tests benchmarks scripts
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/docs.py --check
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix src tests benchmarks scripts
+	$(BIN)/ruff format src tests benchmarks scripts
+
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/docs.py
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py
+
+install: $(VENV)/.demo
+install-dev: $(VENV)/.dev
+
+# Four steps, because the wheel of PyTorch depends on the machine and so stays outside the hash lock:
+# hashed packages; PyTorch at the tested version; Homeroom itself; and a check that it all fits together.
+define INSTALL
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Homeroom needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Run: make demo PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing packages ($(1)); the first time takes a few minutes ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/$(1).lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints/tested.txt torch $(TORCH_ARGS)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/pip check --disable-pip-version-check
+	@touch $@
+endef
+
+$(VENV)/.demo: requirements/demo.lock constraints/tested.txt pyproject.toml
+	$(call INSTALL,demo)
+
+$(VENV)/.dev: requirements/dev.lock constraints/tested.txt pyproject.toml
+	$(call INSTALL,dev)
+
+LOCK := pip-compile --quiet --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url --no-header \
+	--unsafe-package torch --unsafe-package pip --allow-unsafe
+lock:
+	$(BIN)/$(LOCK) --extra demo -o requirements/demo.lock pyproject.toml
+	$(BIN)/$(LOCK) --extra dev -o requirements/dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist

@@ -1,0 +1,95 @@
+"""A home opened: the stores over one `HOMEROOM_HOME`, built once from the settings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from homeroom.data.datasets import DatasetStore
+from homeroom.errors import NotFoundError
+from homeroom.jobs.store import JobStore
+from homeroom.registry.models import ModelRegistry
+from homeroom.schema.models import BaseFiles
+from homeroom.settings import Settings, load_settings
+from homeroom.storage.artifacts import ArtifactStore
+from homeroom.storage.database import Database
+
+
+class Homeroom:
+    """Everything that works on one home. Open it with `Homeroom.open`; close it, or use it as a context manager.
+
+    Example:
+        >>> import homeroom
+        >>> with homeroom.open() as home:          # doctest: +SKIP
+        ...     [model.name for model in home.registry.list()]
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+
+    @classmethod
+    def open(cls, settings: Settings | None = None) -> Homeroom:
+        """Open the home of ``settings`` (of the environment when None), making it and its database if need be.
+
+        Raises:
+            ConfigError: a setting is wrong.
+            StorageError: the folder cannot be written, or the database is locked or damaged.
+        """
+        settings = settings or load_settings()
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = Database(settings.database_url or f"sqlite:///{settings.home / 'homeroom.db'}")
+        database.migrate()
+        return cls(settings, database)
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        """Weights, datasets and reports: files with a manifest."""
+        return ArtifactStore(self.settings.home / "artifacts")
+
+    @cached_property
+    def datasets(self) -> DatasetStore:
+        """Dataset versions."""
+        return DatasetStore(self.database, self.artifacts)
+
+    @cached_property
+    def jobs(self) -> JobStore:
+        """The job table."""
+        return JobStore(self.database)
+
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        """Tuned models, their scorecards and the routes."""
+        return ModelRegistry(self.database, self.artifacts)
+
+    def base_files(self, name: str | None = None) -> BaseFiles:
+        """The files of a base model that was pulled (the default base when no name is given).
+
+        Raises:
+            NotFoundError: it was not pulled yet (``model-not-installed``, with the command).
+        """
+        from homeroom.models.pull import installed
+
+        wanted = name or self.settings.default_base
+        files = installed(wanted, self.settings.cache)
+        if files is None:
+            raise NotFoundError(
+                f"The base model {wanted!r} is not on this machine yet. Get it with: homeroom models pull {wanted}",
+                code="model-not-installed",
+            )
+        return files
+
+    @property
+    def work_root(self) -> Path:
+        """Where each job has a durable folder of its own."""
+        return self.settings.home / "jobs"
+
+    def close(self) -> None:
+        """Release the database."""
+        self.database.close()
+
+    def __enter__(self) -> Homeroom:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

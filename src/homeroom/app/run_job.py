@@ -1,0 +1,20 @@
+"""The process of one job: ``python -m homeroom.app.run_job JOB_ID TOKEN``. Its home comes from the environment."""
+
+from __future__ import annotations
+
+import sys
+
+from homeroom.app.handlers import handlers
+from homeroom.app.home import Homeroom
+from homeroom.jobs.execute import execute
+
+
+def main(argv: list[str]) -> int:
+    """Run the handler of the claimed job; the outcome is written to the job table under the claim's token."""
+    job_id, token = argv[0], int(argv[1])
+    with Homeroom.open() as home:
+        return execute(home.jobs, job_id, token, handlers(home), home.work_root)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

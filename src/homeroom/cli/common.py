@@ -1,0 +1,72 @@
+"""What commands share: opening the home, JSON or text output, and following a job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def open_home(ctx: click.Context, **overrides: object) -> Homeroom:
+    """The home that the flags, the environment and its configuration file name."""
+    from homeroom.app.home import Homeroom
+    from homeroom.settings import load_settings
+
+    flags = {**ctx.find_root().obj["overrides"], **{k: v for k, v in overrides.items() if v is not None}}
+    home = Homeroom.open(load_settings(flags))
+    ctx.call_on_close(home.close)
+    return home
+
+
+def emit(data: Any, as_json: bool, text: Callable[[], None]) -> None:  # data: anything JSON can hold
+    """Print ``data`` as JSON, or call ``text`` to print it for a person."""
+    if as_json:
+        click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+    else:
+        text()
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """A plain aligned table; the last column wraps on a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    # Into a pipe nothing is folded: programs read whole lines.
+    grid = Table(*headings, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        grid.add_row(*["" if cell is None else str(cell) for cell in row])
+    console.print(grid, width=None if console.is_terminal else 240)
+
+
+def when(unix: float | None) -> str:
+    """Local date and minute."""
+    import datetime
+
+    return datetime.datetime.fromtimestamp(unix).astimezone().strftime("%Y-%m-%d %H:%M") if unix else ""
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 90:
+        return f"{whole} s"
+    if whole < 5400:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(value: float) -> str:
+    """Bytes for a person: ``98 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return ""

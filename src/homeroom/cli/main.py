@@ -1,0 +1,134 @@
+"""Entry point: the command table, and the one place where errors become a line on the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from homeroom import __version__
+from homeroom.errors import DataError, HomeroomError
+
+# Command -> (module under homeroom.cli, one line of help). Nothing is imported for `--help`.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "From the bundled course (or your file) to a chat with a tuned model."),
+    "doctor": ("doctor", "Say what this machine can run and what is missing."),
+    "init": ("init", "Make a project folder from a CSV, XLSX or JSONL file."),
+    "data": ("data", "Check, show, split and version training data."),
+    "tune": ("tune", "Plan and run tuning."),
+    "jobs": ("jobs", "List, follow and cancel background jobs."),
+    "models": ("models", "List, pull, import, choose and delete models."),
+    "eval": ("eval", "Compare models on held-out examples."),
+    "serve": ("serve", "Serve the chat and the OpenAI-compatible API."),
+    "worker": ("worker", "Run queued jobs."),
+    "chat": ("chat", "Chat in the terminal."),
+    "practice": ("practice", "Practise teaching with a simulated learner in the terminal."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table: the way a new user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module; each defines ``command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"homeroom.cli.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List from the table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:  # click's own return type is a loose tuple
+        """Name the nearest command for a mistyped one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else " See: homeroom --help"
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="homeroom")
+@click.option("--home", type=click.Path(file_okay=False), help="Folder that holds the state (HOMEROOM_HOME).")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, home: str | None, debug: bool) -> None:
+    """Educational chatbots that are tuned, grounded and proven.
+
+    Start with: homeroom demo
+    """
+    ctx.obj = {"overrides": {"home": home} if home else {}, "debug": debug}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 success, 1 a check did not pass, 2 a user's error, 130 interrupted."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: list[str]) -> int:
+    """As `main`, returning the exit code."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - a clear line beats a syntax error in a later import
+        return fail(f"Homeroom needs Python 3.11 or newer; this is {sys.version.split()[0]}.", "old-python")
+    try:
+        outcome = cli.main(args=argv, prog_name="homeroom", standalone_mode=False)
+    except HomeroomError as error:
+        if "--debug" in argv:
+            raise
+        return report(error, as_json="--json" in argv)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        return usage_error(error, as_json="--json" in argv)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\nStopped. What was finished is kept; run the same command to continue.", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) went away: not an error. Python would complain again while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return outcome if isinstance(outcome, int) else 0
+
+
+def usage_error(error: click.ClickException, *, as_json: bool) -> int:
+    """Click's own complaints in one line, with the command's help named."""
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "homeroom"
+    return fail(f"{error.format_message()} See: {path} --help", "usage", as_json=as_json)
+
+
+def report(error: HomeroomError, *, as_json: bool = False) -> int:
+    """Print one of Homeroom's errors; a data error also lists its problems. Returns the exit code."""
+    problems = error.problems if isinstance(error, DataError) else ()
+    if not as_json:
+        for problem in problems[:20]:
+            click.echo(f"  {problem}", err=True)
+        if len(problems) > 20:
+            click.echo(f"  ... and {len(problems) - 20} more", err=True)
+    fail(error.message, error.code, as_json=as_json, problems=[str(p) for p in problems])
+    return error.exit_code
+
+
+def fail(message: str, code: str, *, as_json: bool = False, problems: list[str] | None = None) -> int:
+    """One clear line on standard error (or a JSON object on standard output); always 2."""
+    if as_json:
+        import json
+
+        body: dict[str, object] = {"message": message, "code": code, "help": f"docs/troubleshooting.md#{code}"}
+        click.echo(json.dumps({"error": {**body, **({"problems": problems} if problems else {})}}))
+    else:
+        line = " ".join(message.split())
+        click.echo(f"error: {line}  [help: docs/troubleshooting.md#{code}]", err=True)
+    return 2

@@ -1,0 +1,189 @@
+"""Immutable, content-addressed dataset versions.
+
+A version is a folder in the artifact store (``examples.jsonl``, ``splits.json``, ``dataset.json``) and a row in the database. Its
+id is the hash of its examples and their splits: the same examples, split the same way, are the same version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from homeroom.data.split import DEFAULT_RATIOS, assign
+from homeroom.errors import DataError, NotFoundError
+from homeroom.schema.examples import SPLITS, Example, Json, Split
+from homeroom.storage.artifacts import ArtifactStore
+from homeroom.storage.database import Database
+from homeroom.storage.tables import DatasetRow
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """A version's row: its identity and what it counts. ``counts`` maps split and task to a number of examples."""
+
+    id: str
+    name: str
+    version: int
+    parent: str
+    artifact: str
+    counts: Json
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A version with its examples and their splits."""
+
+    info: DatasetInfo
+    examples: tuple[Example, ...]
+    splits: Mapping[str, Split]
+
+    def part(self, split: Split, task: str | None = None) -> list[Example]:
+        """The examples of one split, of one task or of all."""
+        return [e for e in self.examples if self.splits[e.id] == split and task in (None, e.task)]
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that occur, sorted."""
+        return sorted({e.task for e in self.examples})
+
+
+class DatasetStore:
+    """Creates and reads dataset versions of one workspace."""
+
+    def __init__(
+        self, database: Database, artifacts: ArtifactStore, *, workspace_id: str = "local", owner_id: str = "local"
+    ) -> None:
+        self._database, self._artifacts = database, artifacts
+        self._workspace_id, self._owner_id = workspace_id, owner_id
+
+    def create(
+        self,
+        name: str,
+        examples: Sequence[Example],
+        *,
+        seed: int = 0,
+        ratios: Mapping[Split, float] = DEFAULT_RATIOS,
+        parent: str | None = None,
+    ) -> Dataset:
+        """Split ``examples`` and store them as the next version of ``name``; the same content gives the stored version.
+
+        Exact duplicates are stored once.
+
+        Raises:
+            DataError: no examples, too few topics to split, or leakage against the parent version.
+        """
+        unique = tuple({e.id: e for e in examples}.values())
+        if not unique:
+            raise DataError(f"Dataset {name!r} would be empty. Name a file with examples.", code="empty-file")
+        inherited = self.get(parent).splits if parent else None
+        splits = assign(unique, seed=seed, ratios=ratios, inherited=inherited)
+        dataset_id = _content_id(unique, splits)
+        existing = self._row(dataset_id)
+        if existing is not None:
+            return self.get(dataset_id)
+        with self._artifacts.write("dataset") as pending:
+            _write(Path(pending.path), name, dataset_id, unique, splits)
+        info = self._insert(name, dataset_id, pending.id, parent or "", _counts(unique, splits))
+        return Dataset(info, unique, splits)
+
+    def get(self, reference: str) -> Dataset:
+        """By id, by a unique beginning of it (8 or more digits), by ``name`` (newest version) or ``name@version``.
+
+        Raises:
+            NotFoundError: nothing matches (``dataset-not-found``).
+        """
+        info = self.info(reference)
+        folder = self._artifacts.path(info.artifact)
+        lines = (folder / "examples.jsonl").read_text("utf-8").split("\n")
+        examples = tuple(Example.from_dict(json.loads(line)) for line in lines if line)
+        splits: dict[str, Split] = json.loads((folder / "splits.json").read_text("utf-8"))
+        return Dataset(info, examples, splits)
+
+    def info(self, reference: str) -> DatasetInfo:
+        """As `get`, without reading the examples."""
+        rows = self.list()
+        name, _, version = reference.partition("@")
+        for info in rows:
+            if info.id == reference or (len(reference) >= 8 and info.id.startswith(reference)):
+                return info
+            if info.name == name and version in ("", str(info.version)):
+                return info
+        known = ", ".join(f"{i.name}@{i.version}" for i in rows[:5]) or "none yet"
+        raise NotFoundError(
+            f"There is no dataset {reference!r} (known: {known}). List them with: homeroom data versions",
+            code="dataset-not-found",
+        )
+
+    def list(self) -> list[DatasetInfo]:
+        """All versions, newest first."""
+        query = (
+            select(DatasetRow)
+            .where(DatasetRow.workspace_id == self._workspace_id)
+            .order_by(DatasetRow.created_at.desc(), DatasetRow.version.desc())
+        )
+        with self._database.read() as session:
+            return [_info(row) for row in session.scalars(query)]
+
+    def _row(self, dataset_id: str) -> DatasetInfo | None:
+        return next((i for i in self.list() if i.id == dataset_id), None)
+
+    def _insert(self, name: str, dataset_id: str, artifact: str, parent: str, counts: Json) -> DatasetInfo:
+        with self._database.write() as session:
+            newest = session.scalars(
+                select(DatasetRow.version)
+                .where(DatasetRow.workspace_id == self._workspace_id, DatasetRow.name == name)
+                .order_by(DatasetRow.version.desc())
+            ).first()
+            row = session.get(DatasetRow, dataset_id)
+            if row is None:
+                row = DatasetRow(
+                    id=dataset_id,
+                    workspace_id=self._workspace_id,
+                    owner_id=self._owner_id,
+                    name=name,
+                    version=(newest or 0) + 1,
+                    parent=parent,
+                    artifact=artifact,
+                    counts=counts,
+                    created_at=time.time(),
+                )
+                session.add(row)
+            return _info(row)
+
+
+def _info(row: DatasetRow) -> DatasetInfo:
+    return DatasetInfo(row.id, row.name, row.version, row.parent or "", row.artifact, dict(row.counts or {}), row.created_at)
+
+
+def _content_id(examples: Sequence[Example], splits: Mapping[str, Split]) -> str:
+    digest = hashlib.sha256(f"v{FORMAT_VERSION}\n".encode())
+    for example in sorted(examples, key=lambda e: e.id):
+        digest.update(f"{example.id} {splits[example.id]}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _counts(examples: Sequence[Example], splits: Mapping[str, Split]) -> Json:
+    by = Counter((splits[e.id], e.task) for e in examples)
+    return {
+        "examples": len(examples),
+        "splits": {s: sum(n for (split, _), n in by.items() if split == s) for s in SPLITS},
+        "tasks": {f"{s}/{t}": n for (s, t), n in sorted(by.items())},
+    }
+
+
+def _write(folder: Path, name: str, dataset_id: str, examples: Sequence[Example], splits: Mapping[str, Split]) -> None:
+    lines = (json.dumps(e.to_dict(), ensure_ascii=False) for e in examples)
+    (folder / "examples.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    (folder / "splits.json").write_text(json.dumps(splits, indent=0, sort_keys=True), "utf-8")
+    about = {"format_version": FORMAT_VERSION, "name": name, "id": dataset_id, "counts": _counts(examples, splits)}
+    (folder / "dataset.json").write_text(json.dumps(about, indent=2), "utf-8")

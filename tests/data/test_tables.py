@@ -1,0 +1,47 @@
+import openpyxl
+import pytest
+
+from homeroom.data.rules import check_record
+from homeroom.data.tables import table_records
+from homeroom.errors import DataError
+
+
+def test_csv_with_usual_headings(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('Question,Answer,Grade,Grade Band,claim\n"What, then?",Look again.,4,3-5,12\n,,,,\n', "utf-8")
+    (record,) = table_records(path)
+    assert record["messages"] == [
+        {"role": "user", "content": "What, then?"},
+        {"role": "assistant", "content": "Look again."},
+    ]
+    assert record["metadata"] == {"grade": "4", "grade_band": "3-5"}
+    assert record["reference"] == {"claim": "12"}
+    assert check_record(record, "a.csv", 2) == []
+
+
+def test_semicolons_and_named_columns(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("Frage;Antwort\nWarum?;Darum?\n", "utf-8")
+    with pytest.raises(DataError) as caught:
+        table_records(path)
+    assert caught.value.code == "columns-unknown" and "'Frage'" in caught.value.message
+    (record,) = table_records(path, {"user": "Frage", "assistant": "Antwort"})
+    assert record["messages"][1]["content"] == "Darum?"
+
+
+def test_xlsx_whole_numbers_stay_whole(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["prompt", "reply", "grade"])
+    book.active.append(["How?", "Try a smaller case.", 4.0])
+    book.save(tmp_path / "b.xlsx")
+    (record,) = table_records(tmp_path / "b.xlsx")
+    assert record["metadata"] == {"grade": "4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("x.xlsx", b"not a workbook"), ("x.csv", b"\xff\xfe\x00"), ("x.csv", b"question,answer\n")]
+)
+def test_wrong_tables(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError):
+        table_records(tmp_path / name)
