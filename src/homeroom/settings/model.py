@@ -1,0 +1,49 @@
+"""What is configured: `Settings` and the endpoints in it. Where they come from: `homeroom.settings.load`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An OpenAI-compatible server that answers chat requests.
+
+    Attributes:
+        name: How models of this endpoint are prefixed: ``<name>/<model>``. Lower case.
+        base_url: Up to and including ``/v1``, without a trailing slash.
+        api_key_env: Name of the environment variable that holds the key; never the key itself. Empty: none is needed.
+        models: Models to offer; empty means those the endpoint lists.
+    """
+
+    name: str
+    base_url: str
+    api_key_env: str = ""
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration of one home. See `SETTINGS_REFERENCE` for what each one means and where it can be set.
+
+    ``database_url`` may carry a password, so it stays out of ``repr``.
+    """
+
+    home: Path
+    cache: Path
+    database_url: str = field(default="", repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8642
+    default_base: str = "smollm2-135m-instruct"
+    threads: int = 0
+    engine_slots: int = 4
+    engine_context: int = 2048
+    engine_quantisation: str = "q8_0"
+    endpoints: tuple[Endpoint, ...] = ()
+    log_level: str = "info"
+
+    @property
+    def config_file(self) -> Path:
+        """Where the file layer is read from."""
+        return self.home / "config.yaml"

@@ -1,0 +1,88 @@
+"""Every setting with its meaning, bounds and default. The docs are generated from `SETTINGS_REFERENCE`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from homeroom.settings import parse
+from homeroom.settings.model import Settings
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+# Those that the `gguf` package can write.
+QUANTISATIONS = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "f16", "bf16", "f32")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        name: Key in ``config.yaml`` and attribute of `Settings`.
+        help: What it does, with unit and range.
+        default: As a person would write it; empty means none.
+        parse: Any value to the setting's type; ``ValueError`` says what was expected.
+        in_file: Whether ``config.yaml`` may set it.
+        secret: Whether an error may not show the value.
+    """
+
+    name: str
+    help: str
+    default: str
+    parse: parse.Parser
+    in_file: bool = True
+    secret: bool = False
+
+    @property
+    def env(self) -> str:
+        """The environment variable: ``HOMEROOM_`` and the name in capitals."""
+        return f"HOMEROOM_{self.name.upper()}"
+
+
+def _default(name: str) -> str:
+    value = next(field.default for field in fields(Settings) if field.name == name)
+    return "" if value == () else str(value)
+
+
+def _setting(name: str, parser: parse.Parser, help: str, *, secret: bool = False) -> Setting:
+    return Setting(name, help, _default(name), parser, secret=secret)
+
+
+SETTINGS_REFERENCE: tuple[Setting, ...] = (
+    Setting(
+        "home",
+        "Folder of all state: database, artifacts, logs, config.yaml. Deleting it resets Homeroom.",
+        "~/.homeroom",
+        parse.folder,
+        in_file=False,
+    ),
+    Setting(
+        "cache",
+        "Folder of model files, shared between homes; a fresh home downloads nothing again.",
+        "~/.cache/homeroom",
+        parse.folder,
+    ),
+    _setting(
+        "database_url",
+        parse.database_url,
+        "Database as a URL, e.g. postgresql+psycopg://user@host/name. Empty: SQLite in the home.",
+        secret=True,
+    ),
+    _setting("host", parse.text, "Address that the server listens on. 127.0.0.1: this machine only."),
+    _setting("port", parse.whole_number(0, 65535), "Port that the server listens on; 0 takes a free one."),
+    _setting("default_base", parse.text, "Base model used when none is named: catalogue name or Hugging Face id."),
+    _setting("threads", parse.whole_number(0, 1024), "Processor threads for models; 0 takes all cores."),
+    _setting("engine_slots", parse.whole_number(1, 64), "Requests that the engine answers at once."),
+    _setting("engine_context", parse.whole_number(256, 1_048_576), "Longest prompt plus reply, in tokens."),
+    _setting(
+        "engine_quantisation",
+        parse.choice(*QUANTISATIONS),
+        f"Weight format that the engine serves: {', '.join(QUANTISATIONS)}. q8_0 is closest to what training sees.",
+    ),
+    _setting(
+        "endpoints",
+        parse.endpoints,
+        "OpenAI-compatible servers, a list of: name, base_url, api_key_env (name of a variable), models.",
+        secret=True,
+    ),
+    _setting("log_level", parse.choice(*LOG_LEVELS), f"How much is logged: {', '.join(LOG_LEVELS)}."),
+)
