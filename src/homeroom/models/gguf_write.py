@@ -15,7 +15,6 @@ from homeroom.models.architectures import ENDPOINT_HINT, Architecture, architect
 from homeroom.models.folder import Tensor, chat_template, read_json, read_tensors, special_ids
 
 if TYPE_CHECKING:
-    import numpy as np
     from gguf import GGMLQuantizationType, GGUFWriter
     from numpy.typing import NDArray
 
@@ -51,6 +50,19 @@ def folder_to_gguf(folder: Path, out: Path, *, name: str, quantisation: str = "q
     _add_tokenizer(writer, folder, config, name)
     _write_tensors(writer, folder, config, architecture, quantisation)
     writer.close()
+
+
+def check_convertible(folder: Path, name: str) -> None:
+    """Find out from the small files of a model, before its weights are fetched, whether the engine can be given it.
+
+    Raises:
+        ConfigError: as `folder_to_gguf`, or ``no-chat-template``.
+    """
+    config = read_json(folder / "config.json")
+    architecture_of(config, name)
+    rope_factors(config)
+    _pre_tokenizer(read_json(folder / "tokenizer.json"), name)
+    chat_template(folder)
 
 
 def _add_sizes(writer: GGUFWriter, config: dict[str, Any]) -> None:

@@ -132,7 +132,7 @@ def cache_lock(cache: Path, name: str, progress: Progress) -> Iterator[None]:
         yield
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, weights_needed: bool = True) -> None:
     """Refuse a model folder that would run code when loaded.
 
     Raises:
@@ -145,7 +145,7 @@ def check_folder(folder: Path) -> None:
                 "Choose a model that transformers supports itself: homeroom models list",
                 code="remote-code",
             )
-    if not list(folder.glob("*.safetensors")):
+    if weights_needed and not list(folder.glob("*.safetensors")):
         unsafe = sorted(path.name for path in folder.iterdir() if path.suffix in _CODE_FILES)
         raise ConfigError(
             f"{str(folder)!r} has no safetensors weights (found: {', '.join(unsafe) or 'none'}). Pickled weights can run code and are "
@@ -155,9 +155,15 @@ def check_folder(folder: Path) -> None:
 
 
 def prepare_folder(
-    folder: Path, name: str, cache: Path, *, quantisation: str = "q8_0", progress: Progress = silent
+    folder: Path,
+    name: str,
+    cache: Path,
+    *,
+    quantisation: str = "q8_0",
+    progress: Progress = silent,
+    move: bool = False,
 ) -> BaseFiles:
-    """Register a Hugging Face model folder (its files are copied) as the base model ``name``.
+    """Register a Hugging Face model folder as the base model ``name``. Its files are copied, or taken away with ``move``.
 
     Raises:
         ConfigError: when the folder would run code, cannot chat, or cannot be served by the engine.
@@ -171,10 +177,13 @@ def prepare_folder(
         weights.mkdir()
         keep = ("*.safetensors", "*.safetensors.index.json", "*config.json", "tokenizer.json", "chat_template.jinja")
         for path in sorted({path for pattern in keep for path in folder.glob(pattern)}):
-            shutil.copyfile(path, weights / path.name)
+            if move:
+                shutil.move(path, weights / path.name)
+            else:
+                shutil.copyfile(path, weights / path.name)
 
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    return commit(name, cache, identity, fill, size_bytes=2 * size, quantisation=quantisation, progress=progress)
+    return commit(name, cache, identity, fill, size_bytes=size if move else 2 * size, quantisation=quantisation, progress=progress)
 
 
 def prepare_gguf(source: Path, name: str, cache: Path, *, quantisation: str = "q8_0", progress: Progress = silent) -> BaseFiles:

@@ -1,0 +1,119 @@
+"""Downloads one file of known hash, resumable and atomic: what was fetched stays in a ``.part`` file until the hash is right."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from homeroom.errors import AuthError, NotFoundError, ProviderError
+from homeroom.models.prepared import Progress, file_sha256, silent
+
+if TYPE_CHECKING:
+    import httpx
+
+_Report = Callable[[int, int], None]
+_BLOCK = 1 << 20
+_ATTEMPTS = 4
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    sha256: str | None,
+    size_bytes: int = 0,
+    headers: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+    message: str = "downloading",
+) -> Path:
+    """Fetch ``url`` (http, https or file) to ``target``, continuing ``target.part`` where an earlier try stopped.
+
+    Args:
+        sha256: The hash that the file must have; None only where its publisher gives none.
+        size_bytes: Expected size, for progress; 0 when unknown.
+
+    Raises:
+        ProviderError: ``no-network`` when the server cannot be reached or the connection breaks again and again, ``hash-mismatch``
+            when the bytes are not the pinned ones (the part is deleted), ``download`` for any other answer.
+        AuthError: ``download-auth``.
+        NotFoundError: ``download-not-found``.
+    """
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    if urlsplit(url).scheme == "file":
+        shutil.copyfile(unquote(urlsplit(url).path), part)
+    else:
+        _fetch(url, part, headers or {}, lambda done, total: progress(done, total or size_bytes, message))
+    found = file_sha256(part) if sha256 else None
+    if found != sha256:
+        part.unlink()
+        raise ProviderError(
+            f"{target.name!r} arrived with SHA-256 {found!r} instead of {sha256!r}; it was deleted. Run the same command again; if it "
+            "happens again, the source was changed: do not use it",
+            code="hash-mismatch",
+        )
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.rename(target)
+    return target
+
+
+def _fetch(url: str, part: Path, headers: Mapping[str, str], progress: _Report) -> None:
+    import httpx
+
+    failure: httpx.TransportError | None = None
+    with httpx.Client(follow_redirects=True, timeout=httpx.Timeout(30, connect=15)) as client:
+        for attempt in range(_ATTEMPTS):
+            before = part.stat().st_size if part.exists() else 0
+            try:
+                return _continue(client, url, part, headers, progress)
+            except httpx.TransportError as error:
+                failure = error
+                if not part.exists() or part.stat().st_size == before:  # no headway: wait before the next try
+                    if attempt >= 1:
+                        break
+                    time.sleep(0.5)
+    raise ProviderError(
+        f"Could not download from {urlsplit(url).hostname!r} ({type(failure).__name__}: {failure}). What arrived is kept. Check the "
+        "network (and HTTPS_PROXY behind a proxy), then run the same command again",
+        code="no-network",
+    ) from failure
+
+
+def _continue(client: httpx.Client, url: str, part: Path, headers: Mapping[str, str], progress: _Report) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    extra = {"Range": f"bytes={have}-"} if have else {}
+    # "identity": a compressed transfer could not be continued by byte position.
+    with client.stream("GET", url, headers={**headers, **extra, "Accept-Encoding": "identity"}) as response:
+        if response.status_code == 416:  # nothing after `have`: it is whole, or longer than the file ever was; the hash tells
+            return
+        if response.status_code not in (200, 206):
+            raise _refusal(response, url)
+        if response.status_code == 200:
+            have = 0
+        total = have + int(response.headers.get("Content-Length") or 0)
+        with part.open("ab" if have else "wb") as file:
+            for block in response.iter_bytes(_BLOCK):
+                file.write(block)
+                have += len(block)
+                progress(have, total)
+
+
+def _refusal(response: httpx.Response, url: str) -> ProviderError | NotFoundError:
+    where = f"{urlsplit(url).hostname!r} answered {response.status_code} for {urlsplit(url).path!r}"
+    if response.status_code in (401, 403):
+        return AuthError(
+            f"{where}: the model is gated or private. Accept its licence on its page and set HF_TOKEN, then run the same command again",
+            code="download-auth",
+            status=response.status_code,
+        )
+    if response.status_code == 404:
+        return NotFoundError(f"{where}: no such model or file. Check the name: homeroom models list --bases", code="download-not-found")
+    return ProviderError(f"{where}. Try the same command again later; what arrived is kept", code="download", status=response.status_code)
