@@ -1,0 +1,94 @@
+"""The one place that turns errors of the disk and of the database into ours."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import exc
+
+from homeroom.errors import StorageError
+
+_NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SERVICE_UNAVAILABLE = 503
+
+# Primary result codes of SQLite: https://sqlite.org/rescode.html
+_SQLITE_CODES = {
+    sqlite3.SQLITE_BUSY: "database-locked",
+    sqlite3.SQLITE_LOCKED: "database-locked",
+    sqlite3.SQLITE_FULL: "no-space",
+    sqlite3.SQLITE_CORRUPT: "database-damaged",
+    sqlite3.SQLITE_NOTADB: "database-damaged",
+    sqlite3.SQLITE_CANTOPEN: "database-unreachable",
+    sqlite3.SQLITE_READONLY: "database-unreachable",
+    sqlite3.SQLITE_PERM: "database-unreachable",
+    sqlite3.SQLITE_IOERR: "database-unreachable",
+}
+# SQLSTATE of PostgreSQL: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_POSTGRES_CODES = {
+    "40001": "database-locked",  # serialization_failure
+    "40P01": "database-locked",  # deadlock_detected
+    "55P03": "database-locked",  # lock_not_available
+    "53100": "no-space",  # disk_full
+    "53300": "database-locked",  # too_many_connections
+}
+_MESSAGES = {
+    "database-locked": "The database {where!r} is locked by another process. Try again in a few seconds; if it stays so, "
+    "find the process that holds it: homeroom doctor",
+    "no-space": "There is no space left on the disk of {where!r}. Free some, then run the command again; "
+    "what takes space: homeroom doctor",
+    "database-damaged": "The database {where!r} is damaged or is no database: {detail}. Move it aside or restore a copy, "
+    "then run: homeroom doctor",
+    "database-unreachable": "The database {where!r} cannot be opened, read or written: {detail}. "
+    "See what is wrong: homeroom doctor",
+}
+
+
+def storage_error(code: str, where: str | Path, detail: str = "") -> StorageError:
+    """The error with that code; ``where`` names the file, folder or database."""
+    error = StorageError(_MESSAGES[code].format(where=str(where), detail=detail), code=code)
+    if code in ("database-locked", "database-unreachable"):
+        error.status = _SERVICE_UNAVAILABLE
+    return error
+
+
+@contextmanager
+def disk_errors(where: str | Path) -> Iterator[None]:
+    """Within it, "no space left on the disk" is a `StorageError` with code ``no-space``; other errors pass unchanged."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE_ERRNOS:
+            raise storage_error("no-space", where) from error
+        raise
+
+
+@contextmanager
+def database_errors(where: str) -> Iterator[None]:
+    """Within it, what the database refuses is a `StorageError`.
+
+    Mistakes of the program (a broken constraint, wrong SQL) pass unchanged: they are for the caller or for a bug report.
+    """
+    try:
+        yield
+    except exc.TimeoutError as error:  # every connection of the pool is in use
+        raise storage_error("database-locked", where) from error
+    except exc.DBAPIError as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        raise storage_error(code, where, str(error.orig)) from error
+
+
+def _code_of(error: exc.DBAPIError) -> str | None:
+    original = error.orig
+    result_code = getattr(original, "sqlite_errorcode", None)
+    if isinstance(result_code, int):
+        return _SQLITE_CODES.get(result_code & 0xFF)
+    state = getattr(original, "sqlstate", None)
+    if isinstance(state, str):
+        return _POSTGRES_CODES.get(state) or ("database-unreachable" if state[:2] in ("08", "28", "57") else None)
+    return "database-unreachable" if isinstance(error, exc.OperationalError) else None

@@ -1,0 +1,239 @@
+"""Every table. A change here needs a migration in `homeroom.storage.migrations`; a test compares the two.
+
+Rows that a person can see are `Owned`: they carry the workspace and the owner that every query of a repository names. Times are
+Unix seconds. JSON columns hold plain data whose keys belong to the layer that writes them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Double, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# JSON values belong to the layer that writes them, so `Any` is what they are.
+Json = dict[str, Any]
+JSON_OR_NULL = JSON(none_as_null=True)
+
+
+def new_id(prefix: str) -> str:
+    """A fresh random id, e.g. ``job-3f0a91c2d4e5``."""
+    return f"{prefix}-{secrets.token_hex(6)}"
+
+
+class Base(DeclarativeBase):
+    """What all tables share: names of constraints (so that migrations can name them) and column types."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {float: Double(), str: Text(), Json: JSON()}  # noqa: RUF012 - read by SQLAlchemy, never changed
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+class Owned:
+    """Columns of every row that a person can see."""
+
+    workspace_id: Mapped[str] = mapped_column(String(64), default="local")
+    owner_id: Mapped[str] = mapped_column(String(64), default="local")
+
+
+class DatasetRow(Owned, Base):
+    """One version of a dataset; ``id`` is its content hash, ``parent`` the id of the version it came from."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("workspace_id", "owner_id", "name", "version"),)
+
+    workspace_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    name: Mapped[str]
+    version: Mapped[int]
+    parent: Mapped[str | None]
+    artifact: Mapped[str]
+    counts: Mapped[Json] = mapped_column(default=dict)
+    created_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class JobRow(Owned, Base):
+    """A durable unit of background work. See `homeroom.jobs.store` for what the lease columns mean."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "owner_id", "idempotency_key"),
+        Index(None, "state", "position"),
+        _one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), default="queued")
+    payload: Mapped[Json]
+    result: Mapped[Json | None] = mapped_column(JSON_OR_NULL)
+    error: Mapped[str] = mapped_column(default="")
+    error_code: Mapped[str] = mapped_column(String(64), default="")
+    progress: Mapped[float] = mapped_column(default=0.0)
+    message: Mapped[str] = mapped_column(default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int] = mapped_column(default=3)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    token: Mapped[int] = mapped_column(default=0)
+    last_event: Mapped[int] = mapped_column(default=0)
+    worker_id: Mapped[str | None]
+    lease_boot: Mapped[str] = mapped_column(String(64), default="")
+    lease_elapsed: Mapped[float] = mapped_column(default=0.0)
+    lease_wall: Mapped[float] = mapped_column(default=0.0)
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+
+
+class JobEventRow(Owned, Base):
+    """Something a job said; ``seq`` counts from 1 within the job."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    created_at: Mapped[float]
+    level: Mapped[str] = mapped_column(String(16))
+    type: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str]
+    data: Mapped[Json] = mapped_column(default=dict)
+
+
+class ModelRow(Owned, Base):
+    """A tuned model with its lineage: dataset version, recipe, job, base identity and code version."""
+
+    __tablename__ = "models"
+    __table_args__ = (Index(None, "workspace_id", "owner_id", "created_at"),)
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    base: Mapped[str]
+    base_identity: Mapped[str]
+    method: Mapped[str] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(String(32))
+    task: Mapped[str] = mapped_column(String(32))
+    suffix: Mapped[str] = mapped_column(String(64))
+    suitability: Mapped[str] = mapped_column(String(32))
+    artifact: Mapped[str] = mapped_column(default="")
+    dataset: Mapped[str] = mapped_column(default="")
+    job_id: Mapped[str] = mapped_column(default="")
+    code_version: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[float]
+    verdict: Mapped[str] = mapped_column(default="unjudged")
+    recipe: Mapped[Json] = mapped_column(default=dict)
+    settings: Mapped[Json] = mapped_column(default=dict)
+    metrics: Mapped[Json] = mapped_column(default=dict)
+    remote_id: Mapped[str] = mapped_column(default="")
+
+
+class ScorecardRow(Owned, Base):
+    """The evaluation of a model on a dataset version; the whole of it is the report artifact."""
+
+    __tablename__ = "scorecards"
+    __table_args__ = (Index(None, "model_name"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model_name: Mapped[str] = mapped_column(ForeignKey("models.name", ondelete="CASCADE"))
+    dataset: Mapped[str]
+    report_artifact: Mapped[str]
+    summary: Mapped[Json]
+    created_at: Mapped[float]
+
+
+class RouteRow(Owned, Base):
+    """Which model answers for a task, a subject and a grade band (``*`` is any). It may be a base model, so no foreign key."""
+
+    __tablename__ = "routes"
+
+    workspace_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    task: Mapped[str] = mapped_column(String(32), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(64), primary_key=True, default="*")
+    grade_band: Mapped[str] = mapped_column(String(16), primary_key=True, default="*")
+    model_name: Mapped[str] = mapped_column(String(255), index=True)
+    updated_at: Mapped[float]
+
+
+class ConversationRow(Owned, Base):
+    """A chat or a practice session as a person sees it in the list."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (Index(None, "workspace_id", "owner_id", "updated_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), default="chat")
+    title: Mapped[str] = mapped_column(default="")
+    model: Mapped[str] = mapped_column(default="")
+    settings: Mapped[Json] = mapped_column(default=dict)
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    updated_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class TurnRow(Owned, Base):
+    """One message. A regenerated reply has the same ``turn_index`` and the next ``variant``; both count from 0."""
+
+    __tablename__ = "turns"
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "turn_index", "variant"),
+        _one_of("role", "system", "user", "assistant"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    turn_index: Mapped[int]
+    variant: Mapped[int] = mapped_column(default=0)
+    role: Mapped[str] = mapped_column(String(16))
+    content: Mapped[str]
+    model: Mapped[str] = mapped_column(default="")
+    settings: Mapped[Json] = mapped_column(default=dict)
+    finish_reason: Mapped[str] = mapped_column(String(32), default="")
+    created_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class FeedbackRow(Owned, Base):
+    """What a person said of a reply. Only a better answer whose consent is ``granted`` may become an example."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        Index(None, "turn_id"),
+        _one_of("rating", "up", "down"),
+        _one_of("consent", "not-asked", "granted", "refused"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turns.id", ondelete="CASCADE"))
+    rating: Mapped[str | None] = mapped_column(String(8))
+    reason: Mapped[str] = mapped_column(default="")
+    better_answer: Mapped[str] = mapped_column(default="")
+    consent: Mapped[str] = mapped_column(String(16), default="not-asked")
+    created_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class PracticeSessionRow(Owned, Base):
+    """A person who taught a simulated learner: the scenario, the transcript (a conversation) and the feedback at the end."""
+
+    __tablename__ = "practice_sessions"
+    __table_args__ = (Index(None, "conversation_id"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    scenario: Mapped[Json]
+    feedback: Mapped[Json | None] = mapped_column(JSON_OR_NULL)
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    finished_at: Mapped[float | None]
