@@ -156,8 +156,6 @@ def test_mathdial_gives_a_tutor_and_a_learner_example(tmp_path):
 def test_items_are_the_replies_that_carry_loss():
     from homeroom.schema.examples import Example, Message
 
-    example = Example(
-        (Message("user", "a"), Message("assistant", "b", 0), Message("user", "c"), Message("assistant", "d"))
-    )
+    example = Example((Message("user", "a"), Message("assistant", "b", 0), Message("user", "c"), Message("assistant", "d")))
     (item,) = example.items()
     assert (item.gold, item.turn, item.last_user, len(item.prompt)) == ("d", 1, "c", 3)

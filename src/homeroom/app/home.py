@@ -37,8 +37,7 @@ class Homeroom:
             StorageError: the folder cannot be written, or the database is locked or damaged.
         """
         settings = settings or load_settings()
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = Database(settings.database_url or f"sqlite:///{settings.home / 'homeroom.db'}")
+        database = Database.for_home(settings.home, settings.database_url)
         database.migrate()
         return cls(settings, database)
 

@@ -31,7 +31,9 @@ def check(files: tuple[Path, ...], format_: str | None, as_json: bool) -> int:
     count = sum(len(result.examples) for _, result in results)
     data = {
         "files": {str(path): {"format": r.format, "examples": len(r.examples)} for path, r in results},
-        "problems": [{"file": p.file, "line": p.line, "rule": p.rule, "severity": p.severity, "message": p.message} for p in problems],
+        "problems": [
+            {"file": p.file, "line": p.line, "rule": p.rule, "severity": p.severity, "message": p.message} for p in problems
+        ],
         "ok": not errors,
     }
 
@@ -60,7 +62,9 @@ def show(file: Path | None, count: int, task: str | None, as_json: bool) -> None
 
     def text() -> None:
         for example in chosen:
-            meta = " · ".join(f"{k} {v}" for k, v in example.metadata.items() if k in ("task", "subject", "grade", "topic", "scenario"))
+            meta = " · ".join(
+                f"{k} {v}" for k, v in example.metadata.items() if k in ("task", "subject", "grade", "topic", "scenario")
+            )
             click.secho(f"{example.id}  {meta}", bold=True)
             for message in example.messages:
                 click.echo(f"  {message.role:>9}: {message.content}")
@@ -125,7 +129,9 @@ def _info(info: object) -> dict[str, object]:
 @command.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--column", "columns", multiple=True, metavar="FIELD=HEADING", help="Where a table's headings are not the usual ones.")
+@click.option(
+    "--column", "columns", multiple=True, metavar="FIELD=HEADING", help="Where a table's headings are not the usual ones."
+)
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @json_option
 def convert(source: Path, target: Path, columns: tuple[str, ...], force: bool, as_json: bool) -> None:

@@ -11,8 +11,12 @@ from homeroom.cli.common import emit, json_option
 
 @click.command(name="init")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--from", "source", required=True, type=click.Path(path_type=Path), help="A CSV, TSV, XLSX or JSONL file of examples.")
-@click.option("--column", "columns", multiple=True, metavar="FIELD=HEADING", help="Where a table's headings are not the usual ones.")
+@click.option(
+    "--from", "source", required=True, type=click.Path(path_type=Path), help="A CSV, TSV, XLSX or JSONL file of examples."
+)
+@click.option(
+    "--column", "columns", multiple=True, metavar="FIELD=HEADING", help="Where a table's headings are not the usual ones."
+)
 @json_option
 def command(folder: Path, source: Path, columns: tuple[str, ...], as_json: bool) -> None:
     """Make a project FOLDER from a CSV, XLSX or JSONL file.

@@ -1,7 +1,7 @@
 """Immutable, content-addressed dataset versions.
 
 A version is a folder in the artifact store (``examples.jsonl``, ``splits.json``, ``dataset.json``) and a row in the database. Its
-id is the hash of its examples and their splits: the same examples, split the same way, are the same version.
+id is the hash of its name, its examples and their splits: the same examples, split the same way, are the same version.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from homeroom.errors import DataError, NotFoundError
 from homeroom.schema.examples import SPLITS, Example, Json, Split
 from homeroom.storage.artifacts import ArtifactStore
 from homeroom.storage.database import Database
+from homeroom.storage.scope import LOCAL, Scope
 from homeroom.storage.tables import DatasetRow
 
 FORMAT_VERSION = 1
@@ -60,11 +61,8 @@ class Dataset:
 class DatasetStore:
     """Creates and reads dataset versions of one workspace."""
 
-    def __init__(
-        self, database: Database, artifacts: ArtifactStore, *, workspace_id: str = "local", owner_id: str = "local"
-    ) -> None:
-        self._database, self._artifacts = database, artifacts
-        self._workspace_id, self._owner_id = workspace_id, owner_id
+    def __init__(self, database: Database, artifacts: ArtifactStore, *, scope: Scope = LOCAL) -> None:
+        self._database, self._artifacts, self._scope = database, artifacts, scope
 
     def create(
         self,
@@ -87,12 +85,12 @@ class DatasetStore:
             raise DataError(f"Dataset {name!r} would be empty. Name a file with examples.", code="empty-file")
         inherited = self.get(parent).splits if parent else None
         splits = assign(unique, seed=seed, ratios=ratios, inherited=inherited)
-        dataset_id = _content_id(unique, splits)
+        dataset_id = _content_id(name, unique, splits)
         existing = self._row(dataset_id)
         if existing is not None:
             return self.get(dataset_id)
         with self._artifacts.write("dataset") as pending:
-            _write(Path(pending.path), name, dataset_id, unique, splits)
+            _write(pending.folder, name, dataset_id, unique, splits)
         info = self._insert(name, dataset_id, pending.id, parent or "", _counts(unique, splits))
         return Dataset(info, unique, splits)
 
@@ -128,7 +126,7 @@ class DatasetStore:
         """All versions, newest first."""
         query = (
             select(DatasetRow)
-            .where(DatasetRow.workspace_id == self._workspace_id)
+            .filter_by(**self._scope.columns())
             .order_by(DatasetRow.created_at.desc(), DatasetRow.version.desc())
         )
         with self._database.read() as session:
@@ -140,16 +138,13 @@ class DatasetStore:
     def _insert(self, name: str, dataset_id: str, artifact: str, parent: str, counts: Json) -> DatasetInfo:
         with self._database.write() as session:
             newest = session.scalars(
-                select(DatasetRow.version)
-                .where(DatasetRow.workspace_id == self._workspace_id, DatasetRow.name == name)
-                .order_by(DatasetRow.version.desc())
+                select(DatasetRow.version).filter_by(**self._scope.columns(), name=name).order_by(DatasetRow.version.desc())
             ).first()
-            row = session.get(DatasetRow, dataset_id)
+            row = session.get(DatasetRow, (self._scope.workspace_id, self._scope.owner_id, dataset_id))
             if row is None:
                 row = DatasetRow(
                     id=dataset_id,
-                    workspace_id=self._workspace_id,
-                    owner_id=self._owner_id,
+                    **self._scope.columns(),
                     name=name,
                     version=(newest or 0) + 1,
                     parent=parent,
@@ -165,8 +160,8 @@ def _info(row: DatasetRow) -> DatasetInfo:
     return DatasetInfo(row.id, row.name, row.version, row.parent or "", row.artifact, dict(row.counts or {}), row.created_at)
 
 
-def _content_id(examples: Sequence[Example], splits: Mapping[str, Split]) -> str:
-    digest = hashlib.sha256(f"v{FORMAT_VERSION}\n".encode())
+def _content_id(name: str, examples: Sequence[Example], splits: Mapping[str, Split]) -> str:
+    digest = hashlib.sha256(f"v{FORMAT_VERSION} {name}\n".encode())
     for example in sorted(examples, key=lambda e: e.id):
         digest.update(f"{example.id} {splits[example.id]}\n".encode())
     return digest.hexdigest()[:32]

@@ -1,0 +1,142 @@
+"""The models a chat may use now: bases on this disk, endpoints of the settings, and what was tuned here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from homeroom.chat.directory import ModelCard, ScorecardLink
+from homeroom.errors import ConfigError, NotFoundError
+from homeroom.models.catalogue import find_entry
+from homeroom.models.client import OpenAIChatModel
+from homeroom.models.engine import EngineInfo
+from homeroom.models.engine_chat import EngineChatModel
+from homeroom.schema.chat import ChatModel
+from homeroom.schema.models import TunedModel
+from homeroom.settings import Endpoint
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+Resolve = Callable[[str | None], EngineInfo]
+
+
+class HomeDirectory:
+    """Implements the chat layer's ``ModelDirectory`` over one home. Thread-safe.
+
+    Args:
+        home: The open home.
+        resolve: Gives the engine that serves an adapter (None: the base itself).
+    """
+
+    def __init__(self, home: Homeroom, resolve: Resolve) -> None:
+        self._home, self._resolve = home, resolve
+
+    def list(self) -> Sequence[ModelCard]:
+        """The default base first, then other bases and endpoints, then tuned models, newest first."""
+        return [*self._bases(), *self._endpoint_cards(), *(self._tuned(m) for m in self._home.registry.list())]
+
+    def chat_model(self, name: str) -> ChatModel:
+        """What answers as ``name``.
+
+        Raises:
+            NotFoundError: no model has that name (``model-not-found``).
+            ConfigError: an endpoint's key is not set (``key-not-set``).
+        """
+        endpoint = self._endpoint_of(name)
+        if endpoint is not None:
+            return endpoint_model(endpoint, name.partition("/")[2], name)
+        if name == self._home.settings.default_base:
+            return EngineChatModel(name, lambda: self._resolve(None), None)
+        model = self._home.registry.get(name)
+        if model.kind == "remote":
+            remote = self._endpoint_of(model.remote_id)
+            if remote is None:
+                raise NotFoundError(f"The endpoint of {name!r} is no longer in the settings.", code="endpoint-unknown")
+            return endpoint_model(remote, model.remote_id.partition("/")[2], model.name)
+        return EngineChatModel(model.name, lambda: self._resolve(model.name), model.name)
+
+    def save_settings(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Store settings with the model version."""
+        self._home.registry.set_settings(name, dict(settings))
+
+    def use_for(self, name: str, task: str) -> None:
+        """Make ``name`` what the pages for ``task`` use."""
+        self._home.registry.set_route(task, name)
+
+    def _routes(self) -> dict[str, str | None]:
+        return {task: self._home.registry.route(task) for task in ("tutor", "learner")}
+
+    def _defaults(self, name: str) -> tuple[str, ...]:
+        return tuple(task for task, routed in self._routes().items() if routed == name)
+
+    def _bases(self) -> Iterator[ModelCard]:
+        name = self._home.settings.default_base
+        entry = find_entry(name)
+        yield ModelCard(
+            name=name,
+            title=entry.title if entry else name,
+            kind="base",
+            suitability=entry.suitability if entry else "practice",
+            settings=self._home.registry.base_settings(name),
+            default_for=self._defaults(name),
+            description="Not tuned: what the model does by itself.",
+            base=name,
+        )
+
+    def _endpoint_cards(self) -> Iterator[ModelCard]:
+        for endpoint in self._home.settings.endpoints:
+            for model in endpoint.models:
+                name = f"{endpoint.name}/{model}"
+                yield ModelCard(
+                    name=name,
+                    title=f"{model} at {endpoint.name}",
+                    kind="endpoint",
+                    suitability="trainee",
+                    settings=self._home.registry.base_settings(name),
+                    default_for=self._defaults(name),
+                    base=name,
+                )
+
+    def _tuned(self, model: TunedModel) -> ModelCard:
+        scorecards = tuple(
+            ScorecardLink(dataset=s.dataset, summary=s.summary.get("headline", {}), report=s.report_artifact)
+            for s in self._home.registry.scorecards(model.name)
+        )
+        return ModelCard(
+            name=model.name,
+            title=f"{model.suffix} · {model.task}",
+            kind="tuned",
+            task=model.task,
+            suitability=model.suitability,
+            verdict=model.verdict,
+            created_at=model.created_at,
+            settings=dict(model.settings),
+            default_for=self._defaults(model.name),
+            base=model.base,
+            method=model.method,
+            dataset=model.dataset,
+            recipe=dict(model.recipe),
+            metrics=dict(model.metrics),
+            scorecards=scorecards,
+        )
+
+    def _endpoint_of(self, name: str) -> Endpoint | None:
+        prefix, slash, _ = name.partition("/")
+        return next((e for e in self._home.settings.endpoints if slash and e.name == prefix), None)
+
+
+def endpoint_model(endpoint: Endpoint, model: str, name: str) -> ChatModel:
+    """A model of an OpenAI-compatible endpoint.
+
+    Raises:
+        ConfigError: its key's environment variable is not set (``key-not-set``).
+    """
+    key = os.environ.get(endpoint.api_key_env) if endpoint.api_key_env else None
+    if endpoint.api_key_env and not key:
+        raise ConfigError(
+            f"The endpoint {endpoint.name!r} needs a key in {endpoint.api_key_env}. Set it: export {endpoint.api_key_env}=...",
+            code="key-not-set",
+        )
+    return OpenAIChatModel(name, endpoint.base_url, model, api_key=key)

@@ -1,0 +1,81 @@
+"""The embedded engine of a home: the running one if there is one, otherwise one of our own for as long as it is needed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from homeroom.errors import ProviderError
+from homeroom.models.engine import AdapterFile, EngineInfo, EngineManager, find_running
+from homeroom.runtime import spawn
+from homeroom.schema.models import BaseFiles
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+MAX_ADAPTERS = 12
+SWITCH_TIMEOUT_S = 60.0
+
+
+def adapters_of(home: Homeroom, base: BaseFiles) -> list[AdapterFile]:
+    """The adapters of ``base`` that an engine should hold: those in use, then the newest ones."""
+    models = [m for m in home.registry.list() if m.kind == "lora" and m.base_identity == base.identity]
+    routed = {name for task in ("tutor", "learner") if (name := home.registry.route(task))}
+    models.sort(key=lambda m: (m.name not in routed, -m.created_at))
+    return [AdapterFile(m.name, home.artifacts.path(m.artifact) / "adapter.gguf", m.base_identity) for m in models[:MAX_ADAPTERS]]
+
+
+def make_manager(home: Homeroom, base: BaseFiles, adapters: Callable[[], Sequence[AdapterFile]] | None = None) -> EngineManager:
+    """An engine manager for ``base`` with the home's settings."""
+    settings = home.settings
+    return EngineManager(
+        base,
+        home=settings.home,
+        spawn=spawn,
+        slots=settings.engine_slots,
+        context=settings.engine_context,
+        threads=settings.threads or os.cpu_count() or 1,
+        adapters=adapters or (lambda: adapters_of(home, base)),
+    )
+
+
+@contextmanager
+def engine(home: Homeroom, base: BaseFiles) -> Iterator[Callable[[], EngineInfo]]:
+    """A way to the engine: yields what resolves it at each request. An engine started here ends with the block."""
+    running = find_running(home.settings.home)
+    if running is not None and running.base_identity == base.identity:
+        yield lambda: _running_or_raise(home)
+        return
+    manager = make_manager(home, base)
+    manager.ensure()
+    try:
+        yield manager.ensure
+    finally:
+        manager.stop()
+
+
+def _running_or_raise(home: Homeroom) -> EngineInfo:
+    info = find_running(home.settings.home)
+    if info is None:
+        raise ProviderError(
+            "The engine is not running. Start it with: homeroom serve", code="engine-down", status=503, retry_after_s=2
+        )
+    return info
+
+
+def resolve_running(home: Homeroom, adapter: str | None = None, timeout_s: float = SWITCH_TIMEOUT_S) -> EngineInfo:
+    """The server's engine; waits a while for one that has just been told of a new ``adapter``.
+
+    Raises:
+        ProviderError: code ``engine-down`` when there is none in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        info = find_running(home.settings.home)
+        ready = info is not None and (adapter is None or adapter in info.adapters)
+        if (ready and info is not None) or time.monotonic() > deadline:
+            return info if info is not None else _running_or_raise(home)
+        time.sleep(0.1)

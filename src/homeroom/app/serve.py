@@ -1,0 +1,192 @@
+"""``homeroom serve``: a thin supervisor over the web process, the engine and the job worker.
+
+It holds the home's lock, imports neither Flask nor torch, restarts a child that died (with growing pauses), and gives the engine
+newly tuned adapters as they are registered. When it ends, however it ends, its children end.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import httpx
+
+from homeroom.app.engines import adapters_of, make_manager
+from homeroom.app.work import child_environment
+from homeroom.errors import ConflictError, HomeroomError, NotFoundError
+from homeroom.models.engine import EngineManager
+from homeroom.runtime import Child, free_port, spawn
+from homeroom.storage.lock import HomeLock
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+TICK_S = 0.3
+READY_TIMEOUT_S = 60.0
+GRACE_S = 5.0
+STABLE_S = 30.0
+MAX_PAUSE_S = 30.0
+
+
+@dataclass(slots=True)
+class _Service:
+    """A child that should always run: restarted when it dies, after a pause that doubles until it has run for a while."""
+
+    name: str
+    argv: list[str]
+    log: str
+    child: Child | None = None
+    started: float = 0.0
+    pause_s: float = 0.5
+    retry_at: float = field(default=0.0)
+
+
+class Supervisor:
+    """Runs everything of one home until it is told to stop.
+
+    Args:
+        home: The open home.
+        port: Port of the pages; the settings' when None. 0 takes a free one.
+        worker: Whether to run a job worker.
+        say: Told what a person should know, one line at a time.
+    """
+
+    def __init__(
+        self, home: Homeroom, *, port: int | None = None, worker: bool = True, say: Callable[[str], None] = print
+    ) -> None:
+        self._home, self._say = home, say
+        settings = home.settings
+        self._host = settings.host
+        wanted = settings.port if port is None else port
+        self._port = free_port() if wanted == 0 else wanted
+        self._stop = threading.Event()
+        logs = settings.home / "logs"
+        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        web = [sys.executable, "-m", "homeroom.server", "--host", self._host, "--port", str(self._port)]
+        self._services = [_Service("web", web, str(logs / "web.log"))]
+        if worker:
+            self._services.append(_Service("worker", [sys.executable, "-m", "homeroom.app.run_worker"], str(logs / "worker.log")))
+        self._engine: EngineManager | None = None
+        self._adapters: list[str] = []
+        self._seen_version: int | None = None
+        self._engine_retry_at = 0.0
+
+    @property
+    def address(self) -> str:
+        """Where the pages are."""
+        return f"http://{self._host}:{self._port}"
+
+    def stop(self) -> None:
+        """Ask `run` to end everything and return."""
+        self._stop.set()
+
+    def run(self, ready: Callable[[str], None] | None = None) -> None:
+        """Start everything, call ``ready`` with the address, and keep it running until `stop`, SIGINT or SIGTERM.
+
+        Raises:
+            ConflictError: another server holds the home (``home-locked``) or the port is taken (``port-taken``).
+        """
+        with HomeLock(self._home.settings.home, self.address):
+            self._check_port()
+            previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                for service in self._services:
+                    self._start(service)
+                self._refresh_engine()
+                self._wait_until_ready()
+                if ready is not None and not self._stop.is_set():
+                    ready(self.address)
+                while not self._stop.wait(TICK_S):
+                    self._tick()
+            finally:
+                self._end()
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _check_port(self) -> None:
+        with socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self._host, self._port))
+            except OSError as error:
+                raise ConflictError(
+                    f"Port {self._port} on {self._host} is taken by another program ({error.strerror}). "
+                    f"Choose another: homeroom serve --port {self._port + 1}",
+                    code="port-taken",
+                ) from error
+
+    def _start(self, service: _Service) -> None:
+        service.child = spawn(service.argv, env=child_environment(self._home), stdout=service.log)
+        service.started = time.monotonic()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for service in self._services:
+            if service.child is not None and service.child.poll() is not None:
+                if now - service.started > STABLE_S:
+                    service.pause_s = 0.5
+                self._say(f"{service.name} ended (status {service.child.poll()}); starting it again. Log: {service.log}")
+                service.child = None
+                service.retry_at = now + service.pause_s
+                service.pause_s = min(MAX_PAUSE_S, service.pause_s * 2)
+            if service.child is None and now >= service.retry_at:
+                self._start(service)
+        self._refresh_engine()
+
+    def _refresh_engine(self) -> None:
+        """Start the engine if its model is here, keep it alive, and hand it the adapters that are registered now."""
+        if time.monotonic() < self._engine_retry_at:
+            return
+        version = self._home.database.data_version()
+        try:
+            if self._engine is None:
+                base = self._home.base_files()
+                self._engine = make_manager(self._home, base, lambda: adapters_of(self._home, base))
+                self._engine.ensure()
+            elif version != self._seen_version:
+                self._engine.refresh()
+            else:
+                self._engine.ensure()
+            self._seen_version = version
+        except NotFoundError:  # not pulled yet: the pages say how, and it is looked for again
+            self._engine = None
+            self._engine_retry_at = time.monotonic() + 2
+        except HomeroomError as error:
+            self._say(f"engine: {error.message}")
+            self._engine_retry_at = time.monotonic() + 5
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not self._stop.is_set() and time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{self.address}/health", timeout=2).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            self._tick()
+            self._stop.wait(0.1)
+        if not self._stop.is_set():
+            log = self._services[0].log
+            raise ConflictError(
+                f"The web process did not start within {READY_TIMEOUT_S:.0f} s. See its log: {log}", code="web-not-ready"
+            )
+
+    def _end(self) -> None:
+        """Everything ends: children together, so that the longest decides how long it takes."""
+        threads = [threading.Thread(target=s.child.terminate, args=(GRACE_S,)) for s in self._services if s.child is not None]
+        if self._engine is not None:
+            threads.append(threading.Thread(target=self._engine.stop))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,96 @@
+"""Submitting jobs, and waiting for one: the command line runs what it asked for itself unless a server's worker is quicker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from homeroom.errors import JobFailed
+from homeroom.jobs.worker import Worker
+from homeroom.schema.jobs import Job, JobEvent
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+POLL_S = 0.25
+
+
+def job_command(job: Job) -> Sequence[str]:
+    """What a worker starts for a claimed job."""
+    return [sys.executable, "-m", "homeroom.app.run_job", job.id, str(job.token)]
+
+
+def child_environment(home: Homeroom) -> dict[str, str]:
+    """This process's environment with its home and cache named, so that flags reach children."""
+    return {**os.environ, "HOMEROOM_HOME": str(home.settings.home), "HOMEROOM_CACHE": str(home.settings.cache)}
+
+
+def make_worker(home: Homeroom, job_id: str | None = None) -> Worker:
+    """A worker over this home, for every job or for one."""
+    return Worker(home.jobs, job_command, home=home.settings.home, job_id=job_id, env=child_environment(home))
+
+
+def key_of(parts: Mapping[str, Any]) -> str:  # any JSON: the key is its hash
+    """An idempotency key: the same parts give the same job."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def submit_once(home: Homeroom, kind: str, payload: Mapping[str, Any], key: str) -> Job:
+    """The job of this key if it is queued, running or done; a new one where there is none or it failed or was cancelled."""
+    attempt = 0
+    while True:
+        job = home.jobs.submit(kind, dict(payload), idempotency_key=f"{key}-{attempt}" if attempt else key)
+        if job.state not in ("failed", "cancelled"):
+            return job
+        attempt += 1
+
+
+@contextmanager
+def _running(worker: Worker) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,), name="homeroom-worker", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+Watcher = Callable[[Job, Sequence[JobEvent]], None]
+
+
+def wait_for(home: Homeroom, job_id: str, watch: Watcher | None = None) -> Job:
+    """Run the job here unless another worker does, and return it when it is done.
+
+    Args:
+        home: The open home.
+        job_id: What to wait for.
+        watch: Called with the job and its new events, about four times a second.
+
+    Raises:
+        JobFailed: it failed or was cancelled; the message says why.
+        KeyboardInterrupt: passed on after the job's process has ended; what it had saved is kept.
+    """
+    seen = 0
+    pause = threading.Event()
+    with _running(make_worker(home, job_id)):
+        while True:
+            job = home.jobs.get(job_id)
+            events = home.jobs.events(job_id, after=seen)
+            seen = events[-1].seq if events else seen
+            if watch is not None:
+                watch(job, events)
+            if job.done:
+                break
+            pause.wait(POLL_S)
+    if job.state != "succeeded":
+        reason = job.error or ("it was cancelled" if job.state == "cancelled" else "no reason was recorded")
+        raise JobFailed(f"Job {job.id} ({job.kind}) did not succeed: {reason} See: homeroom jobs logs {job.id}", job_id=job.id)
+    return job

@@ -1,0 +1,85 @@
+"""Following a job on the terminal: one live line where there is a terminal, a line now and then where there is not."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from homeroom.cli.common import duration
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+    from homeroom.schema.jobs import Job, JobEvent
+
+PLAIN_EVERY_S = 10.0
+BAR_WIDTH = 24
+
+
+class Line:
+    """Rewrites one line on a terminal; elsewhere prints when the text has changed and some seconds have passed."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._last, self._last_time = "", 0.0
+
+    def show(self, text: str, *, final: bool = False) -> None:
+        """Show ``text``; ``final`` keeps it and moves to the next line."""
+        if self._quiet:
+            return
+        if self._live:
+            width = max(20, _columns() - 1)
+            click.echo("\r\x1b[2K" + text[:width] + ("\n" if final else ""), nl=False, err=True)
+        elif text != self._last and (final or time.monotonic() - self._last_time >= PLAIN_EVERY_S):
+            click.echo(text, err=True)
+            self._last, self._last_time = text, time.monotonic()
+
+    def clear(self) -> None:
+        """Make room for an ordinary line."""
+        if self._live and not self._quiet:
+            click.echo("\r\x1b[2K", nl=False, err=True)
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def bar(fraction: float) -> str:
+    """``━━━━────  42 %``."""
+    filled = round(max(0.0, min(1.0, fraction)) * BAR_WIDTH)
+    return f"{'━' * filled}{'─' * (BAR_WIDTH - filled)} {fraction:4.0%}"
+
+
+def wait(home: Homeroom, job: Job, *, quiet: bool = False, indent: str = "") -> Job:
+    """Run or follow ``job`` until it is done, showing its progress.
+
+    Raises:
+        JobFailed: it did not succeed.
+    """
+    from homeroom.app.work import wait_for
+
+    line = Line(quiet)
+    started = time.monotonic()
+
+    def watch(now: Job, events: Sequence[JobEvent]) -> None:
+        for event in events:
+            if event.level in ("warning", "warn", "error") and not quiet:
+                line.clear()
+                click.echo(f"{indent}{event.level}: {event.message}", err=True)
+        if now.done:
+            took = f" ({duration(time.monotonic() - started)})" if time.monotonic() - started > 2 else ""
+            line.show(f"{indent}{bar(now.progress)}  {now.message}{took}", final=True)
+        else:
+            line.show(f"{indent}{bar(now.progress)}  {now.message or now.state}")
+
+    try:
+        return wait_for(home, job.id, watch)
+    except BaseException:
+        line.clear()
+        raise

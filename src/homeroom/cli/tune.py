@@ -1,0 +1,117 @@
+"""``homeroom tune``: plan and run tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from homeroom.cli.common import duration, emit, json_option, open_home, size, table
+
+if TYPE_CHECKING:
+    from homeroom.tuning.recipe import Recipe
+
+
+@click.group(name="tune")
+def command() -> None:
+    """Plan and run tuning."""
+
+
+dataset_option = click.option(
+    "--dataset", default="homeroom-course", show_default=True, help="Dataset: id, name or name@version."
+)
+recipe_option = click.option(
+    "--recipe",
+    "recipe_path",
+    default="recipes/demo.yaml",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Recipe file.",
+)
+base_option = click.option("--base", help="Base model in place of the recipe's.")
+task_option = click.option("--task", type=click.Choice(["tutor", "learner"]), help="Only the recipe's run for this task.")
+
+
+def chosen_recipes(path: Path, base: str | None, task: str | None) -> list[Recipe]:
+    """The runs of a recipe file with ``--base`` and ``--task`` applied."""
+    from homeroom.errors import ConfigError
+    from homeroom.tuning.recipe_file import load_recipes
+
+    recipes = [r for r in load_recipes(path) if task in (None, r.task)]
+    if not recipes:
+        raise ConfigError(f"{str(path)!r} has no run for the task {task!r}.", code="recipe-invalid")
+    return [r.model_copy(update={"base": base}) if base else r for r in recipes]
+
+
+@command.command()
+@dataset_option
+@recipe_option
+@base_option
+@task_option
+@json_option
+@click.pass_context
+def plan(ctx: click.Context, dataset: str, recipe_path: Path, base: str | None, task: str | None, as_json: bool) -> None:
+    """Say what a run will need: time, memory, disk and money. Nothing is started."""
+    from homeroom.app.tuning import plan_tuning
+
+    home = open_home(ctx)
+    recipes = chosen_recipes(recipe_path, base, task)
+    plans = [(recipe, plan_tuning(home, dataset, recipe)) for recipe in recipes]
+
+    def text() -> None:
+        rows = [
+            (r.name, r.base, p.examples, f"{p.trained_tokens:,}", p.steps, duration(p.time_s), size(p.memory_bytes), size(p.disk_bytes), f"${p.cost_usd:.2f}")
+            for r, p in plans
+        ]  # fmt: skip
+        table(("run", "base", "examples", "tokens", "steps", "time", "memory", "disk", "money"), rows)
+        for recipe, one in plans:
+            for warning in one.warnings:
+                click.echo(f"warning: {recipe.name}: {warning}")
+
+    emit([{"recipe": r.name, **dataclasses.asdict(p)} for r, p in plans], as_json, text)
+
+
+@command.command()
+@dataset_option
+@recipe_option
+@base_option
+@task_option
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the job.")
+@click.option("--again", is_flag=True, help="Tune anew even if this very run was made before.")
+@json_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    dataset: str,
+    recipe_path: Path,
+    base: str | None,
+    task: str | None,
+    wait: bool,
+    again: bool,
+    as_json: bool,
+) -> None:
+    """Tune: each run of the recipe becomes a job and, at its end, a registered model."""
+    from homeroom.app.tuning import submit_tuning
+    from homeroom.cli import progress
+
+    home = open_home(ctx)
+    results = []
+    for recipe in chosen_recipes(recipe_path, base, task):
+        job = submit_tuning(home, dataset, recipe, again=again)
+        if not as_json:
+            click.echo(f"{recipe.name}: job {job.id}", err=True)
+        if wait:
+            job = progress.wait(home, job, quiet=as_json)
+            if not as_json:
+                click.echo(f"Registered {(job.result or {}).get('model')}")
+        results.append(dataclasses.asdict(job))
+
+    def text() -> None:
+        if wait:
+            click.echo("Compare it with its base: homeroom eval run    Chat with it: homeroom chat")
+        else:
+            click.echo("Queued. Follow with: homeroom jobs follow JOB")
+
+    emit(results, as_json, text)
