@@ -1,0 +1,1 @@
+"""Conversations with models: stored turns, streamed replies, comparison, feedback and practice teaching."""
