@@ -115,5 +115,9 @@ def _refusal(response: httpx.Response, url: str) -> ProviderError | NotFoundErro
             status=response.status_code,
         )
     if response.status_code == 404:
-        return NotFoundError(f"{where}: no such model or file. Check the name: homeroom models list --bases", code="download-not-found")
-    return ProviderError(f"{where}. Try the same command again later; what arrived is kept", code="download", status=response.status_code)
+        return NotFoundError(
+            f"{where}: no such model or file. Check the name: homeroom models list --bases", code="download-not-found"
+        )
+    return ProviderError(
+        f"{where}. Try the same command again later; what arrived is kept", code="download", status=response.status_code
+    )

@@ -106,7 +106,9 @@ def read_tensors(folder: Path) -> list[Tensor]:
     """
     tensors = [tensor for path in sorted(folder.glob("*.safetensors")) for tensor in _read_header(path)]
     if not tensors:
-        raise ConfigError(f"No *.safetensors file in {str(folder)!r}. Fetch the model again: homeroom models pull NAME", code="model-files")
+        raise ConfigError(
+            f"No *.safetensors file in {str(folder)!r}. Fetch the model again: homeroom models pull NAME", code="model-files"
+        )
     return sorted(tensors, key=lambda tensor: tensor.name)
 
 

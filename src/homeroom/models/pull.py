@@ -42,7 +42,9 @@ def require(name: str, cache: Path, *, catalogue: Catalogue | None = None) -> Ba
     found = installed(name, cache, catalogue=catalogue)
     if found is None:
         (catalogue or load_catalogue()).find(name)
-        raise NotFoundError(f"The base model {name!r} is not on this machine yet. Run: homeroom models pull {name}", code="not-pulled")
+        raise NotFoundError(
+            f"The base model {name!r} is not on this machine yet. Run: homeroom models pull {name}", code="not-pulled"
+        )
     return found
 
 
@@ -76,7 +78,9 @@ def pull(
     if isinstance(model, EndpointModel) or not model.sources:
         raise ConfigError(f"{name!r} is not a model that is fetched. {ENDPOINT_HINT}", code="not-fetched")
     if not model.engine:
-        raise ConfigError(f"The embedded engine is not given {model.name!r} here. {ENDPOINT_HINT}", code="architecture-unsupported")
+        raise ConfigError(
+            f"The embedded engine is not given {model.name!r} here. {ENDPOINT_HINT}", code="architecture-unsupported"
+        )
     cache.mkdir(parents=True, exist_ok=True)
     with cache_lock(cache, model.name, progress):
         return prepared.find(model.name, cache) or _from_any(model, cache, progress, token, hub_url)

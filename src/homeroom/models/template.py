@@ -26,11 +26,11 @@ that carries today's date would differ from the one that was trained on; the dat
 LOOP_STEPS = 200_000
 CHARACTERS = 4_000_000
 
-_FILTERS = (
-    "capitalize count default d first int items last length list lower map reject rejectattr select selectattr string title trim upper"
-).split()
+_FILTERS = ["capitalize", "count", "default", "d", "first", "int", "items", "last", "length", "list", "lower", "map", "reject", "rejectattr", "select", "selectattr", "string", "title", "trim", "upper"]
 _METHODS = {
-    str: set("capitalize endswith lower lstrip removeprefix removesuffix rstrip split splitlines startswith strip title upper".split()),
+    str: set(
+        ["capitalize", "endswith", "lower", "lstrip", "removeprefix", "removesuffix", "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper"]
+    ),
     dict: {"get", "items", "keys", "values"},
     list: set(),
 }

@@ -23,7 +23,9 @@ class ChatTokenizer:
 
         path = weights / "tokenizer.json"
         if not path.exists():
-            raise ConfigError(f"No tokenizer.json in {str(weights)!r}. Fetch the model: homeroom models pull NAME", code="model-files")
+            raise ConfigError(
+                f"No tokenizer.json in {str(weights)!r}. Fetch the model: homeroom models pull NAME", code="model-files"
+            )
         self._tokenizer = Tokenizer.from_file(str(path))
         self._template = chat_template(weights)
         self._texts = {f"{key}_token": text for key, text in special_tokens(weights).items()}
