@@ -13,7 +13,10 @@ FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row of the job table. Times are Unix seconds; ``progress`` runs from 0 to 1."""
+    """A row of the job table. Times are Unix seconds; ``progress`` runs from 0 to 1.
+
+    ``error_code`` is the code of the `HomeroomError` that ended it, ``error`` its message.
+    """
 
     id: str
     kind: str
@@ -30,6 +33,7 @@ class Job:
     created_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
+    error_code: str = ""
 
     @property
     def done(self) -> bool:
@@ -57,7 +61,9 @@ class Reporter(Protocol):
         """How far it is, 0 to 1, and what it is doing now."""
         ...
 
-    def event(self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None) -> None:
+    def event(
+        self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None
+    ) -> None:
         """Record something worth keeping: a log line, or numbers with ``type="metrics"``."""
         ...
 
@@ -86,7 +92,9 @@ class NullReporter:
     def progress(self, fraction: float, message: str) -> None:
         """Ignored."""
 
-    def event(self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None) -> None:
+    def event(
+        self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None
+    ) -> None:
         """Ignored."""
 
     def should_stop(self) -> bool:

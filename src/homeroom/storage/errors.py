@@ -12,6 +12,9 @@ from sqlalchemy import exc
 
 from homeroom.errors import StorageError
 
+# Codes of errors that pass by themselves: whoever works in the background waits and tries again.
+TRANSIENT_CODES = frozenset({"database-locked", "database-unreachable", "no-space"})
+
 _NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SERVICE_UNAVAILABLE = 503
 

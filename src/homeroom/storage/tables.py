@@ -142,6 +142,17 @@ class ModelRow(Owned, Base):
     remote_id: Mapped[str] = mapped_column(default="")
 
 
+class BaseSettingsRow(Owned, Base):
+    """Generation settings that a person saved for a model that was not tuned here: a base or an endpoint's model."""
+
+    __tablename__ = "base_settings"
+
+    workspace_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    model_name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    settings: Mapped[Json] = mapped_column(default=dict)
+
+
 class ScorecardRow(Owned, Base):
     """The evaluation of a model on a dataset version; the whole of it is the report artifact."""
 

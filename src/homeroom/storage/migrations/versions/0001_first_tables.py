@@ -130,6 +130,13 @@ def _models() -> None:
     )
     op.create_index("ix_models_workspace_id_owner_id_created_at", "models", ["workspace_id", "owner_id", "created_at"])
     op.create_table(
+        "base_settings",
+        *_owned(),
+        _text("model_name", 255),
+        _json("settings"),
+        sa.PrimaryKeyConstraint("workspace_id", "owner_id", "model_name", name="pk_base_settings"),
+    )
+    op.create_table(
         "scorecards",
         _text("id", 64),
         _text("model_name", 255),

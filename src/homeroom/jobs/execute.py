@@ -1,0 +1,130 @@
+"""What a job's own process does: run the handler, tell the job table how it went."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from homeroom.errors import HomeroomError, StorageError
+from homeroom.jobs.store import JobStore, LeaseLost
+from homeroom.schema.jobs import Handler, Job, JobCancelled, JobState
+from homeroom.storage.errors import TRANSIENT_CODES
+from homeroom.storage.files import make_private_folder
+
+EXIT_TOLD = 0
+EXIT_NOT_TOLD = 75  # the outcome could not be written: run the job again (EX_TEMPFAIL of sysexits.h)
+EXIT_LEASE_LOST = 76
+
+_KEPT_WRITES = 1000
+log = logging.getLogger(__name__)
+
+
+def execute(store: JobStore, job_id: str, token: int, handlers: Mapping[str, Handler], work_root: Path) -> int:
+    """Run the claimed job with the handler of its kind.
+
+    What the handler returns is the job's result. A `HomeroomError` it raises ends the job as failed, with message and code;
+    `JobCancelled` as cancelled. Any other exception is a bug: it passes, ends the process, and the worker records it.
+
+    Args:
+        store: The job table.
+        job_id: The job.
+        token: Of the claim.
+        handlers: Handler by kind.
+        work_root: The job's durable folder is ``<work_root>/<job_id>/work``; the next attempt finds what this one left.
+
+    Returns:
+        Exit status for the process: 0 when the outcome is in the table, whatever it is.
+    """
+    try:
+        job = store.held(job_id, token)
+        context = RunningJob(store, job, make_private_folder(work_root / job_id / "work"))
+        state, result, error = _run(context, handlers)
+        context.flush()
+        store.finish(job_id, token, state, result, error.message if error else "", error_code=error.code if error else "")
+    except LeaseLost:
+        log.warning("job %s: another worker has it now", job_id)
+        return EXIT_LEASE_LOST
+    except StorageError as problem:
+        log.error("job %s: its outcome could not be recorded: %s", job_id, problem.message)
+        return EXIT_NOT_TOLD
+    return EXIT_TOLD
+
+
+def _run(
+    context: RunningJob, handlers: Mapping[str, Handler]
+) -> tuple[JobState, Mapping[str, Any] | None, HomeroomError | None]:  # a result's keys are its handler's
+    job = context.job
+    handler = handlers.get(job.kind)
+    if handler is None:
+        message = f"No handler is known for jobs of kind {job.kind!r}; known: {', '.join(sorted(handlers)) or 'none'}. "
+        return "failed", None, HomeroomError(message + "Was it submitted by a newer version?", code="job-kind-unknown")
+    try:
+        return "succeeded", handler(context), None
+    except LeaseLost:
+        raise
+    except JobCancelled:
+        return "cancelled", None, None
+    except HomeroomError as error:
+        return "failed", None, error
+
+
+class RunningJob:
+    """The `JobContext` of a job's process.
+
+    A database that is locked, full or out of reach for a moment must not end hours of work: reports wait here (the newest
+    thousand) and go out with the next one.
+    """
+
+    def __init__(self, store: JobStore, job: Job, work_dir: Path) -> None:
+        self.job = job
+        self.work_dir = work_dir
+        self._store = store
+        self._waiting: deque[Callable[[], object]] = deque(maxlen=_KEPT_WRITES)
+        self._stop = False
+
+    def progress(self, fraction: float, message: str) -> None:
+        """See `homeroom.schema.jobs.Reporter`."""
+        self._send(lambda: self._store.progress(self.job.id, self.job.token, fraction, message))
+
+    def event(
+        self,
+        message: str,
+        *,
+        level: str = "info",
+        type: str = "message",
+        data: Mapping[str, Any] | None = None,  # keys are the handler's
+    ) -> None:
+        """See `homeroom.schema.jobs.Reporter`."""
+        kept = dict(data or {})
+        self._send(lambda: self._store.event(self.job.id, self.job.token, message, level=level, type=type, data=kept))
+
+    def should_stop(self) -> bool:
+        """See `homeroom.schema.jobs.Reporter`.
+
+        Raises:
+            LeaseLost: another worker has the job and its folder: let this pass, and write nothing any more.
+        """
+        try:
+            self._stop = self._store.held(self.job.id, self.job.token).cancel_requested
+        except StorageError as error:
+            if error.code not in TRANSIENT_CODES:
+                raise
+        return self._stop
+
+    def flush(self) -> None:
+        """Write the reports that wait."""
+        while self._waiting:
+            self._waiting[0]()
+            self._waiting.popleft()
+
+    def _send(self, write: Callable[[], object]) -> None:
+        self._waiting.append(write)
+        try:
+            self.flush()
+        except StorageError as error:
+            if error.code not in TRANSIENT_CODES:
+                raise
+            log.warning("job %s: %s; %d reports wait", self.job.id, error.message, len(self._waiting))
