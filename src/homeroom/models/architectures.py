@@ -1,8 +1,8 @@
 """The model architectures that Homeroom can put into its engine, and how their tensors are called and laid out.
 
-A GGUF file of the llama architecture stores the rows of the query and key projections in the order of ggml's rotary embedding (pairs
-``(0, 1), (2, 3)...``), Hugging Face in that of its own (``(0, d/2), (1, d/2 + 1)...``): `to_gguf_rows` and `from_gguf_rows` move
-between them. Qwen models use Hugging Face's order in both.
+A GGUF file of the llama architecture stores the rows of the query and key projections in the order of ggml's rotary embedding
+(pairs ``(0, 1), (2, 3)...``), Hugging Face in that of its own (``(0, d/2), (1, d/2 + 1)...``): `to_gguf_rows` and
+`from_gguf_rows` move between them. Qwen models use Hugging Face's order in both.
 Source: ``LlamaModel.permute`` and ``TensorNameMap`` of llama.cpp's ``convert_hf_to_gguf.py``.
 """
 
@@ -83,8 +83,8 @@ def architecture_of(config: Mapping[str, Any], name: str) -> Architecture:
     found = next((a for a in _SUPPORTED if named == [a.hf]), None)
     if found is None:
         raise ConfigError(
-            f"{name!r} has the architecture {', '.join(map(str, named)) or 'unknown'!r}, which the embedded engine is not given here "
-            f"(it takes {', '.join(a.hf for a in _SUPPORTED)}). {ENDPOINT_HINT}",
+            f"{name!r} has the architecture {', '.join(map(str, named)) or 'unknown'!r}, which the embedded engine is not given"
+            f" here (it takes {', '.join(a.hf for a in _SUPPORTED)}). {ENDPOINT_HINT}",
             code="architecture-unsupported",
         )
     return found

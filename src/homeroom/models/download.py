@@ -34,12 +34,17 @@ def download(
     """Fetch ``url`` (http, https or file) to ``target``, continuing ``target.part`` where an earlier try stopped.
 
     Args:
+        url: Where it is.
+        target: Where it goes; nothing is done when it is there.
         sha256: The hash that the file must have; None only where its publisher gives none.
         size_bytes: Expected size, for progress; 0 when unknown.
+        headers: Sent along, credentials included.
+        progress: Called with bytes done, bytes in all, and ``message``.
+        message: What is being done.
 
     Raises:
-        ProviderError: ``no-network`` when the server cannot be reached or the connection breaks again and again, ``hash-mismatch``
-            when the bytes are not the pinned ones (the part is deleted), ``download`` for any other answer.
+        ProviderError: ``no-network`` when the server cannot be reached or the connection breaks again and again,
+            ``hash-mismatch`` when the bytes are not the pinned ones (the part is deleted), ``download`` for any other answer.
         AuthError: ``download-auth``.
         NotFoundError: ``download-not-found``.
     """
@@ -55,8 +60,8 @@ def download(
     if found != sha256:
         part.unlink()
         raise ProviderError(
-            f"{target.name!r} arrived with SHA-256 {found!r} instead of {sha256!r}; it was deleted. Run the same command again; if it "
-            "happens again, the source was changed: do not use it",
+            f"{target.name!r} arrived with SHA-256 {found!r} instead of {sha256!r}; it was deleted. Run the same command again;"
+            " if it happens again, the source was changed: do not use it",
             code="hash-mismatch",
         )
     with part.open("rb") as file:
@@ -81,8 +86,8 @@ def _fetch(url: str, part: Path, headers: Mapping[str, str], progress: _Report) 
                         break
                     time.sleep(0.5)
     raise ProviderError(
-        f"Could not download from {urlsplit(url).hostname!r} ({type(failure).__name__}: {failure}). What arrived is kept. Check the "
-        "network (and HTTPS_PROXY behind a proxy), then run the same command again",
+        f"Could not download from {urlsplit(url).hostname!r} ({type(failure).__name__}: {failure}). What arrived is kept. Check"
+        " the network (and HTTPS_PROXY behind a proxy), then run the same command again",
         code="no-network",
     ) from failure
 
@@ -110,7 +115,8 @@ def _refusal(response: httpx.Response, url: str) -> ProviderError | NotFoundErro
     where = f"{urlsplit(url).hostname!r} answered {response.status_code} for {urlsplit(url).path!r}"
     if response.status_code in (401, 403):
         return AuthError(
-            f"{where}: the model is gated or private. Accept its licence on its page and set HF_TOKEN, then run the same command again",
+            f"{where}: the model is gated or private. Accept its licence on its page and set HF_TOKEN, then run the same command"
+            " again",
             code="download-auth",
             status=response.status_code,
         )

@@ -3,8 +3,8 @@
     manager = EngineManager(base, home=home, spawn=spawn, adapters=lambda: registry_adapters)
     model = EngineChatModel(base.name, manager.ensure)
 
-A new adapter means a new child: it is started beside the old one and takes over when it is ready, and the old one ends when it has
-answered what it was asked. Nobody waits and no answer is cut.
+A new adapter means a new child: it is started beside the old one and takes over when it is ready, and the old one ends when it
+has answered what it was asked. Nobody waits and no answer is cut.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class EngineManager:
         """The running engine; starts one when there is none or it has died.
 
         Raises:
-            ProviderError: ``engine-down`` while it is not yet time to try again after a crash, ``engine-start`` when it does not start.
+            ProviderError: ``engine-down`` while it is not yet time to try again after a crash, ``engine-start`` when it does not
+                start.
             ConflictError: ``base-mismatch``.
         """
         engine = self._alive()
@@ -163,8 +164,8 @@ class EngineManager:
         left = self._next_start - time.monotonic()
         if left > 0:
             raise ProviderError(
-                f"The engine ended {self._crashes} times in a row; it will be started again in {left:.0f} s. Its last words are in "
-                f"{str(self._log)!r}. Check the memory: homeroom doctor",
+                f"The engine ended {self._crashes} times in a row; it will be started again in {left:.0f} s. Its last words are"
+                f" in {str(self._log)!r}. Check the memory: homeroom doctor",
                 code="engine-down",
                 status=503,
                 retry_after_s=left,
@@ -175,8 +176,8 @@ class EngineManager:
         for file in files:
             if file.base_identity != self._base.identity:
                 raise ConflictError(
-                    f"The adapter {file.name!r} was made for the base {file.base_identity[:16]!r}, and {self._base.name!r} here is "
-                    f"{self._base.identity[:16]!r}. Tune it again on this base: homeroom tune FILE --base {self._base.name}",
+                    f"The adapter {file.name!r} was made for the base {file.base_identity[:16]!r}, and {self._base.name!r} here"
+                    f" is {self._base.identity[:16]!r}. Tune it again on this base: homeroom tune FILE --base {self._base.name}",
                     code="base-mismatch",
                 )
         return files
@@ -239,8 +240,8 @@ class EngineManager:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
         last = next((line for line in reversed(lines) if line.strip()), "nothing")
         return ProviderError(
-            f"The engine did not start with {self._base.name!r} ({reason}; its last line: {last[:200]!r}). The log is {str(self._log)!r}. "
-            "Check memory and files: homeroom doctor",
+            f"The engine did not start with {self._base.name!r} ({reason}; its last line: {last[:200]!r}). The log is"
+            f" {str(self._log)!r}. Check memory and files: homeroom doctor",
             code="engine-start",
             status=503,
         )

@@ -93,8 +93,8 @@ class EngineChatModel:
     def _body(self, messages: Sequence[Message], settings: GenerationSettings, info: EngineInfo) -> Json:
         if self._adapter is not None and self._adapter not in info.adapters:
             raise NotFoundError(
-                f"The engine has no adapter {self._adapter!r}; it has {', '.join(sorted(info.adapters)) or 'none'}. If it was made just "
-                "now, try again in a moment; otherwise see: homeroom models list",
+                f"The engine has no adapter {self._adapter!r}; it has {', '.join(sorted(info.adapters)) or 'none'}. If it was"
+                " made just now, try again in a moment; otherwise see: homeroom models list",
                 code="adapter-not-loaded",
             )
         return {

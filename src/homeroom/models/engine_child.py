@@ -1,9 +1,11 @@
 """The embedded engine's own process: ``python -m homeroom.models.engine_child CONFIG``.
 
-It hosts llama.cpp's server on a loopback port that the system picks, behind a key, and ends when its parent does. Native code that
-reads model files thus never runs in the process that serves people. ``CONFIG`` is a JSON file of mode 0600, deleted once read:
+It hosts llama.cpp's server on a loopback port that the system picks, behind a key, and ends when its parent does. Native code
+that reads model files thus never runs in the process that serves people. ``CONFIG`` is a JSON file of mode 0600, deleted once
+read:
 
-    {"gguf": path, "alias": name, "adapters": [path, ...], "slots": 4, "context": 2048, "threads": 2, "key": "...", "report": path}
+    {"gguf": path, "alias": name, "adapters": [path, ...], "slots": 4, "context": 2048, "threads": 2, "key": "...",
+     "report": path}
 
 When it is ready it writes ``{"url": ..., "pid": ...}`` to ``report``, otherwise ``{"error": ...}``.
 """
@@ -76,9 +78,9 @@ def parameters(config: dict[str, Any]) -> CommonParams:
         adapter.path, adapter.scale = path, 0.0
         adapters.append(adapter)
     params.lora_adapters = adapters
-    # The reply is what the model wrote: nothing is parsed out of it, and a last assistant message is not continued.
+    # The reply is what the model wrote: no thoughts are cut out of it (`force_pure_content_parser` would strip its white space),
+    # and a last assistant message is not continued.
     params.prefill_assistant = False
-    params.force_pure_content_parser = True
     params.reasoning_format = common_reasoning_format.COMMON_REASONING_FORMAT_NONE
     params.default_template_kwargs = {name: json.dumps(value) for name, value in VARIABLES.items()}
     return params

@@ -1,4 +1,4 @@
-"""Reads a Hugging Face model folder without torch: configuration, chat template, special tokens and safetensors, tensor by tensor."""
+"""Reads a Hugging Face model folder without torch: configuration, chat template, special tokens, and tensors one by one."""
 
 from __future__ import annotations
 
@@ -112,23 +112,47 @@ def read_tensors(folder: Path) -> list[Tensor]:
     return sorted(tensors, key=lambda tensor: tensor.name)
 
 
-def _read_header(path: Path) -> list[Tensor]:
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts that a safetensors file carries beside its tensors.
+
+    Raises:
+        ConfigError: ``model-files`` when the file is cut.
+    """
+    metadata: dict[str, str] = _header(path)[0].get("__metadata__") or {}
+    return metadata
+
+
+# JSON written by others: Any.
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file and where its data begin."""
     # Layout: 8 bytes little-endian length, JSON header, data (https://github.com/huggingface/safetensors#format).
-    size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length + 8 > size:
-            raise ConfigError(f"{path.name!r} is cut short. Fetch the model again: homeroom models pull NAME", code="model-files")
-        header: dict[str, Any] = json.loads(file.read(length))
-    header.pop("__metadata__", None)
+        # The format allows headers of up to 100 MB.
+        text = file.read(length) if length <= 100_000_000 else b""
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{path.name!r} is cut short or no safetensors file. Fetch the model again: homeroom models pull NAME",
+            code="model-files",
+        ) from error
+    return header, 8 + length
+
+
+def _read_header(path: Path) -> list[Tensor]:
+    size = path.stat().st_size
+    header, begin = _header(path)
     tensors = []
     for name, entry in header.items():
+        if name == "__metadata__":
+            continue
         start, end = entry["data_offsets"]
-        if entry["dtype"] not in _NUMPY_TYPES or 8 + length + end > size:
+        if entry["dtype"] not in _NUMPY_TYPES or begin + end > size:
             raise ConfigError(
                 f"Tensor {name!r} in {path.name!r} is cut short or of the type {entry['dtype']!r}, which is not read here. "
                 "Fetch the unquantised model: homeroom models pull NAME",
                 code="model-files",
             )
-        tensors.append(Tensor(name, tuple(entry["shape"]), entry["dtype"], path, 8 + length + start))
+        tensors.append(Tensor(name, tuple(entry["shape"]), entry["dtype"], path, begin + start))
     return tensors

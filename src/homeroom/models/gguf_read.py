@@ -1,8 +1,8 @@
 """Turns a quantised llama-architecture GGUF file into a Hugging Face folder: weights, configuration, tokenizer, chat template.
 
 Only numpy and ``gguf`` are needed, so a machine that serves and never trains needs no torch. Weights are written in float32: the
-4-bit blocks hold ``scale * q + minimum`` with float16 scale and minimum, whose sum does not fit float16 exactly, and float32 is what
-CPU training computes in anyway.
+4-bit blocks hold ``scale * q + minimum`` with float16 scale and minimum, whose sum does not fit float16 exactly, and float32 is
+what CPU training computes in anyway.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PRE_DIGITS = {"smollm"}
 
 
 def gguf_to_folder(source: Path, folder: Path) -> None:
-    """Write ``config.json``, ``model.safetensors``, ``tokenizer.json`` and ``tokenizer_config.json`` from ``source`` into ``folder``.
+    """Unpack ``source`` into ``folder``: weights, ``config.json``, ``tokenizer.json`` and ``tokenizer_config.json``.
 
     Raises:
         ConfigError: ``architecture-unsupported`` when the file is not a llama-architecture model with a byte-level BPE tokenizer.

@@ -1,7 +1,7 @@
 """Turns a Hugging Face folder into the GGUF file that the engine serves.
 
-Everything the engine needs (tokenizer, chat template, sizes) is taken from the folder that training reads, so that both see the same
-model. Source of names and keys: the GGUF specification, ggml's ``docs/gguf.md``, and llama.cpp's ``convert_hf_to_gguf.py``.
+Everything the engine needs (tokenizer, chat template, sizes) is taken from the folder that training reads, so that both see the
+same model. Source of names and keys: the GGUF specification, ggml's ``docs/gguf.md``, and llama.cpp's ``convert_hf_to_gguf.py``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _add_sizes(writer: GGUFWriter, config: dict[str, Any]) -> None:
 
 
 def rope(config: dict[str, Any]) -> dict[str, Any]:
-    """Rotary settings of a ``config.json``, written by transformers 5 (``rope_parameters``) or before (``rope_theta``, ``rope_scaling``)."""
+    """Rotary settings of a ``config.json``: transformers 5 keeps them in ``rope_parameters``, older ones in two places."""
     if config.get("rope_parameters"):
         return dict(config["rope_parameters"])
     return {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {})}

@@ -1,7 +1,7 @@
 """Fetches a model from the Hugging Face hub: safetensors and JSON only, every large file checked against the hub's SHA-256.
 
-The small files come first, and everything that can be wrong with the model (its architecture, its tokenizer, code of its own) is found
-out from them before gigabytes of weights are fetched.
+The small files come first, and everything that can be wrong with the model (its architecture, its tokenizer, code of its own) is
+found out from them before gigabytes of weights are fetched.
 """
 
 from __future__ import annotations
@@ -44,11 +44,16 @@ def fetch_from_hub(
     """Fetch and prepare ``source`` as the base model ``name``.
 
     Args:
+        source: Which repository and revision.
+        name: What it is called here.
+        cache: ``HOMEROOM_CACHE``.
+        progress: Called with bytes done, bytes in all, and what is being done.
         token: For gated models; never shown.
         hub_url: The hub or a mirror of it.
 
     Raises:
-        ConfigError: ``remote-code``, ``pickled-weights``, ``architecture-unsupported``, ``tokenizer-unsupported``, ``no-chat-template``.
+        ConfigError: ``remote-code``, ``pickled-weights``, ``architecture-unsupported``, ``tokenizer-unsupported``,
+            ``no-chat-template``.
         ProviderError: as `download`.
         StorageError: ``no-space``.
     """
@@ -76,8 +81,8 @@ def fetch_from_hub(
     weights = [file for file in files if _WEIGHTS.fullmatch(file.name)]
     if not weights:
         raise ConfigError(
-            f"{source.id!r} is not published as safetensors (model.safetensors). Pickled weights can run code and are never loaded; "
-            "GGUF and adapter repositories are no base models. Choose another: homeroom models list --bases",
+            f"{source.id!r} is not published as safetensors (model.safetensors). Pickled weights can run code and are never"
+            " loaded; GGUF and adapter repositories are no base models. Choose another: homeroom models list --bases",
             code="pickled-weights",
         )
     with space_errors(cache):

@@ -1,7 +1,7 @@
 """Fetches a file out of a wheel of the package index, without installing the wheel.
 
-pip knows where the index is (mirrors, credentials, certificates), so pip is asked for the wheel's address; the download itself is ours,
-because it can be continued. Where the address does not work for us (a private index), pip downloads.
+pip knows where the index is (mirrors, credentials, certificates), so pip is asked for the wheel's address; the download itself is
+ours, because it can be continued. Where the address does not work for us (a private index), pip downloads.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def _wheel(source: IndexWheel, cache: Path, progress: Progress) -> Path:
     offered = info.get("archive_info", {}).get("hashes", {}).get("sha256", source.wheel_sha256)
     if offered != source.wheel_sha256:
         raise ProviderError(
-            f"The package index offers {requirement!r} with SHA-256 {offered!r} instead of {source.wheel_sha256!r}: do not use it. "
-            "Check which index pip uses: pip config list",
+            f"The package index offers {requirement!r} with SHA-256 {offered!r} instead of {source.wheel_sha256!r}: do not use"
+            " it. Check which index pip uses: pip config list",
             code="hash-mismatch",
         )
     try:
@@ -119,8 +119,8 @@ def _pip(arguments: list[str]) -> str:
     )
     if any(sign in done.stderr for sign in _UNREACHABLE):
         raise ProviderError(
-            "The package index cannot be reached. What was fetched is kept. Check the network (and HTTPS_PROXY behind a proxy), then run "
-            "the same command again",
+            "The package index cannot be reached. What was fetched is kept. Check the network (and HTTPS_PROXY behind a proxy),"
+            " then run the same command again",
             code="no-network",
         )
     raise ProviderError(f"The package index refused: {errors[-1]}. Check which index pip uses: pip config list", code="index")

@@ -14,13 +14,14 @@ from typing import Any
 
 from homeroom.errors import ConfigError, ConflictError
 from homeroom.models.architectures import LINEAR_LAYERS, Architecture, architecture_of, gguf_name, to_gguf_rows
-from homeroom.models.folder import Tensor, read_json, read_tensors
+from homeroom.models.folder import Tensor, read_json, read_metadata, read_tensors
 from homeroom.schema.models import BaseFiles
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 IDENTITY_KEY = "homeroom_base_identity"
-"""Key in ``adapter_config.json`` under which a tuning run writes the identity of its base."""
+"""Under this key a tuning run writes the identity of its base: into the metadata of the safetensors file, which PEFT leaves alone
+(a key of ours in ``adapter_config.json`` is read too, but makes PEFT warn)."""
 
 _TENSOR = re.compile(r"(?:base_model\.model\.)?(model\.layers\.\d+\.[\w.]+?)\.lora_([AB])(?:\.default)?\.weight")
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
@@ -61,11 +62,11 @@ def check_adapter_folder(folder: Path, base: BaseFiles | None = None) -> dict[st
     used = [option for option in _UNSUPPORTED if config.get(option)]
     if config.get("peft_type") != "LORA" or used or config.get("bias", "none") != "none":
         raise ConfigError(
-            f"The adapter is {config.get('peft_type')!r} with {', '.join(used) or 'bias=' + repr(config.get('bias'))}; the engine takes plain LoRA "
-            "on linear layers. Tune again with: homeroom tune FILE --method huggingface",
+            f"The adapter is {config.get('peft_type')!r} with {', '.join(used) or 'bias=' + repr(config.get('bias'))}; the engine"
+            " takes plain LoRA on linear layers. Tune again with: homeroom tune FILE --method huggingface",
             code="adapter-unsupported",
         )
-    identity = config.get(IDENTITY_KEY)
+    identity = config.get(IDENTITY_KEY) or read_metadata(folder / WEIGHTS).get(IDENTITY_KEY)
     if base is not None and identity is not None and identity != base.identity:
         raise ConflictError(
             f"The adapter in {str(folder)!r} was made for the base {str(identity)[:16]!r}, and {base.name!r} here is "
@@ -131,8 +132,8 @@ def _pairs(folder: Path, base: BaseFiles) -> dict[str, tuple[Tensor, Tensor]]:
         a, b = both.get("A"), both.get("B")
         if a is None or b is None or shape is None or (b.shape[0], a.shape[1]) != shape or a.shape[0] != b.shape[1]:
             raise ConflictError(
-                f"The adapter's {name!r} does not fit the base {base.name!r} (layer {shape}, A {a and a.shape}, B {b and b.shape}). "
-                f"Tune it again on this base: homeroom tune FILE --base {base.name}",
+                f"The adapter's {name!r} does not fit the base {base.name!r} (layer {shape}, A {a and a.shape}, B"
+                f" {b and b.shape}). Tune it again on this base: homeroom tune FILE --base {base.name}",
                 code="base-mismatch",
             )
         pairs[name] = (a, b)

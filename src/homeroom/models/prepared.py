@@ -93,8 +93,8 @@ def check_space(cache: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(cache).free
     if free < needed:
         raise StorageError(
-            f"{what} needs {_mb(needed)} in {str(cache)!r}, and {_mb(free)} are free. Make space, or set HOMEROOM_CACHE to a folder "
-            "on a larger disk, and run the same command again",
+            f"{what} needs {_mb(needed)} in {str(cache)!r}, and {_mb(free)} are free. Make space, or set HOMEROOM_CACHE to a"
+            " folder on a larger disk, and run the same command again",
             code="no-space",
         )
 
@@ -112,8 +112,8 @@ def space_errors(cache: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StorageError(
-            f"The disk of {str(cache)!r} is full ({_mb(shutil.disk_usage(cache).free)} free). What was fetched is kept. Make space, or "
-            "set HOMEROOM_CACHE to a folder on a larger disk, and run the same command again",
+            f"The disk of {str(cache)!r} is full ({_mb(shutil.disk_usage(cache).free)} free). What was fetched is kept. Make"
+            " space, or set HOMEROOM_CACHE to a folder on a larger disk, and run the same command again",
             code="no-space",
         ) from error
 
@@ -148,8 +148,8 @@ def check_folder(folder: Path, *, weights_needed: bool = True) -> None:
     if weights_needed and not list(folder.glob("*.safetensors")):
         unsafe = sorted(path.name for path in folder.iterdir() if path.suffix in _CODE_FILES)
         raise ConfigError(
-            f"{str(folder)!r} has no safetensors weights (found: {', '.join(unsafe) or 'none'}). Pickled weights can run code and are "
-            "never loaded. Choose a model published as safetensors: homeroom models list",
+            f"{str(folder)!r} has no safetensors weights (found: {', '.join(unsafe) or 'none'}). Pickled weights can run code and"
+            " are never loaded. Choose a model published as safetensors: homeroom models list",
             code="pickled-weights" if unsafe else "model-files",
         )
 
@@ -250,7 +250,7 @@ def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    Path(temporary).replace(path)
     _sync(path.parent)
 
 

@@ -1,7 +1,8 @@
 """Renders chat templates, which are programs written by strangers: sandboxed Jinja in which loops and texts are counted.
 
-The sandbox keeps a template from reaching Python; the limits keep it from hanging or filling the memory of whoever renders it: every
-loop step and every joined character is paid from a budget, and only the filters and methods that published templates use exist.
+The sandbox keeps a template from reaching Python; the limits keep it from hanging or filling the memory of whoever renders it:
+every loop step and every joined character is paid from a budget, and only the filters and methods that published templates use
+exist.
 """
 
 from __future__ import annotations
@@ -20,19 +21,22 @@ from jinja2.visitor import NodeTransformer
 from homeroom.errors import ConfigError
 
 VARIABLES: Mapping[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
-"""Given to every template, here and in the engine. A model that was trained without thinking must not be served with it, and a prompt
-that carries today's date would differ from the one that was trained on; the date is the one Llama 3's own template falls back to."""
+"""Given to every template, here and in the engine. A model that was trained without thinking must not be served with it, and a
+prompt that carries today's date would differ from the one that was trained on; the date is the one Llama 3's own template falls
+back to."""
 
 LOOP_STEPS = 200_000
 CHARACTERS = 4_000_000
 
-_FILTERS = ["capitalize", "count", "default", "d", "first", "int", "items", "last", "length", "list", "lower", "map", "reject", "rejectattr", "select", "selectattr", "string", "title", "trim", "upper"]
-_METHODS = {
-    str: set(
-        ["capitalize", "endswith", "lower", "lstrip", "removeprefix", "removesuffix", "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper"]
-    ),
-    dict: {"get", "items", "keys", "values"},
-    list: set(),
+# Space-separated, because one word a line would hide the rest of the file.
+_FILTERS = """capitalize count default d first int items last length list lower map reject rejectattr select selectattr
+string title trim upper""".split()  # noqa: SIM905
+_TEXT_METHODS = """capitalize endswith lower lstrip removeprefix removesuffix rstrip split splitlines startswith strip title
+upper""".split()  # noqa: SIM905
+_METHODS: Mapping[type, frozenset[str]] = {
+    str: frozenset(_TEXT_METHODS),
+    dict: frozenset({"get", "items", "keys", "values"}),
+    list: frozenset(),
 }
 
 
@@ -131,10 +135,15 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return tree
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, _Budget):
+            return False
         allowed = next((names for kind, names in _METHODS.items() if isinstance(obj, kind)), None)
         if allowed is not None and callable(value) and attr not in allowed:
             return False
         return bool(super().is_safe_attribute(obj, attr, value))
+
+    def wrap_str_format(self, value: Any) -> None:
+        """No special case for ``str.format``, whose widths cost memory: it falls under `is_safe_attribute` like all methods."""
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         budget: _Budget = context["homeroom_budget"]
@@ -182,7 +191,8 @@ def render(source: str, messages: Sequence[Mapping[str, Any]], variables: Mappin
             pieces.append(piece)
     except TemplateRefusal as error:
         raise ConfigError(
-            f"The model's chat template does not take these messages: {error}. Check roles and their order: homeroom data check FILE",
+            f"The model's chat template does not take these messages: {error}. Check roles and their order: homeroom data check"
+            " FILE",
             code="chat-template",
         ) from error
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:

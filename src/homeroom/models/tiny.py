@@ -1,7 +1,7 @@
 """A two-layer model that trains, exports and serves like a real one in milliseconds: the test double of every base model.
 
-It speaks no language. What it shares with a real base is everything around the weights: a llama configuration, safetensors, a byte-level
-BPE tokenizer with ChatML turns, a chat template with a default system message.
+It speaks no language. What it shares with a real base is everything around the weights: a llama configuration, safetensors, a
+byte-level BPE tokenizer with ChatML turns, a chat template with a default system message.
 
     from homeroom.models import prepared, tiny
     base = prepared.prepare_folder(tiny.build(tmp / "tiny"), "tiny", cache)
@@ -10,6 +10,7 @@ BPE tokenizer with ChatML turns, a chat template with a default system message.
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ TEMPLATE = (
 
 _HIDDEN, _LAYERS, _HEADS, _KV_HEADS, _FEED_FORWARD = 64, 2, 4, 2, 128
 # Merges are learnt from this, so that common words are one token and a test's sequences stay short.
-_TEXT = """You are a helpful AI assistant. system user assistant. What is the sum of a half and a third? I think it is two fifths, because
-one and one is two, and two and three is five. Can you draw both pieces? Which of them is larger? Show me on the number line where you
-would put your answer. That is right: the parts are not the same size. Try it with quarters first, then tell me what you notice. The
-plant needs light, water and air to grow. Why do you think so? How could we test that? Read the sentence again and find the word that
-tells you. The learner is not sure. The teacher asks a question and waits."""
+_TEXT = """You are a helpful AI assistant. system user assistant. What is the sum of a half and a third? I think it is two fifths,
+because one and one is two, and two and three is five. Can you draw both pieces? Which of them is larger? Show me on the number
+line where you would put your answer. That is right: the parts are not the same size. Try it with quarters first, then tell me
+what you notice. The plant needs light, water and air to grow. Why do you think so? How could we test that? Read the sentence
+again and find the word that tells you. The learner is not sure. The teacher asks a question and waits."""
 
 
 def build(folder: Path, seed: int = 0) -> Path:
@@ -92,7 +93,7 @@ def _learn_merges(text: str, *, count: int) -> tuple[dict[str, int], list[tuple[
     while len(merges) < count:
         counts: dict[tuple[str, str], int] = {}
         for word in words:
-            for pair in zip(word, word[1:], strict=False):
+            for pair in pairwise(word):
                 counts[pair] = counts.get(pair, 0) + 1
         best = max(counts, key=lambda pair: (counts[pair], pair))
         merges.append(best)

@@ -59,11 +59,12 @@ class ChatTokenizer:
     def encode_chat(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
         """Ids of a whole conversation and its loss mask, (T,) each.
 
-        The mask is 1 at the content of assistant turns and the token that ends the turn, 0 elsewhere and at turns with ``weight`` 0.
+        The mask is 1 at the content of assistant turns and the token that ends the turn, 0 elsewhere and at turns with ``weight``
+        0.
 
         Raises:
-            DataError: ``prefix-unstable`` when the prompt of some assistant turn is not how the whole conversation begins: training
-                would then see other tokens than serving does.
+            DataError: ``prefix-unstable`` when the prompt of some assistant turn is not how the whole conversation begins:
+                training would then see other tokens than serving does.
         """
         ids = self.encode(self.render(messages))
         mask = [0] * len(ids)
@@ -74,9 +75,9 @@ class ChatTokenizer:
             upto = self.encode(self.render(messages[: index + 1]))
             if ids[: len(prompt)] != prompt or ids[: len(upto)] != upto or len(upto) <= len(prompt):
                 raise DataError(
-                    f"Assistant turn {index} ({message.content[:40]!r}) is written differently inside the conversation than after its "
-                    "prompt, so training would see other tokens than the chat. Remove white space at the start of the turn: "
-                    "homeroom data check FILE --fix; or keep one assistant turn per example",
+                    f"Assistant turn {index} ({message.content[:40]!r}) is written differently inside the conversation than after"
+                    " its prompt, so training would see other tokens than the chat. Remove white space at the start of the turn:"
+                    " homeroom data check FILE --fix; or keep one assistant turn per example",
                     code="prefix-unstable",
                 )
             for position in range(len(prompt), self._turn_end(upto, len(prompt))):

@@ -125,8 +125,8 @@ class ChatWire:
         where: What messages call the endpoint.
         base_url: Up to and including ``/v1``.
         api_key: Sent as bearer token; never shown.
-        timeout_s: Limit of one call in all: waiting, retries and pauses. A stream must begin in this time, and each piece must follow
-            the last within it.
+        timeout_s: Limit of one call in all: waiting, retries and pauses. A stream must begin in this time, and each piece must
+            follow the last within it.
         max_retries: Further tries after one that may succeed later. None happens once a reply has begun.
         client: A connection pool that others use too; an own one when omitted.
     """
@@ -258,7 +258,8 @@ class ChatWire:
             record = None
         if not isinstance(record, dict):
             raise ProviderError(
-                f"{self._where} gave an answer that is not a JSON object ({data[:80]!r}). Check its address: it usually ends in /v1",
+                f"{self._where} gave an answer that is not a JSON object ({data[:80]!r}). Check its address: it usually ends"
+                " in /v1",
                 code="provider-answer",
             )
         return record
