@@ -1,0 +1,87 @@
+"""Specificity: a reply fits its own prompt better than the prompts of other items, and its own turn better than other turns.
+
+Both are ranks, so that chance is 0.5 whatever the length of a reply.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from homeroom.evaluation.dialogue import own_prompt
+from homeroom.evaluation.text import content
+from homeroom.schema.evaluation import Answer, Direction
+from homeroom.schema.examples import Item
+
+
+def _weights(prompts: Sequence[frozenset[str]]) -> dict[str, float]:
+    """Inverse document frequency over the prompts; a term that all of them hold weighs nothing."""
+    seen = Counter(term for prompt in prompts for term in prompt)
+    return {term: math.log(len(prompts) / count) for term, count in seen.items()}
+
+
+def _ranks(
+    sources: Sequence[frozenset[str]], answers: Sequence[Answer], rivals: Callable[[int], list[int]]
+) -> list[float | None]:
+    """For each reply the share of its rivals that it fits less well than its own; ties count half; None without rivals."""
+    weight = _weights(sources)
+    norms = [math.sqrt(math.fsum(weight[t] ** 2 for t in source)) or 1.0 for source in sources]
+    values: list[float | None] = []
+    for index, answer in enumerate(answers):
+        terms = frozenset(content(answer.text))
+
+        def fit(place: int, terms: frozenset[str] = terms) -> float:
+            return round(math.fsum(weight[t] ** 2 for t in terms & sources[place]) / norms[place], 9)
+
+        own, others = fit(index), [fit(place) for place in rivals(index)]
+        won = sum(1.0 if other < own else 0.5 if other == own else 0.0 for other in others)
+        values.append(won / len(others) if others else None)
+    return values
+
+
+class Specificity:
+    """The share of other items' prompts that a reply fits less well than its own; ties count one half.
+
+    Fit is the idf weight of the content words and numbers that reply and prompt share, over the prompt's length in the
+    same measure. It depends on the reply's text and one prompt only, so the mean over a set of equal replies is exactly
+    0.5, whatever they say; so is the value of a reply that shares nothing with any prompt. Prompts of the same example
+    are left out; None where no other example is in the set.
+    Echoing the prompt scores 1: read it beside `OwnWords`.
+    """
+
+    name = "specificity"
+    title = "Fits its own question"
+    range = (0.0, 1.0)
+    direction: Direction = "higher"
+    tasks: tuple[str, ...] = ("tutor", "learner")
+    source = "proxy: shuffled-prompt control, chance = 0.5; not tested against people"
+
+    def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:
+        """One rank in [0, 1] for each reply."""
+        groups = [item.example.id for item in items]
+        prompts = [frozenset(content(own_prompt(item))) for item in items]
+        return _ranks(prompts, answers, lambda index: [place for place, group in enumerate(groups) if group != groups[index]])
+
+
+class FollowsTheTurn:
+    """The share of the learner's *other* turns in the dialogue that a reply fits less well than its own; ties count half.
+
+    A reply that would do at any point of the dialogue, such as a template with the learner's number, scores exactly
+    0.5. None in dialogues of one turn.
+    """
+
+    name = "follows_the_turn"
+    title = "Follows the learner's last turn"
+    range = (0.0, 1.0)
+    direction: Direction = "higher"
+    tasks: tuple[str, ...] = ("tutor",)
+    source = "proxy: other turns of the dialogue as control, chance = 0.5; not tested against people"
+
+    def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:
+        """One rank in [0, 1] for each reply."""
+        dialogues: dict[str, list[int]] = {}
+        for index, item in enumerate(items):
+            dialogues.setdefault(item.example.id, []).append(index)
+        turns = [frozenset(content(item.last_user)) for item in items]
+        return _ranks(turns, answers, lambda index: [place for place in dialogues[items[index].example.id] if place != index])

@@ -1,0 +1,229 @@
+"""The verdict: the protocol applied to the figures. It decides nothing that the protocol did not name.
+
+``promote``: every guard holds and at least one gain. ``practice``: a real gain, and a guard that does not hold: fit to
+show the work, not to meet learners. ``reject``: no gain, or replies that fit any other question as well as their own,
+or clearly worse than a control on all checks at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from homeroom.evaluation.compare import FEW_GROUPS, Resampler, holm, p_value, wilson
+from homeroom.evaluation.metrics import metric
+from homeroom.evaluation.protocol import Protocol, Rule
+from homeroom.schema.evaluation import Difference, MetricSummary, Scorecard
+
+Outcome = Literal["promote", "practice", "reject"]
+ALPHA = 0.05
+SAME_FOR_ALL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule, what was measured, and whether it holds (None: too few items to apply it)."""
+
+    rule: str
+    metric: str
+    part: str
+    holds: bool | None
+    figures: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome with its reasons in plain English, and every rule with its figures."""
+
+    outcome: Outcome
+    headline: str
+    reasons: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    protocol_hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Verdict:
+        """The inverse of `to_dict`."""
+        values = dict(record)
+        values["findings"] = tuple(Finding(**finding) for finding in record["findings"])
+        values["reasons"], values["notes"] = tuple(record["reasons"]), tuple(record["notes"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a verdict looks at: scorecards by role, and the candidate's paired differences."""
+
+    candidate: Scorecard
+    authored: Scorecard
+    controls: Mapping[str, Scorecard]
+    differences: Sequence[Difference]
+    resampler: Resampler
+
+    def difference(self, name: str, role: str) -> Difference | None:
+        """Candidate minus the control of that role on one measure; None when that control was not run."""
+        control = self.controls.get(role)
+        if control is None:
+            return None
+        return next((d for d in self.differences if d.name == name and d.control == control.system), None)
+
+
+def adjusted_p(protocol: Protocol, evidence: Evidence) -> dict[str, float]:
+    """Holm-adjusted p of every gain, by ``metric|role``; gains without a control or without values are left out."""
+    raw: dict[str, float] = {}
+    for rule in protocol.gains:
+        control = evidence.controls.get(rule.against)
+        if control is not None and rule.metric in control.values:
+            p = p_value(evidence.candidate.values[rule.metric], control.values[rule.metric], evidence.resampler)
+            if p is not None:
+                raw[f"{rule.metric}|{rule.against}"] = p
+    return holm(raw)
+
+
+def _span(low: float | None, high: float | None, form: str = ".2f") -> str:
+    return "no interval" if low is None or high is None else f"{low:{form}} to {high:{form}}"
+
+
+def _value(summary: MetricSummary) -> str:
+    return "no value" if summary.mean is None else f"{summary.mean:.2f} ({_span(summary.low, summary.high)}, n={summary.n})"
+
+
+def _compared(rule: Rule, evidence: Evidence, p: Mapping[str, float]) -> tuple[bool | None, str]:
+    found = evidence.difference(rule.metric, rule.against)
+    if found is None:
+        return False, f"the control {rule.against!r} was not run"
+    if found.mean is None:
+        return False, "no item has a value for both"
+    flip = -1.0 if metric(rule.metric).direction == "lower" else 1.0
+    counts = f"won {found.wins}, tied {found.ties}, lost {found.losses}"
+    text = f"{found.mean:+.2f} ({_span(found.low, found.high, '+.2f')}, n={found.n}); {counts}"
+    if rule.kind == "not_worse":
+        return flip * found.mean >= rule.threshold, text
+    bound = found.low if flip > 0 else found.high
+    chance = p.get(f"{rule.metric}|{rule.against}")
+    holds = bound is not None and flip * bound > 0 and chance is not None and chance < ALPHA
+    return holds, text + (f"; p (Holm) {chance:.3f}" if chance is not None else "")
+
+
+def _measured(rule: Rule, evidence: Evidence) -> tuple[bool | None, str]:
+    found, people = evidence.candidate.summaries[rule.metric], evidence.authored.summaries[rule.metric]
+    if found.mean is None:
+        return False, "no item can be judged"
+    text = _value(found)
+    if found.n < rule.needed:
+        return False, f"{text}: {rule.needed} items are needed"
+    if rule.kind == "at_least":
+        return found.mean >= rule.threshold, text
+    if rule.kind == "at_most":
+        return found.mean <= rule.threshold, text
+    if rule.kind == "above_chance":
+        return found.low is not None and found.low > rule.threshold, text
+    if rule.kind == "surely_at_most":
+        upper = wilson(found.mean * found.n, found.n)[1]
+        return (
+            upper <= rule.threshold,
+            f"{round(found.mean * found.n)} of {found.n}; the true share may be as high as {upper:.2f}",
+        )
+    if people.mean is None:
+        return None, f"{text}; no authored reply can be judged"
+    return found.mean >= rule.threshold * people.mean, f"{text}; authored replies {people.mean:.2f}"
+
+
+def _apply(rule: Rule, part: str, evidence: Evidence, p: Mapping[str, float]) -> Finding:
+    compared = rule.kind in ("beats", "not_worse")
+    holds, figures = _compared(rule, evidence, p) if compared else _measured(rule, evidence)
+    return Finding(rule.text, rule.metric, part, holds, figures)
+
+
+def _size(protocol: Protocol, evidence: Evidence) -> list[Finding]:
+    items, groups = len(evidence.candidate.item_ids), evidence.resampler.groups
+    failed = int(evidence.candidate.extra.get("failed", 0))
+    return [
+        Finding(
+            f"At least {protocol.least_items} held-out replies", "", "guard", items >= protocol.least_items, f"{items} replies"
+        ),
+        Finding(
+            f"At least {protocol.least_groups} unseen topics", "", "guard", groups >= protocol.least_groups, f"{groups} topics"
+        ),
+        Finding(
+            f"At most {protocol.failed_share:.0%} of the answers failed",
+            "",
+            "guard",
+            failed <= protocol.failed_share * items,
+            f"{failed} failed",
+        ),
+    ]
+
+
+def decide(protocol: Protocol, evidence: Evidence) -> Verdict:
+    """Apply the protocol."""
+    p = adjusted_p(protocol, evidence)
+    gains = [_apply(rule, "gain", evidence, p) for rule in protocol.gains]
+    guards = [*_size(protocol, evidence), *(_apply(rule, "guard", evidence, p) for rule in protocol.guards)]
+    fatal = _fatal(gains, evidence)
+    broken = [finding for finding in guards if finding.holds is False]
+    gained = [f"Better than the base: {f.rule.split(':')[0]}, {f.figures}." for f in gains if f.holds]
+    misses = [f"{f.rule}. Measured: {f.figures}." for f in broken]
+    outcome: Outcome = "reject" if fatal else "practice" if broken else "promote"
+    headline = {
+        "promote": "Every rule holds: this model may answer where its suitability allows.",
+        "practice": f"The model changed for the better, and {_count(len(broken), 'rule does', 'rules do')} not hold: for "
+        "practice only, not for learners.",
+        "reject": "Not fit for use: " + (fatal[0] if fatal else ""),
+    }[outcome]
+    reasons = (*fatal, *misses, *gained) if outcome != "promote" else tuple(gained)
+    return Verdict(outcome, headline, reasons, (*gains, *guards), _notes(evidence, len(protocol.gains)), protocol.hash)
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
+
+
+def _fatal(gains: Sequence[Finding], evidence: Evidence) -> list[str]:
+    found: list[str] = []
+    fit = evidence.candidate.summaries["specificity"]
+    if fit.mean is None or fit.low is None or fit.low <= 0.5:
+        found.append(
+            f"the replies fit another learner's question as well as their own (specificity {_value(fit)}; chance is 0.50)."
+        )
+    alike = evidence.candidate.summaries["variety"]
+    if alike.mean is not None and alike.mean < SAME_FOR_ALL:
+        found.append(
+            "nearly all replies are one another's near duplicates once the learner's own words are masked "
+            f"(variety {_value(alike)})."
+        )
+    told = evidence.candidate.summaries.get("withholding")
+    if told is not None and told.mean is not None and told.mean < 0.5:
+        found.append(f"most replies give the answer away (kept back: {_value(told)}).")
+    if not any(gain.holds for gain in gains):
+        best = "; ".join(f"{gain.rule.split(':')[0]} {gain.figures}" for gain in gains)
+        found.append(f"no named measure is reliably better than the base ({best}).")
+    for role in ("base", "few-shot"):
+        both = evidence.difference("sound_turn", role)
+        if both is not None and both.high is not None and both.high < 0:
+            found.append(
+                f"fewer replies pass every check at once than with {role!r} ({both.mean:+.2f}, "
+                f"{_span(both.low, both.high, '+.2f')})."
+            )
+    return found
+
+
+def _notes(evidence: Evidence, looks: int) -> tuple[str, ...]:
+    notes = [
+        f"The {looks} gains are tested together (Holm), so that looking at several does not make one of them look real. "
+        f"Every other figure is shown for "
+        "reading: its interval is for one look, and one in twenty misses by chance.",
+        "Held-out loss, overlap with the authored reply and length take no part in the verdict.",
+    ]
+    if evidence.resampler.groups < FEW_GROUPS:
+        notes.append(
+            f"Only {evidence.resampler.groups} topics: intervals drawn from so few are too narrow. Read them as a lower "
+            f"limit of the doubt."
+        )
+    return tuple(notes)
