@@ -1,0 +1,183 @@
+"""The job table against a model of it: any order of calls by two workers, dying workers and a person."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from homeroom.errors import ConflictError
+from homeroom.jobs import JobStore, LeaseLost, ManualClock
+from homeroom.storage import Database
+
+LEASE_S = 8.0
+MAX_ATTEMPTS = 2
+
+
+@dataclass
+class Expected:
+    """What a job should look like. ``claim`` numbers its claims; ``ends`` is when its lease is over."""
+
+    state: str = "queued"
+    attempts: int = 0
+    claim: int = 0
+    ends: float = 0.0
+    cancel: bool = False
+    progress: float = 0.0
+    events: int = 0
+
+
+class JobTable(RuleBasedStateMachine):
+    """Rules are the calls; a claim is remembered with its token and may be used at any later time, rightly or not."""
+
+    jobs = Bundle("jobs")
+    claims = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.database = Database.for_home(self.folder)
+        self.database.migrate()
+        self.clock = ManualClock()
+        self.store = JobStore(self.database, clock=self.clock)
+        self.expected: dict[str, Expected] = {}
+
+    def teardown(self) -> None:
+        self.database.close()
+        shutil.rmtree(self.folder)
+
+    def abandoned(self, job: Expected) -> bool:
+        return job.state == "running" and self.clock.now().elapsed >= job.ends
+
+    def give_up_or_go_on(self, job: Expected) -> bool:
+        if job.cancel:
+            job.state, job.events = "cancelled", job.events + 1
+        elif job.attempts >= MAX_ATTEMPTS:
+            job.state, job.events = "failed", job.events + 1
+        return job.state not in ("cancelled", "failed")
+
+    @rule(target=jobs)
+    def submit(self) -> str:
+        job = self.store.submit("work", {}, max_attempts=MAX_ATTEMPTS)
+        self.expected[job.id] = Expected()
+        return job.id
+
+    @rule(seconds=st.sampled_from([1.0, LEASE_S]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(seconds=st.sampled_from([-86400.0, 86400.0]))
+    def clock_is_set(self, seconds: float) -> None:
+        self.clock.step(seconds)
+
+    @rule(target=claims)
+    def claim(self) -> tuple[str, int, int]:
+        job = self.store.claim("worker", LEASE_S)
+        wanted = None
+        for job_id, state in self.expected.items():
+            if self.abandoned(state) and self.give_up_or_go_on(state):
+                state.events += 1  # that the last attempt died
+                wanted = job_id
+                break
+        if wanted is None:
+            wanted = next((job_id for job_id, state in self.expected.items() if state.state == "queued"), None)
+        assert (job.id if job else None) == wanted
+        if job is None:
+            return "", 0, 0
+        state = self.expected[job.id]
+        state.state, state.attempts, state.claim = "running", state.attempts + 1, state.claim + 1
+        state.ends = self.clock.now().elapsed + LEASE_S
+        return job.id, job.token, state.claim
+
+    def holds(self, claim: tuple[str, int, int]) -> Expected | None:
+        state = self.expected.get(claim[0])
+        return state if state is not None and state.state == "running" and state.claim == claim[2] else None
+
+    @rule(claim=claims)
+    def heartbeat(self, claim: tuple[str, int, int]) -> None:
+        state = self.holds(claim)
+        try:
+            job = self.store.heartbeat(claim[0], claim[1], LEASE_S)
+        except LeaseLost:
+            assert state is None
+        else:
+            assert state is not None and job.cancel_requested == state.cancel
+            state.ends = self.clock.now().elapsed + LEASE_S
+
+    @rule(claim=claims, fraction=st.floats(0, 1))
+    def report(self, claim: tuple[str, int, int], fraction: float) -> None:
+        state = self.holds(claim)
+        try:
+            self.store.progress(claim[0], claim[1], fraction, "")
+            seq = self.store.event(claim[0], claim[1], "hello")
+        except LeaseLost:
+            assert state is None
+        else:
+            assert state is not None
+            state.progress, state.events = fraction, state.events + 1
+            assert seq == state.events
+
+    @rule(claim=claims, outcome=st.sampled_from(["succeeded", "failed", "cancelled"]))
+    def finish(self, claim: tuple[str, int, int], outcome: str) -> None:
+        state = self.holds(claim)
+        try:
+            self.store.finish(claim[0], claim[1], outcome, {}, "error")  # type: ignore[arg-type]
+        except LeaseLost:
+            assert state is None
+        else:
+            assert state is not None
+            state.state = outcome
+            state.progress = 1.0 if outcome == "succeeded" else state.progress
+            state.events += outcome != "succeeded"
+
+    @rule(claim=claims, count=st.booleans())
+    def release(self, claim: tuple[str, int, int], count: bool) -> None:
+        state = self.holds(claim)
+        try:
+            self.store.release(claim[0], claim[1], "died", count_attempt=count)
+        except LeaseLost:
+            assert state is None
+        else:
+            assert state is not None
+            state.attempts -= not count
+            if self.give_up_or_go_on(state):
+                state.state, state.events = "queued", state.events + 1
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: str) -> None:
+        state = self.expected[job_id]
+        try:
+            self.store.request_cancel(job_id)
+        except ConflictError:
+            assert state.state in ("succeeded", "failed")
+        else:
+            assert state.state not in ("succeeded", "failed")
+            if state.state == "queued" or self.abandoned(state):
+                state.state, state.events = "cancelled", state.events + 1
+            elif state.state == "running" and not state.cancel:
+                state.cancel, state.events = True, state.events + 1
+
+    @invariant()
+    def table_is_as_expected(self) -> None:
+        for job in self.store.list(limit=1000):
+            state = self.expected[job.id]
+            assert (job.state, job.attempts, job.progress) == (state.state, state.attempts, state.progress)
+            assert job.attempts <= MAX_ATTEMPTS
+            assert job.done == (job.finished_at is not None)
+            assert [event.seq for event in self.store.events(job.id)] == list(range(1, state.events + 1))
+
+
+JobTable.TestCase.settings = settings(
+    max_examples=12,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    database=None,
+)
+TestJobTable = JobTable.TestCase
