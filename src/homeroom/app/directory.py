@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.chat.directory import ModelCard, ScorecardLink
 from homeroom.errors import ConfigError, NotFoundError
-from homeroom.models.catalogue import find_entry
+from homeroom.models.catalogue import BaseModel, load_catalogue
 from homeroom.models.client import OpenAIChatModel
-from homeroom.models.engine import EngineInfo
 from homeroom.models.engine_chat import EngineChatModel
+from homeroom.models.engine_info import EngineInfo
 from homeroom.schema.chat import ChatModel
 from homeroom.schema.models import TunedModel
 from homeroom.settings import Endpoint
@@ -73,12 +73,12 @@ class HomeDirectory:
 
     def _bases(self) -> Iterator[ModelCard]:
         name = self._home.settings.default_base
-        entry = find_entry(name)
+        entry = load_catalogue().find(name)
         yield ModelCard(
             name=name,
-            title=entry.title if entry else name,
+            title=entry.title if isinstance(entry, BaseModel) else name,
             kind="base",
-            suitability=entry.suitability if entry else "practice",
+            suitability=entry.suitability if isinstance(entry, BaseModel) else "practice",
             settings=self._home.registry.base_settings(name),
             default_for=self._defaults(name),
             description="Not tuned: what the model does by itself.",

@@ -29,7 +29,7 @@ DEMO_DISK_BYTES = 2_500_000_000
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the doctor's: what was looked at, how it is, and the command that mends it (empty when nothing need be done)."""
+    """One line of the report: what was looked at, how it is, and the command that mends it (empty when all is well)."""
 
     name: str
     state: State

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 
 from homeroom.data.datasets import DatasetStore
-from homeroom.errors import NotFoundError
 from homeroom.jobs.store import JobStore
 from homeroom.registry.models import ModelRegistry
 from homeroom.schema.models import BaseFiles
@@ -65,18 +64,11 @@ class Homeroom:
         """The files of a base model that was pulled (the default base when no name is given).
 
         Raises:
-            NotFoundError: it was not pulled yet (``model-not-installed``, with the command).
+            NotFoundError: it was not pulled yet (``not-pulled``), or there is no such model (``unknown-model``).
         """
-        from homeroom.models.pull import installed
+        from homeroom.models.pull import require
 
-        wanted = name or self.settings.default_base
-        files = installed(wanted, self.settings.cache)
-        if files is None:
-            raise NotFoundError(
-                f"The base model {wanted!r} is not on this machine yet. Get it with: homeroom models pull {wanted}",
-                code="model-not-installed",
-            )
-        return files
+        return require(name or self.settings.default_base, self.settings.cache)
 
     @property
     def work_root(self) -> Path:

@@ -11,6 +11,7 @@ from homeroom.data.rules import check_record
 from homeroom.data.tables import HEADINGS, table_records
 from homeroom.errors import ConfigError, ConflictError
 from homeroom.schema.examples import Json
+from homeroom.tuning.recipe_file import RECIPES
 
 TABLES = (".csv", ".tsv", ".xlsx")
 
@@ -72,15 +73,9 @@ def create_project(folder: Path, source: Path, columns: Mapping[str, str]) -> in
     (folder / "data").mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
     (folder / "data" / "examples.jsonl").write_text(lines, "utf-8")
-    (folder / "recipe.yaml").write_text(_recipe(folder.name, tasks), "utf-8")
+    (folder / "recipe.yaml").write_text((RECIPES / "demo.yaml").read_text("utf-8"), "utf-8")
     (folder / "README.md").write_text(_readme(folder.name, len(records), tasks), "utf-8")
     return len(records)
-
-
-def _recipe(name: str, tasks: Sequence[str]) -> str:
-    from homeroom.tuning.recipe import recipe_template
-
-    return recipe_template(name, tasks)
 
 
 def _readme(name: str, count: int, tasks: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from homeroom.app.engines import engine, resolve_running
 from homeroom.chat.scenarios import PracticeScenario, scenarios_from_examples
 from homeroom.data.course import load_course
 from homeroom.errors import NotFoundError
-from homeroom.models.engine import EngineInfo, find_running
+from homeroom.models.engine_info import EngineInfo, find_running
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -40,6 +40,17 @@ def directory(home: Homeroom, model: str | None = None) -> Iterator[HomeDirector
             return resolve()
 
         yield HomeDirectory(home, own)
+
+
+def full_name(home: Homeroom, models: HomeDirectory, reference: str | None) -> str | None:
+    """The name on the wire for a full name, an id8 or a suffix; None stays None (the default).
+
+    Raises:
+        NotFoundError: nothing matches (``model-not-found``).
+    """
+    if reference is None or any(card.name == reference for card in models.list()):
+        return reference
+    return home.registry.resolve(reference)
 
 
 def practice_scenarios(home: Homeroom) -> tuple[PracticeScenario, ...]:

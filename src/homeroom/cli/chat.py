@@ -17,7 +17,7 @@ from homeroom.cli.common import emit, json_option, open_home
 @click.pass_context
 def command(ctx: click.Context, model: str | None, system: str | None, message: str | None, as_json: bool) -> None:
     """Chat in the terminal. An empty line or Ctrl-D ends; Ctrl-C stops a reply."""
-    from homeroom.app.talk import directory
+    from homeroom.app.talk import directory, full_name
     from homeroom.chat.conversations import ConversationStore
     from homeroom.chat.directory import resolve_card
     from homeroom.chat.service import ChatService
@@ -25,8 +25,7 @@ def command(ctx: click.Context, model: str | None, system: str | None, message: 
 
     home = open_home(ctx)
     with directory(home, model) as models:
-        name = home.registry.resolve_name(model) if model else None
-        card = resolve_card(models, name, "tutor")
+        card = resolve_card(models, full_name(home, models, model), "tutor")
         conversations = ConversationStore(home.database)
         chat = ChatService(models, conversations)
         scope = Scope()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
+
+PIPE_WIDTH = 300
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -38,12 +41,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str 
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
     # Into a pipe nothing is folded: programs read whole lines.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     grid = Table(*headings, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*["" if cell is None else str(cell) for cell in row])
-    console.print(grid, width=None if console.is_terminal else 240)
+    console.print(grid)
 
 
 def when(unix: float | None) -> str:

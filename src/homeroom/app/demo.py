@@ -1,0 +1,203 @@
+"""The demo: from examples to a chat with tuned, judged models. Each step is also a command of its own.
+
+Two acts: a **simulated learner** to practise teaching on, and a **tutor** that is judged and, where it is not fit, refused.
+Nothing is canned: another file takes the same way. A rerun continues: every long step is a job, found again by its content.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from homeroom.app.doctor import Check, examine
+from homeroom.app.evaluation import DEFAULT_ITEMS, held_out_items, submit_evaluation
+from homeroom.app.tuning import submit_tuning
+from homeroom.data.course import COURSE_NAME, load_course
+from homeroom.data.datasets import Dataset
+from homeroom.data.reading import load_examples
+from homeroom.errors import ConfigError, DataError
+from homeroom.evaluation.results import Evaluation
+from homeroom.schema.jobs import Job
+from homeroom.schema.models import BaseFiles, TunedModel
+from homeroom.tuning.recipe import Recipe
+from homeroom.tuning.recipe_file import load_recipes
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+# What the demo cannot do without, by the names of `homeroom doctor`.
+NEEDED = ("Python", "chat in the browser", "embedded engine", "local tuning", "home", "model cache")
+HELD_OUT = DEFAULT_ITEMS // 2  # of each act
+
+
+class Show(Protocol):
+    """How the demo is told: the command line draws it, a test records it."""
+
+    def step(self, title: str, command: str) -> None:
+        """A step begins; ``command`` does it alone."""
+        ...
+
+    def line(self, text: str) -> None:
+        """Something worth reading."""
+        ...
+
+    def download(self, done: int, total: int, message: str) -> None:
+        """Bytes so far, bytes in all (0 when unknown)."""
+        ...
+
+    def wait(self, job: Job) -> Job:
+        """Run or follow a job to its end, showing its progress; raises JobFailed."""
+        ...
+
+    def evaluation(self, result: Evaluation) -> None:
+        """What the comparison of one act found."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a visitor may change.
+
+    Attributes:
+        data: A file of examples in place of the course.
+        base: Base model in place of the recipe's.
+        recipe: Recipe file with a run for each act.
+        again: Tune and evaluate anew although it was done before.
+        items: Held-out replies of each act.
+    """
+
+    data: Path | None = None
+    base: str | None = None
+    recipe: Path = Path("recipes/demo.yaml")
+    again: bool = False
+    items: int = HELD_OUT
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act's outcome."""
+
+    task: str
+    model: TunedModel
+    result: Evaluation
+    report: Path
+
+
+def run_demo(home: Homeroom, options: Options, show: Show) -> list[Act]:
+    """Every step but the server. Returns the acts in the order in which they were played.
+
+    Raises:
+        HomeroomError: the first thing that went wrong, with the command that mends it. What was finished stays finished.
+    """
+    recipes = _recipes(options)
+    _check_machine(home, show)
+    dataset = _data(home, options, recipes, show)
+    recipes = [recipe for recipe in recipes if recipe.task in dataset.tasks]
+    base = _base(home, recipes, show)
+    models = [_tune(home, dataset, recipe, base, options, show) for recipe in recipes]
+    acts = [_judge(home, model, options, show) for model in models]
+    _route(home, acts, show)
+    return acts
+
+
+def _recipes(options: Options) -> list[Recipe]:
+    recipes = load_recipes(options.recipe)
+    return [r.model_copy(update={"base": options.base}) if options.base else r for r in recipes]
+
+
+def _check_machine(home: Homeroom, show: Show) -> None:
+    show.step("Looking at this machine", "homeroom doctor")
+    checks = {check.name: check for check in examine(home.settings)}
+    missing = [c for c in (checks[name] for name in NEEDED) if c.state == "missing"]
+    if missing:
+        first = missing[0]
+        raise ConfigError(
+            f"{first.name}: {first.detail}. Mend it with: {first.mend}"
+            + (f" ({len(missing) - 1} more: homeroom doctor)" if len(missing) > 1 else ""),
+            code="machine",
+        )
+    for check in (checks["machine"], checks["GPU"], checks["disk"]):
+        show.line(_told(check))
+
+
+def _told(check: Check) -> str:
+    return f"{check.name}: {check.detail}" + (f" ({check.mend})" if check.mend else "")
+
+
+def _base(home: Homeroom, recipes: Sequence[Recipe], show: Show) -> BaseFiles:
+    from homeroom.models.pull import pull
+
+    name = recipes[0].base
+    show.step("Fetching and verifying the base model", f"homeroom models pull {name}")
+    files = pull(name, home.settings.cache, progress=show.download)
+    show.line(f"{files.name}, identity {files.identity[:16]}, in the cache")
+    return files
+
+
+def _data(home: Homeroom, options: Options, recipes: Sequence[Recipe], show: Show) -> Dataset:
+    source = str(options.data) if options.data else ""
+    show.step("Loading, checking and splitting the examples", f"homeroom data split {source}".rstrip())
+    examples = load_examples(options.data) if options.data else load_course()
+    tasks = {e.task for e in examples}
+    wanted = [r.task for r in recipes if r.task in tasks]
+    if not wanted:
+        raise DataError(
+            f"{source!r} has examples for {', '.join(sorted(tasks))}, and the recipe trains {', '.join(r.task for r in recipes)}.",
+            code="too-few-examples",
+        )
+    dataset = home.datasets.create(options.data.stem if options.data else COURSE_NAME, examples)
+    counts = dataset.info.counts["splits"]
+    topics = {e.metadata.get("topic") for e in dataset.part("test")}
+    show.line(
+        f"{len(dataset.examples)} examples, 0 errors: {counts['train']} to train, {counts['validation']} to validate, "
+        f"{counts['test']} held out ({len(topics)} whole topics that training never sees)"
+    )
+    for recipe in recipes:
+        if recipe.task not in tasks:
+            show.line(f"No {recipe.task} examples in this file: that act is left out.")
+    for task in wanted:
+        held_out_items(dataset, task, options.items)  # refuse now, not after the training
+    return dataset
+
+
+def _tune(home: Homeroom, dataset: Dataset, recipe: Recipe, base: BaseFiles, options: Options, show: Show) -> TunedModel:
+    version = f"{dataset.info.name}@{dataset.info.version}"
+    title = "Tuning a simulated learner" if recipe.task == "learner" else "Tuning a tutor"
+    show.step(title, f"homeroom tune run --dataset {version} --task {recipe.task} --recipe {options.recipe}")
+    job = show.wait(submit_tuning(home, dataset.info.id, recipe, again=options.again))
+    model = home.registry.get(str((job.result or {})["model"]))
+    m = model.metrics
+    show.line(
+        f"{model.name}: validation loss {_loss(m.get('base_valid_loss'))} -> {_loss(m.get('valid_loss'))}, "
+        f"{m.get('tokens', 0):,} tokens at {m.get('tokens_per_s', 0):.0f}/s (loss is not quality: that is measured next)"
+    )
+    return model
+
+
+def _loss(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else "not measured"
+
+
+def _judge(home: Homeroom, model: TunedModel, options: Options, show: Show) -> Act:
+    role = "the simulated learner" if model.task == "learner" else "the tutor"
+    show.step(f"Comparing and judging {role}", f"homeroom eval run --model {model.name}")
+    job = show.wait(submit_evaluation(home, model, items=options.items, again=options.again))
+    report = home.artifacts.path(str((job.result or {})["report"]))
+    result = Evaluation.from_dict(json.loads((report / "report.json").read_text("utf-8")))
+    show.evaluation(result)
+    show.line(f"Whole report: {report / 'report.html'}")
+    return Act(model.task, home.registry.get(model.name), result, report / "report.html")
+
+
+def _route(home: Homeroom, acts: Sequence[Act], show: Show) -> None:
+    """The chat uses what was not rejected; what was stays in the list, marked."""
+    show.step("Choosing what the chat uses", "homeroom models list")
+    for act in acts:
+        if act.model.verdict == "reject":
+            show.line(f"{act.task}: {act.model.name} was refused. It stays in the list; the chat does not use it by itself.")
+        else:
+            home.registry.set_route(act.task, act.model.name)
+            show.line(f"{act.task}: {act.model.name}, marked {act.model.verdict!r} ({act.model.suitability})")

@@ -1,0 +1,87 @@
+"""Submitting evaluations: a tuned model against its base, and against its base with demonstrations, on whole unseen topics."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from homeroom.app.work import key_of, submit_once
+from homeroom.data.datasets import Dataset
+from homeroom.errors import ConfigError, DataError
+from homeroom.schema.examples import Item
+from homeroom.schema.jobs import Job
+from homeroom.schema.models import TunedModel
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+DEFAULT_ITEMS = 24
+DEFAULT_SHOTS = 4
+
+
+def held_out_items(dataset: Dataset, task: str, limit: int, *, max_turns: int = 3) -> list[Item]:
+    """At most ``limit`` replies of the test split, spread over its topics, the same for every model.
+
+    The order is a hash of each item's id, dealt topic by topic: no topic has two more items than another that has any left.
+    Later turns of long dialogues are left out (``max_turns``): their prompts hold most of the answer already.
+
+    Raises:
+        DataError: the test split has no example of the task (``no-items``).
+    """
+    by_topic: dict[str, list[Item]] = {}
+    for example in dataset.part("test", task):
+        topic = str(example.metadata.get("topic") or example.id)
+        by_topic.setdefault(topic, []).extend(item for item in example.items() if item.turn < max_turns)
+    for items in by_topic.values():
+        items.sort(key=lambda item: hashlib.sha256(item.id.encode()).hexdigest())
+    queues = [by_topic[topic] for topic in sorted(by_topic)]
+    dealt: list[Item] = []
+    while len(dealt) < limit and any(queues):
+        for queue in queues:
+            if queue and len(dealt) < limit:
+                dealt.append(queue.pop(0))
+    if not dealt:
+        raise DataError(
+            f"Dataset {dataset.info.name}@{dataset.info.version} holds out no example of the task {task!r}. "
+            "Add examples about more topics.",
+            code="no-items",
+        )
+    return dealt
+
+
+def submit_evaluation(
+    home: Homeroom,
+    model: TunedModel,
+    *,
+    dataset: str = "",
+    items: int = DEFAULT_ITEMS,
+    shots: int = DEFAULT_SHOTS,
+    tasks: Sequence[str] = (),
+    again: bool = False,
+) -> Job:
+    """Queue the evaluation of a tuned model; the same question gives the same job unless ``again``.
+
+    Args:
+        home: The open home.
+        model: The candidate.
+        dataset: Version to test on; the one that it was tuned on when empty.
+        items: Most held-out replies.
+        shots: Demonstrations of the few-shot control.
+        tasks: For a model that plays both parts; its own task when empty.
+        again: Evaluate anew (answers that were kept are used again).
+
+    Raises:
+        NotFoundError: no such dataset. DataError: it holds nothing out. ConfigError: nothing to compare or bad numbers.
+    """
+    reference = dataset or model.dataset
+    if not reference:
+        raise ConfigError(f"{model.name!r} was imported without a dataset. Name one: --dataset NAME", code="no-dataset")
+    found = home.datasets.get(reference)
+    task = (tasks or (model.task,))[0]
+    task = found.tasks[0] if task == "any" else task
+    held_out_items(found, task, items)
+    payload = {"model": model.name, "dataset": found.info.id, "task": task, "items": items, "shots": shots}
+    key = key_of({"kind": "evaluate", **payload, "again": secrets.token_hex(8) if again else ""})
+    return submit_once(home, "evaluate", payload, key)

@@ -1,0 +1,67 @@
+"""The job that tunes: a dataset version and a recipe in, a registered model out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from homeroom import __version__
+from homeroom.app.engines import engine
+from homeroom.app.tuning import training_data
+from homeroom.models.catalogue import BaseModel, load_catalogue
+from homeroom.models.engine_chat import engine_render_ids
+from homeroom.models.engine_info import find_running
+from homeroom.registry.names import new_model_name
+from homeroom.schema.examples import Message
+from homeroom.schema.jobs import JobContext
+from homeroom.schema.models import BaseFiles
+from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
+from homeroom.tuning.recipe import Recipe
+from homeroom.tuning.recipe_file import parse_recipe
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+
+def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
+    """Run the tuning of ``context.job``, continuing what its folder holds, and register the model."""
+    known = next((m for m in home.registry.list() if m.job_id == context.job.id), None)
+    if known is not None:  # an earlier attempt registered it and died before it could say so
+        return {"model": known.name, "metrics": dict(known.metrics)}
+    recipe = parse_recipe(dict(context.job.payload["recipe"]))
+    dataset = home.datasets.get(str(context.job.payload["dataset"]))
+    base = home.base_files(recipe.base)
+    entry = load_catalogue().find(base.name)
+    listed = entry if isinstance(entry, BaseModel) else None
+    with _renderer(home, base) as render_ids:
+        tuner = HuggingFaceTuner(
+            base,
+            context.work_dir,
+            home.artifacts,
+            suitability=listed.suitability if listed else "practice",
+            licence=listed.licence if listed else "",
+            new_name=new_model_name,
+            render_ids=render_ids,
+            job_id=context.job.id,
+            code_version=__version__,
+        )
+        model = tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
+    home.registry.register(model)
+    return {"model": model.name, "metrics": dict(model.metrics)}
+
+
+def _with_threads(home: Homeroom, recipe: Recipe) -> Recipe:
+    """While an engine serves people, training takes half of the cores: beside a trainer on all of them a chat takes minutes."""
+    import os
+
+    if recipe.threads or find_running(home.settings.home) is None:
+        return recipe
+    return recipe.model_copy(update={"threads": max(1, (os.cpu_count() or 2) // 2)})
+
+
+@contextmanager
+def _renderer(home: Homeroom, base: BaseFiles) -> Iterator[Callable[[Sequence[Message]], list[int]]]:
+    """How the engine renders messages, for the parity check. The engine is asked on first use."""
+    with engine(home, base) as resolve:
+        yield lambda messages: engine_render_ids(resolve(), messages)

@@ -1,0 +1,63 @@
+"""``homeroom demo``: from examples to a chat with tuned, judged models."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from homeroom.cli.common import duration, emit, json_option, open_home
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command(name="demo")
+@click.option("--data", type=click.Path(path_type=Path), help="A JSONL file of examples in place of the bundled course.")
+@click.option("--base", help="Base model in place of the embedded one: a catalogue name or a Hugging Face id.")
+@click.option("--recipe", default="recipes/demo.yaml", show_default=True, type=click.Path(path_type=Path), help="Recipe file.")
+@click.option("--again", is_flag=True, help="Tune and judge anew, although it was done before.")
+@click.option("--serve/--no-serve", default=True, show_default=True, help="Whether to open the chat at the end.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the chat.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    data: Path | None,
+    base: str | None,
+    recipe: Path,
+    again: bool,
+    serve: bool,
+    port: int | None,
+    as_json: bool,
+) -> None:
+    """From the bundled course (or your file) to a chat with a tuned model.
+
+    A rerun continues where the last one stopped. Ctrl-C ends everything that was started.
+    """
+    from homeroom.app.demo import Options, run_demo
+    from homeroom.cli.demo_view import Screen
+
+    home = open_home(ctx, port=port)
+    screen = Screen(home, quiet=as_json)
+    screen.title()
+    started = time.monotonic()
+    acts = run_demo(home, Options(data, base, recipe, again), screen)
+    screen.closing(duration(time.monotonic() - started))
+    results = [
+        {
+            "task": act.task,
+            "model": act.model.name,
+            "verdict": act.model.verdict,
+            "report": str(act.report),
+            **act.result.summary(),
+        }
+        for act in acts
+    ]
+    emit({"seconds": round(time.monotonic() - started, 1), "acts": results}, as_json, lambda: None)
+    if serve and not as_json:
+        from homeroom.app.serve import Supervisor
+
+        Supervisor(home, say=screen.line).run(screen.ready)
