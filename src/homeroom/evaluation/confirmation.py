@@ -1,4 +1,4 @@
-"""Does a reply tell the learner that the work is right, that it is wrong, or neither? By phrases, tested against people's labels."""
+"""Does a reply say that the work is right, that it is wrong, or neither? By phrases, tested against people's labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ Stance = Literal["confirms", "denies", "neither"]
 
 _HOW = r"(?:(?:absolutely|exactly|quite|totally|completely|perfectly|indeed|all|also|really|very|so|now) )*"
 _SCOPED = (
-    r"(?! (?:that|about|to|in|on|for|under|over|next|after|before|from|at|as|with|when|if|side|angle|triangle|track|number|numbers"
+    r"(?! (?:that|about|to|in|on|for|under|over|next|after|before|from|at|as|with|when|if|side|angle|triangle|track|number"
+    r"|numbers"
     r"|order|way|direction|place|idea|answer\?|now\?))"
 )
 _YES = re.compile(

@@ -46,7 +46,7 @@ class Rule:
         control = {"base": "the base", "few-shot": "the base with demonstrations"}.get(self.against, self.against)
         return {
             "beats": f"{title}: better than {control}, interval clear of zero, p (Holm) below 0.05",
-            "not_worse": f"{title}: not worse than {control} by more than {self.threshold:g}",
+            "not_worse": f"{title}: not worse than {control} by more than {-self.threshold:g}",
             "at_least": f"{title}: at least {self.threshold:g}",
             "at_most": f"{title}: at most {self.threshold:g}" + (f", on at least {self.needed} items" if self.needed else ""),
             "share_of_authored": f"{title}: at least {self.threshold:g} of what the authored replies reach",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from homeroom.evaluation.compare import FEW_GROUPS, Resampler, holm, p_value, wilson
@@ -19,6 +20,28 @@ from homeroom.schema.evaluation import Difference, MetricSummary, Scorecard
 Outcome = Literal["promote", "practice", "reject"]
 ALPHA = 0.05
 SAME_FOR_ALL = 0.1
+PLAIN: Mapping[str, str] = MappingProxyType(
+    {
+        "": "There is too little to judge by",
+        "false_confirmation": "It may tell learners with wrong work that they are right",
+        "missed_confirmation": "It leaves learners whose work is right without hearing it",
+        "withholding": "It gives answers away",
+        "asks_next_step": "It leaves learners without a next step",
+        "sound_turn": "Too few replies pass every check at once",
+        "specificity": "Its replies fit other questions nearly as well as their own",
+        "follows_the_turn": "Its replies do not follow what the learner said last",
+        "variety": "It repeats itself: this share of replies is not a near duplicate of another",
+        "openings": "It opens in the same way again and again",
+        "own_words": "It copies from the dialogue",
+        "staying_in_role": "It falls out of its role",
+        "brief_enough": "It talks too long for the grade",
+        "repetition": "It loops inside a reply",
+        "solution_dump": "It works the whole problem",
+        "praise_without_substance": "It praises without saying what for",
+        "uses_own_numbers": "The learner forgets its own wrong work",
+        "keeps_misconception": "The learner solves the task before it is helped",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +167,7 @@ def _apply(rule: Rule, part: str, evidence: Evidence, p: Mapping[str, float]) ->
 def _size(protocol: Protocol, evidence: Evidence) -> list[Finding]:
     items, groups = len(evidence.candidate.item_ids), evidence.resampler.groups
     failed = int(evidence.candidate.extra.get("failed", 0))
+    few = protocol.failed_share * items
     return [
         Finding(
             f"At least {protocol.least_items} held-out replies", "", "guard", items >= protocol.least_items, f"{items} replies"
@@ -151,13 +175,7 @@ def _size(protocol: Protocol, evidence: Evidence) -> list[Finding]:
         Finding(
             f"At least {protocol.least_groups} unseen topics", "", "guard", groups >= protocol.least_groups, f"{groups} topics"
         ),
-        Finding(
-            f"At most {protocol.failed_share:.0%} of the answers failed",
-            "",
-            "guard",
-            failed <= protocol.failed_share * items,
-            f"{failed} failed",
-        ),
+        Finding(f"At most {protocol.failed_share:.0%} of the answers failed", "", "guard", failed <= few, f"{failed} failed"),
     ]
 
 
@@ -169,20 +187,28 @@ def decide(protocol: Protocol, evidence: Evidence) -> Verdict:
     fatal = _fatal(gains, evidence)
     broken = [finding for finding in guards if finding.holds is False]
     gained = [f"Better than the base: {f.rule.split(':')[0]}, {f.figures}." for f in gains if f.holds]
-    misses = [f"{f.rule}. Measured: {f.figures}." for f in broken]
+    misses = [_miss(f) for f in broken]
     outcome: Outcome = "reject" if fatal else "practice" if broken else "promote"
-    headline = {
-        "promote": "Every rule holds: this model may answer where its suitability allows.",
-        "practice": f"The model changed for the better, and {_count(len(broken), 'rule does', 'rules do')} not hold: for "
-        "practice only, not for learners.",
-        "reject": "Not fit for use: " + (fatal[0] if fatal else ""),
-    }[outcome]
+    headline = _headline(protocol.task, outcome, fatal, len(broken))
     reasons = (*fatal, *misses, *gained) if outcome != "promote" else tuple(gained)
     return Verdict(outcome, headline, reasons, (*gains, *guards), _notes(evidence, len(protocol.gains)), protocol.hash)
 
 
-def _count(n: int, one: str, many: str) -> str:
-    return f"{n} {one if n == 1 else many}"
+def _headline(task: str, outcome: Outcome, fatal: Sequence[str], broken: int) -> str:
+    if outcome == "promote":
+        return "Every rule holds: this model may be used where its suitability allows."
+    if outcome == "reject":
+        return f"Not fit for use: {fatal[0]}"
+    limit = "not to meet learners" if task == "tutor" else "not to train teachers with"
+    count = "1 rule does" if broken == 1 else f"{broken} rules do"
+    return f"Better than its base, yet {count} not hold: to try out and to learn from, {limit}."
+
+
+def _miss(finding: Finding) -> str:
+    """A rule that does not hold, as a sentence that needs no statistics to be understood, with its figures."""
+    opening = PLAIN.get(finding.metric, finding.rule.split(":")[0])
+    wanted = finding.rule.split(": ", 1)[-1]
+    return f"{opening}: {finding.figures}. Wanted: {wanted}."
 
 
 def _fatal(gains: Sequence[Finding], evidence: Evidence) -> list[str]:
@@ -190,7 +216,7 @@ def _fatal(gains: Sequence[Finding], evidence: Evidence) -> list[str]:
     fit = evidence.candidate.summaries["specificity"]
     if fit.mean is None or fit.low is None or fit.low <= 0.5:
         found.append(
-            f"the replies fit another learner's question as well as their own (specificity {_value(fit)}; chance is 0.50)."
+            f"its replies fit another learner's question as well as their own (specificity {_value(fit)}; chance is 0.50)."
         )
     alike = evidence.candidate.summaries["variety"]
     if alike.mean is not None and alike.mean < SAME_FOR_ALL:
@@ -217,8 +243,7 @@ def _fatal(gains: Sequence[Finding], evidence: Evidence) -> list[str]:
 def _notes(evidence: Evidence, looks: int) -> tuple[str, ...]:
     notes = [
         f"The {looks} gains are tested together (Holm), so that looking at several does not make one of them look real. "
-        f"Every other figure is shown for "
-        "reading: its interval is for one look, and one in twenty misses by chance.",
+        "Every other figure is shown for reading: its interval is for one look, and one in twenty misses by chance.",
         "Held-out loss, overlap with the authored reply and length take no part in the verdict.",
     ]
     if evidence.resampler.groups < FEW_GROUPS:

@@ -72,7 +72,8 @@ def _closes(reply: str, k: Key, prompt: str) -> bool:
 class Withholding:
     """1 when the reply does not give the answer away, 0 when it does.
 
-    None without a key, once the learner has said the answer, and where there is nothing to find (scenario ``unsafe``, ``off-topic``).
+    None without a key, once the learner has said the answer, and where there is nothing to find (scenario ``unsafe``,
+    ``off-topic``).
     """
 
     name = "withholding"
