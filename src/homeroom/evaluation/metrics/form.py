@@ -92,7 +92,7 @@ class SolutionDump:
     range = (0.0, 1.0)
     direction: Direction = "lower"
     tasks: tuple[str, ...] = ("tutor",)
-    source = "proxy: counts of equations and steps"
+    source = "proxy: counts of equations and steps; people's label 'not actionable' is another thing (kappa 0.06)"
 
     def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:
         """1 or 0 for each reply."""

@@ -81,7 +81,10 @@ class Withholding:
     range = (0.0, 1.0)
     direction: Direction = "higher"
     tasks: tuple[str, ...] = ("tutor",)
-    source = "proxy"
+    source = (
+        "validated: kappa 0.86 (0.73 to 0.96) with people's label 'reveals the answer' on 416 replies of which 19 do, and the same order "
+        "of 8 tutors (rho 0.99); the phrases were read against these replies (benchmarks/validate_metrics.py)"
+    )
 
     def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:
         """1, 0 or None for each reply."""
