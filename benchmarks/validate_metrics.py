@@ -18,6 +18,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from homeroom.evaluation.confirmation import stance
 from homeroom.evaluation.dialogue import claim_is_live, key
@@ -141,16 +142,15 @@ def against_people(rows: Sequence[Row]) -> dict[str, dict[str, object]]:
     def confirms(row: Row) -> bool:
         return stance(row[1].text, key(row[0]).claim) == "confirms"
 
+    revealed = label("Revealing_of_the_Answer", "Yes")
     unseen = label("Mistake_Identification", "No")
     return {
-        "withholding ~ Revealing_of_the_Answer": compare(
-            withheld, says("withholding", 0), label("Revealing_of_the_Answer", "Yes")
-        ),
+        "withholding ~ Revealing_of_the_Answer": compare(withheld, says("withholding", 0), revealed),
         "asks_next_step ~ Actionability (Yes)": compare(rows, says("asks_next_step", 1), label("Actionability", "Yes")),
         "asks_next_step ~ Actionability (Yes, some)": compare(
             rows, says("asks_next_step", 1), label("Actionability", "Yes", "To")
         ),
-        "false_confirmation ~ Mistake_Identification (No), live claim": compare(live, says("false_confirmation", 1), unseen),
+        "false_confirmation ~ Mistake_Identification (No), live": compare(live, says("false_confirmation", 1), unseen),
         "agreement in any turn ~ Mistake_Identification (No)": compare(rows, confirms, unseen),
         "solution_dump ~ Actionability (No)": compare(rows, says("solution_dump", 1), label("Actionability", "No")),
         "praise_without_substance ~ Mistake_Identification (No)": compare(rows, says("praise_without_substance", 1), unseen),
@@ -171,7 +171,7 @@ def specificity(rows: Sequence[Row]) -> dict[str, object]:
 
 
 def reading_levels(path: Path, chunk_words: int = 150) -> dict[str, object]:
-    """Share of articles whose three levels come out in the right order: whole texts, and openings of about ``chunk_words`` words."""
+    """Share of articles whose three levels come out in the right order: whole texts, and their first ``chunk_words`` words."""
     order = {"Ele": 0, "Int": 1, "Adv": 2}
     articles: dict[str, dict[int, str]] = defaultdict(dict)
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -207,7 +207,7 @@ def main() -> int:
     people = against_people(replies(mrbench))
     print(f"{'measure ~ label':62} {'n':>4} {'pos':>4}     P     R    F1  kappa   interval  odd/even   AUC   rho")
     for name, f in people.items():
-        low, high = f["kappa_interval"]  # type: ignore[misc]
+        low, high = cast(list[float], f["kappa_interval"])
         print(
             f"{name:62} {f['n']:4} {f['positives']:4} {f['precision']:5.2f} {f['recall']:5.2f} {f['f1']:5.2f} {f['kappa']:6.2f} "
             f"{low:5.2f}-{high:5.2f} {f['kappa_odd']:5.2f}/{f['kappa_even']:4.2f} {f['auc']:5.2f} {f['rho']:5.2f}"

@@ -64,8 +64,8 @@ def _script(example: Example) -> str:
     return "\n".join(f"{names[m.role]}: {m.content}" for m in example.messages if m.role in names)
 
 
-def _group(example: Example) -> str:
-    return str(example.metadata.get("topic") or example.metadata.get("subject") or "")
+def _topic(example: Example) -> str:
+    return str(example.metadata.get("topic") or "")
 
 
 def few_shot_prompt(
@@ -121,11 +121,11 @@ def few_shot_prompt(
 
 def _marks(example: Example) -> tuple[str, ...]:
     names = ("subject", "scenario", "grade_band")
-    return (f"topic={_group(example)}", *(f"{name}={example.metadata.get(name)}" for name in names))
+    return (f"topic={_topic(example)}", *(f"{name}={example.metadata.get(name)}" for name in names))
 
 
 def leaks(prompt: FewShotPrompt, items: Sequence[Item]) -> list[str]:
     """Ids of items whose example, or topic, a demonstration shows. Must be empty before a control is believed."""
     shown = {example.id for example in prompt.demonstrations}
-    topics = {_group(example) for example in prompt.demonstrations} - {""}
-    return [item.id for item in items if item.example.id in shown or _group(item.example) in topics]
+    topics = {_topic(example) for example in prompt.demonstrations} - {""}
+    return [item.id for item in items if item.example.id in shown or _topic(item.example) in topics]

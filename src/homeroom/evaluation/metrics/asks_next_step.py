@@ -91,8 +91,8 @@ class AsksNextStep:
     direction: Direction = "higher"
     tasks: tuple[str, ...] = ("tutor",)
     source = (
-        "proxy: agrees roughly with people's label 'actionable' (825 replies: AUC 0.66 to 0.69, kappa 0.31 to 0.33; order of 9 tutors rho "
-        "0.65 to 0.78): read it over a set, never for one reply (benchmarks/validate_metrics.py)"
+        "proxy: agrees roughly with people's label 'actionable' (825 replies: AUC 0.66 to 0.69, kappa 0.31 to 0.33; order "
+        "of 9 tutors rho 0.65 to 0.78): read it over a set, never for one reply (benchmarks/validate_metrics.py)"
     )
 
     def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:

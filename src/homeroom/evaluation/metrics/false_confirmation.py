@@ -22,8 +22,10 @@ class FalseConfirmation:
     direction: Direction = "lower"
     tasks: tuple[str, ...] = ("tutor",)
     source = (
-        "proxy: kappa 0.69 (0.51 to 0.84) with people's label 'does not see the mistake', the nearest there is, on 216 replies of which 25 "
-        "carry it; too few to rank tutors (rho 0.30); the phrases were read against these replies (benchmarks/validate_metrics.py)"
+        "proxy: kappa 0.69 (0.51 to 0.84) with people's label 'does not see the mistake', the nearest there is, on 216 "
+        "replies of which 25 "
+        "carry it; too few to rank tutors (rho 0.30); the phrases were read against these replies "
+        "(benchmarks/validate_metrics.py)"
     )
 
     def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:

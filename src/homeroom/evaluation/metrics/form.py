@@ -113,7 +113,7 @@ class PraiseWithoutSubstance:
     direction: Direction = "lower"
     tasks: tuple[str, ...] = ("tutor",)
     source = (
-        "proxy: praise words and overlap; encouragement is no measure of quality (against people it runs counter to a next step)"
+        "proxy: kappa 0.34 with people's label 'does not see the mistake' (825 replies); encouragement is no measure of quality"
     )
 
     def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:

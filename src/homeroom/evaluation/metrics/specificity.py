@@ -55,7 +55,10 @@ class Specificity:
     range = (0.0, 1.0)
     direction: Direction = "higher"
     tasks: tuple[str, ...] = ("tutor", "learner")
-    source = "proxy: shuffled-prompt control, chance = 0.5; not tested against people"
+    source = (
+        "proxy: shuffled prompts as control, chance = 0.5; under 0.75 it agrees weakly with people's label 'not coherent' "
+        "(825 replies: kappa 0.31, order of 9 tutors rho 0.73)"
+    )
 
     def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:
         """One rank in [0, 1] for each reply."""

@@ -60,7 +60,10 @@ class StayingInRole:
     range = (0.0, 1.0)
     direction: Direction = "higher"
     tasks: tuple[str, ...] = ("tutor", "learner")
-    source = "proxy: phrases; not tested against people"
+    source = (
+        "proxy: phrases; for tutors kappa 0.44 with people's label 'not human-like' (825 replies, 47 carry it); learners not "
+        "tested"
+    )
 
     def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:
         """1 or 0 for each reply."""

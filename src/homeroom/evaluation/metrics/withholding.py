@@ -82,7 +82,8 @@ class Withholding:
     direction: Direction = "higher"
     tasks: tuple[str, ...] = ("tutor",)
     source = (
-        "validated: kappa 0.86 (0.73 to 0.96) with people's label 'reveals the answer' on 416 replies of which 19 do, and the same order "
+        "validated: kappa 0.86 (0.73 to 0.96) with people's label 'reveals the answer' on 416 replies of which 19 do, and "
+        "the same order "
         "of 8 tutors (rho 0.99); the phrases were read against these replies (benchmarks/validate_metrics.py)"
     )
 
