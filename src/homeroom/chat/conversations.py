@@ -163,8 +163,9 @@ class ConversationStore:
         usage: Usage | None = None,
         latency_s: float = 0.0,
         left_out: int = 0,
+        variant: int | None = None,
     ) -> Turn:
-        """Store a reply to ``user_turn`` as its next variant, which becomes the chosen one."""
+        """Store a reply to ``user_turn``, the chosen one from now on; as its next variant unless ``variant`` says which."""
         facts: dict[str, Any] = {"latency_s": round(latency_s, 3)}
         if usage is not None:
             facts["usage"] = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
@@ -173,9 +174,10 @@ class ConversationStore:
         index = user_turn.index + 1
         with self._database.write() as session:
             conversation = _row(session, scope, user_turn.conversation_id)
-            same = select(func.max(TurnRow.variant)).filter_by(conversation_id=conversation.id, turn_index=index)
-            last = session.scalar(same)
-            variant = 0 if last is None else last + 1
+            if variant is None:
+                same = select(func.max(TurnRow.variant)).filter_by(conversation_id=conversation.id, turn_index=index)
+                last = session.scalar(same)
+                variant = 0 if last is None else last + 1
             row = TurnRow(
                 **scope.columns(), id=turn_id, conversation_id=conversation.id, turn_index=index, variant=variant,
                 role="assistant", content=text, model=model, finish_reason=finish_reason,

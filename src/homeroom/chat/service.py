@@ -48,6 +48,16 @@ class ChatService:
         self._active: dict[str, tuple[Scope, Reply]] = {}
         self._busy: set[str] = set()
 
+    def check(self, text: str, model: str = "") -> None:
+        """Find out whether `send` would take them, before a conversation is made for them.
+
+        Raises:
+            MessageError: ``text`` is empty or too long.
+            NotFoundError: no model has that name.
+        """
+        checked_text(text)
+        resolve_card(self._models, model or None, "tutor")
+
     def send(
         self,
         scope: Scope,
@@ -127,8 +137,9 @@ class ChatService:
             if not conversation.title:
                 self._conversations.rename(scope, conversation_id, title_of(plan.text))
             changed = threading.Condition()
-            for card in plan.cards:
-                reply = self._open(scope, conversation, user_turn, card, prompt(card, (), plan.text, None), changed=changed)
+            for place, card in enumerate(plan.cards):
+                messages = prompt(card, (), plan.text, None)
+                reply = self._open(scope, conversation, user_turn, card, messages, changed=changed, variant=place)
                 undo.callback(reply.close)
                 replies.append(reply)
             undo.pop_all()
@@ -162,6 +173,7 @@ class ChatService:
         messages: Sequence[Message],
         *,
         changed: threading.Condition | None = None,
+        variant: int | None = None,
     ) -> Reply:
         reply_id = new_id("turn")
         settings = card.generation
@@ -179,6 +191,7 @@ class ChatService:
                 usage=ending.usage,
                 latency_s=ending.latency_s,
                 left_out=ending.left_out,
+                variant=variant,
             )
 
         reply = Reply(

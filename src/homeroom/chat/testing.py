@@ -1,0 +1,119 @@
+"""Models without a model, for tests and for looking at the pages."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from homeroom.chat.directory import ModelCard
+from homeroom.errors import HomeroomError, NotFoundError
+from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings, Usage
+from homeroom.schema.examples import Message
+
+Reply = Callable[[Sequence[Message]], str]
+
+
+class PacedChatModel:
+    """A `ChatModel` whose words come as the test wants them.
+
+    Args:
+        name: Its name.
+        reply: Messages to the whole reply; one chunk for each word.
+        hold_after: Wait before the word with this index (from 0) until `release`; None never waits.
+        fail_at: Raise ``error`` before the word with this index.
+        error: What to raise there.
+        pause_s: Time between two words.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reply: Reply,
+        *,
+        hold_after: int | None = None,
+        fail_at: int | None = None,
+        error: HomeroomError | None = None,
+        pause_s: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.asked: list[tuple[tuple[Message, ...], GenerationSettings]] = []
+        self.holding = threading.Event()
+        self.closed = threading.Event()
+        self.error = error
+        self._reply, self._hold_after, self._fail_at, self._pause_s = reply, hold_after, fail_at, pause_s
+        self._go = threading.Event()
+
+    def release(self) -> None:
+        """Let the words go on that `hold_after` holds."""
+        self._go.set()
+
+    def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
+        """The whole reply."""
+        chunks = list(self.stream(messages, settings))
+        text = "".join(c.text for c in chunks)
+        return Completion(text, self.name, chunks[-1].finish_reason or "stop", chunks[-1].usage or Usage())
+
+    def stream(self, messages: Sequence[Message], settings: GenerationSettings) -> Iterator[Chunk]:
+        """The reply word by word."""
+        self.asked.append((tuple(messages), settings))
+        words = self._reply(messages).split(" ")
+        try:
+            for index, word in enumerate(words):
+                if index == self._fail_at and self.error is not None:
+                    raise self.error
+                if index == self._hold_after:
+                    self.holding.set()
+                    self._go.wait(30)
+                if self._pause_s:
+                    time.sleep(self._pause_s)
+                yield Chunk(word if index == 0 else f" {word}")
+            yield Chunk("", "stop", Usage(sum(len(m.content.split()) for m in messages), len(words)))
+        finally:
+            self.closed.set()
+
+
+class MemoryDirectory:
+    """A `ModelDirectory` in memory. Models can be added while pages are open."""
+
+    def __init__(self, *models: tuple[ModelCard, ChatModel]) -> None:
+        self._lock = threading.Lock()
+        self._models = {card.name: (card, model) for card, model in models}
+
+    def add(self, card: ModelCard, model: ChatModel) -> None:
+        """Register a model, as a tuning run would."""
+        with self._lock:
+            self._models = {**self._models, card.name: (card, model)}
+
+    def list(self) -> Sequence[ModelCard]:
+        """Bases and endpoints as they were added, then tuned models, newest first."""
+        cards = [card for card, _ in self._models.values()]
+        tuned = sorted((c for c in cards if c.kind == "tuned"), key=lambda c: -c.created_at)
+        return [*(c for c in cards if c.kind != "tuned"), *tuned]
+
+    def chat_model(self, name: str) -> ChatModel:
+        """What answers as ``name``."""
+        if name not in self._models:
+            raise NotFoundError(f"there is no model {name!r}", code="model-not-found")
+        return self._models[name][1]
+
+    def save_settings(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Keep them."""
+        self._replace(name, settings=dict(settings))
+
+    def use_for(self, name: str, task: str) -> None:
+        """Make it the default for ``task``, and no other."""
+        for card in self.list():
+            kept = tuple(t for t in card.default_for if t != task)
+            self._replace(card.name, default_for=(*kept, task) if card.name == name else kept)
+
+    def version(self) -> str:
+        """Another text after each change."""
+        return repr(self.list())
+
+    def _replace(self, name: str, **changes: Any) -> None:
+        with self._lock:
+            card, model = self._models[name]
+            self._models = {**self._models, name: (replace(card, **changes), model)}

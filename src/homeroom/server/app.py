@@ -1,0 +1,102 @@
+"""Builds the Flask application."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from flask import Flask, Request, url_for
+
+from homeroom.server import (
+    chat_pages,
+    compare,
+    errors,
+    events,
+    feedback,
+    health,
+    jobs,
+    models,
+    openai_chat,
+    practice,
+    rendering,
+    security,
+)
+from homeroom.server.changes import ChangeFeed
+from homeroom.server.context import Context, attach, local_scope
+from homeroom.server.services import Services
+from homeroom.server.streams import Admission
+from homeroom.storage import Scope
+
+MAX_REQUEST_BYTES = 1_000_000
+BLUEPRINTS = (
+    practice.blueprint,
+    chat_pages.blueprint,
+    compare.blueprint,
+    feedback.blueprint,
+    models.blueprint,
+    jobs.blueprint,
+    events.blueprint,
+    openai_chat.blueprint,
+    health.blueprint,
+)
+
+
+def create_app(
+    services: Services,
+    *,
+    secret_key: bytes,
+    hosts: Iterable[str] = (),
+    max_replies: int = 48,
+    max_listeners: int = 32,
+    poll_s: float = 1.0,
+    identify: Callable[[Request], Scope] = local_scope,
+) -> Flask:
+    """The web application over ``services``.
+
+    Args:
+        services: What the pages show and change.
+        secret_key: Signs session cookies; see `homeroom.server.secret`.
+        hosts: Host names to answer to besides loopback's.
+        max_replies: Replies streamed at once; one more is answered with 429. Keep it below the server's threads.
+        max_listeners: Open pages told of changes at once; further ones ask from time to time.
+        poll_s: Time between two looks for changes.
+        identify: Who sends a request.
+    """
+    app = Flask("homeroom.server", static_folder=str(_folder("static")), template_folder=str(_folder("templates")))
+    app.config.update(
+        SECRET_KEY=secret_key,
+        MAX_CONTENT_LENGTH=MAX_REQUEST_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_REQUEST_BYTES,
+        SESSION_COOKIE_NAME="homeroom_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        SEND_FILE_MAX_AGE_DEFAULT=3600,
+        TEMPLATES_AUTO_RELOAD=False,
+    )
+    feed = ChangeFeed(services.changes, interval_s=poll_s)
+    with app.app_context():
+        attach(Context(services, Admission(max_replies), Admission(max_listeners, "open pages"), feed, identify))
+    security.protect(app, hosts=hosts)
+    errors.install(app)
+    rendering.install(app)
+    _version_static_files(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _folder(name: str) -> Path:
+    return Path(__file__).parent / name
+
+
+def _version_static_files(app: Flask) -> None:
+    """`static_url` adds a file's hash to its address, so that browsers keep it and still see a new one at once."""
+    versions: dict[str, str] = {}
+
+    def static_url(filename: str) -> str:
+        if filename not in versions:
+            versions[filename] = hashlib.sha256((_folder("static") / filename).read_bytes()).hexdigest()[:12]
+        return url_for("static", filename=filename, v=versions[filename])
+
+    app.jinja_env.globals["static_url"] = static_url

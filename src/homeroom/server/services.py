@@ -1,0 +1,58 @@
+"""What the server needs from the rest of Homeroom, handed in by whoever builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from homeroom.chat.compare import CompareService
+from homeroom.chat.conversations import ConversationStore
+from homeroom.chat.directory import ModelDirectory
+from homeroom.chat.feedback import FeedbackStore
+from homeroom.chat.practice import PracticeService
+from homeroom.chat.service import ChatService
+from homeroom.schema.jobs import Job, JobEvent
+
+Check = Callable[[], None]
+
+
+def _no_jobs() -> Sequence[Job]:
+    return ()
+
+
+def _no_events(job_id: str) -> Sequence[JobEvent]:
+    return ()
+
+
+def _no_changes() -> Mapping[str, str]:
+    return {}
+
+
+def _no_report(key: str) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The objects behind the pages. Everything is thread-safe.
+
+    Attributes:
+        checks: What `/ready` asks, by name (``database``, ``engine``): returns when all is well, raises a HomeroomError when not.
+        changes: A version for each topic (``models``, ``jobs``) that open pages follow: another text means that it changed.
+            Polled from one thread; must be cheap.
+        jobs: The newest jobs first, read-only.
+        job_events: Events of one job, oldest first.
+        report: The HTML of a scorecard's report by `ScorecardLink.report`; None when there is none.
+    """
+
+    models: ModelDirectory
+    conversations: ConversationStore
+    chat: ChatService
+    compare: CompareService
+    practice: PracticeService
+    feedback: FeedbackStore
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    changes: Callable[[], Mapping[str, str]] = _no_changes
+    jobs: Callable[[], Sequence[Job]] = _no_jobs
+    job_events: Callable[[str], Sequence[JobEvent]] = _no_events
+    report: Callable[[str], str | None] = _no_report

@@ -1,0 +1,40 @@
+"""Runs the application on a free port in a thread, for tests and for looking at the pages."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from flask import Flask
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+
+class _QuietHandler(WSGIRequestHandler):
+    """Without a line for each request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing."""
+
+
+class LiveServer:
+    """The application at ``url`` on loopback for as long as the ``with`` block lasts.
+
+    Args:
+        app: What `homeroom.server.app.create_app` made.
+        port: 0 takes a free one.
+    """
+
+    def __init__(self, app: Flask, *, port: int = 0) -> None:
+        self._server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler)
+        self._server.daemon_threads = True  # type: ignore[attr-defined]  # of socketserver.ThreadingMixIn
+        self._thread = threading.Thread(target=self._server.serve_forever, name="live-server", daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> LiveServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
