@@ -6,19 +6,19 @@ Nothing is canned: another file takes the same way. A rerun continues: every lon
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from homeroom.app.doctor import Check, examine
-from homeroom.app.evaluation import DEFAULT_ITEMS, held_out_items, submit_evaluation
+from homeroom.app.evaluation import held_out_items, submit_evaluation
 from homeroom.app.tuning import submit_tuning
 from homeroom.data.course import COURSE_NAME, load_course
 from homeroom.data.datasets import Dataset
 from homeroom.data.reading import load_examples
 from homeroom.errors import ConfigError, DataError
+from homeroom.evaluation.report import read_report
 from homeroom.evaluation.results import Evaluation
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import BaseFiles, TunedModel
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # What the demo cannot do without, by the names of `homeroom doctor`.
 NEEDED = ("Python", "chat in the browser", "embedded engine", "local tuning", "home", "model cache")
-HELD_OUT = DEFAULT_ITEMS // 2  # of each act
+HELD_OUT = 16  # of each act: the fewest that a verdict can promote on
 
 
 class Show(Protocol):
@@ -186,7 +186,7 @@ def _judge(home: Homeroom, model: TunedModel, options: Options, show: Show) -> A
     show.step(f"Comparing and judging {role}", f"homeroom eval run --model {model.name}")
     job = show.wait(submit_evaluation(home, model, items=options.items, again=options.again))
     report = home.artifacts.path(str((job.result or {})["report"]))
-    result = Evaluation.from_dict(json.loads((report / "report.json").read_text("utf-8")))
+    result = read_report(report / "evaluation.json")
     show.evaluation(result)
     show.line(f"Whole report: {report / 'report.html'}")
     return Act(model.task, home.registry.get(model.name), result, report / "report.html")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 MAX_ADAPTERS = 12
+MAX_COPIES = 4
+COPIES_BELOW_BYTES = 600_000_000
 SWITCH_TIMEOUT_S = 60.0
 
 
@@ -29,8 +33,8 @@ def adapters_of(home: Homeroom, base: BaseFiles) -> list[AdapterFile]:
     return [AdapterFile(m.name, home.artifacts.path(m.artifact) / "adapter.gguf", m.base_identity) for m in models[:MAX_ADAPTERS]]
 
 
-def make_manager(home: Homeroom, base: BaseFiles, adapters: Callable[[], Sequence[AdapterFile]] | None = None) -> EngineManager:
-    """An engine manager for ``base`` with the home's settings."""
+def make_manager(home: Homeroom, base: BaseFiles, *, threads: int = 0) -> EngineManager:
+    """An engine manager for ``base`` with the home's settings; 0 threads takes the settings' number."""
     settings = home.settings
     return EngineManager(
         base,
@@ -38,8 +42,8 @@ def make_manager(home: Homeroom, base: BaseFiles, adapters: Callable[[], Sequenc
         spawn=spawn,
         slots=settings.engine_slots,
         context=settings.engine_context,
-        threads=settings.threads or engine_threads(),
-        adapters=adapters or (lambda: adapters_of(home, base)),
+        threads=threads or settings.threads or engine_threads(),
+        adapters=lambda: adapters_of(home, base),
     )
 
 
@@ -51,18 +55,37 @@ def engine_threads() -> int:
 
 
 @contextmanager
-def engine(home: Homeroom, base: BaseFiles) -> Iterator[Callable[[], EngineInfo]]:
-    """A way to the engine: yields what resolves it at each request. An engine started here ends with the block."""
+def engine(home: Homeroom, base: BaseFiles, *, batch: bool = False) -> Iterator[Callable[[], EngineInfo]]:
+    """A way to the engine: yields what resolves it at each request. An engine started here ends with the block.
+
+    Args:
+        home: The open home.
+        base: The model to serve.
+        batch: Many answers are wanted and nobody waits for a single one: engines of one thread each side by side, asked in turn. Of a
+            small model they answer more in all than one engine whose threads wait for each other.
+    """
     running = find_running(home.settings.home)
     if running is not None and running.identity == base.identity:
         yield lambda: _running_or_raise(home)
         return
-    manager = make_manager(home, base)
-    manager.ensure()
+    cores = home.settings.threads or os.cpu_count() or 1
+    copies = min(cores, MAX_COPIES) if batch and base.gguf.stat().st_size < COPIES_BELOW_BYTES else 1
+    managers = [make_manager(home, base, threads=max(1, cores // copies) if copies > 1 else 0) for _ in range(copies)]
+    turn = itertools.cycle(managers)
+    lock = threading.Lock()
+
+    def next_engine() -> EngineInfo:
+        with lock:
+            manager = next(turn)
+        return manager.ensure()
+
     try:
-        yield manager.ensure
+        for manager in managers:
+            manager.ensure()
+        yield next_engine
     finally:
-        manager.stop()
+        for manager in managers:
+            manager.stop()
 
 
 def _running_or_raise(home: Homeroom) -> EngineInfo:

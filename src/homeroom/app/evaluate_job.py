@@ -14,7 +14,7 @@ from homeroom.data.datasets import Dataset
 from homeroom.evaluation.evaluate import System, evaluate
 from homeroom.evaluation.prompts import FewShotPrompt, PlainPrompt, few_shot_prompt, leaks
 from homeroom.evaluation.protocol import protocol
-from homeroom.evaluation.report import render_html, render_json
+from homeroom.evaluation.report import write_report
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Item
@@ -24,7 +24,7 @@ from homeroom.schema.models import BaseFiles, TunedModel
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
-SHOTS_BUDGET_TOKENS = 500
+SHOTS_BUDGET_TOKENS = 320
 MAX_TOKENS = 64
 
 
@@ -38,8 +38,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     losses = _losses(context, base, model, home, items)
     result = _answer_and_judge(context, home, base, model, dataset, items, losses)
     with home.artifacts.write("report") as draft:
-        (draft / "report.json").write_text(render_json(result), "utf-8")
-        (draft / "report.html").write_text(render_html(result), "utf-8")
+        write_report(result, draft.folder)
     summary = result.summary()
     home.registry.add_scorecard(model.name, dataset.info.id, draft.id, summary)
     home.registry.set_verdict(model.name, summary["outcome"])
@@ -59,7 +58,7 @@ def _answer_and_judge(
     plain = PlainPrompt(prompt_text)
     shown = _few_shot(base, dataset, str(context.job.payload["task"]), int(context.job.payload["shots"]), prompt_text, items)
     settings = _settings(model)
-    with engine(home, base) as resolve:
+    with engine(home, base, batch=True) as resolve:
         directory = HomeDirectory(home, lambda adapter: resolve())
         base_model = directory.chat_model(base.name)
         identity = f"{base.identity}:{resolve().context_tokens}"

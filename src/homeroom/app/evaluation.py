@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 DEFAULT_ITEMS = 24
-DEFAULT_SHOTS = 4
+DEFAULT_SHOTS = 3
 
 
 def held_out_items(dataset: Dataset, task: str, limit: int, *, max_turns: int = 3) -> list[Item]:

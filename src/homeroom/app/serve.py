@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from homeroom.app.engines import adapters_of, make_manager
+from homeroom.app.engines import make_manager
 from homeroom.app.work import child_environment
 from homeroom.errors import ConflictError, HomeroomError, NotFoundError
 from homeroom.models.engine import EngineManager
@@ -151,7 +151,7 @@ class Supervisor:
         try:
             if self._engine is None:
                 base = self._home.base_files()
-                self._engine = make_manager(self._home, base, lambda: adapters_of(self._home, base))
+                self._engine = make_manager(self._home, base)
                 self._engine.ensure()
             elif version != self._seen_version:
                 self._engine.refresh()

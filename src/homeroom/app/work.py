@@ -92,5 +92,6 @@ def wait_for(home: Homeroom, job_id: str, watch: Watcher | None = None) -> Job:
             pause.wait(POLL_S)
     if job.state != "succeeded":
         reason = job.error or ("it was cancelled" if job.state == "cancelled" else "no reason was recorded")
-        raise JobFailed(f"Job {job.id} ({job.kind}) did not succeed: {reason} See: homeroom jobs logs {job.id}", job_id=job.id)
+        hint = "" if "homeroom " in reason else f" See: homeroom jobs logs {job.id}"
+        raise JobFailed(f"Job {job.id} ({job.kind}) did not succeed: {reason}{hint}", job_id=job.id)
     return job

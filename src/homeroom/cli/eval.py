@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import click
@@ -20,7 +19,7 @@ def command() -> None:
 @click.option("--model", help="Name, id8 or suffix of a tuned model; the newest when omitted.")
 @click.option("--dataset", default="", help="Dataset to test on; the model's own when omitted.")
 @click.option("--items", default=24, show_default=True, type=click.IntRange(1, 10_000), help="Most held-out replies.")
-@click.option("--shots", default=4, show_default=True, type=click.IntRange(0, 32), help="Demonstrations of the few-shot control.")
+@click.option("--shots", default=3, show_default=True, type=click.IntRange(0, 32), help="Demonstrations of the few-shot control.")
 @click.option("--again", is_flag=True, help="Judge anew; answers that were kept are used again.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the job.")
 @json_option
@@ -33,7 +32,7 @@ def run(
     from homeroom.cli import progress
     from homeroom.cli.demo_view import Screen
     from homeroom.errors import NotFoundError
-    from homeroom.evaluation.results import Evaluation
+    from homeroom.evaluation.report import read_report
 
     home = open_home(ctx)
     models = home.registry.list()
@@ -46,7 +45,7 @@ def run(
         return 0
     job = progress.wait(home, job, quiet=as_json)
     report = home.artifacts.path(str((job.result or {})["report"]))
-    result = Evaluation.from_dict(json.loads((report / "report.json").read_text("utf-8")))
+    result = read_report(report / "evaluation.json")
 
     def text() -> None:
         Screen(home).evaluation(result)
