@@ -73,6 +73,13 @@ def test_a_child_version_inherits_and_places_only_new_groups():
     assert len({after[e.id] for e in children if e.metadata["topic"] == "new-topic"}) == 1
 
 
+def test_filling_an_empty_split_never_moves_an_inherited_topic():
+    parent = examples(2, each=2)
+    before = {e.id: "train" for e in parent}
+    after = assign([*parent, example("new", 0)], inherited=before)
+    assert all(after[e.id] == "train" for e in parent)
+
+
 def test_a_new_example_that_joins_two_splits_is_leakage():
     parent = examples(12)
     before = assign(parent, seed=5)

@@ -128,7 +128,6 @@ def _place(
     rng: random.Random,
 ) -> None:
     """Give each free group to the split that is owed most by Sainte-Laguë's quotient, counted in every cell it touches."""
-    tasks = sorted({e.task for members in groups.values() for e in members})
     have: Counter[tuple[Split, tuple[str, ...]]] = Counter()
 
     def count(key: str, split: Split) -> None:
@@ -148,19 +147,22 @@ def _place(
     for key in free:
         placed[key] = max((s for s in SPLITS if ratios[s] > 0), key=lambda s: owed(s, key))
         count(key, placed[key])
-    _fill_empty(groups, placed, ratios, tasks)
+    _fill_empty(groups, placed, ratios, set(free))
 
 
 def _fill_empty(
     groups: Mapping[str, Sequence[Example]],
     placed: dict[str, Split],
     ratios: Mapping[Split, float],
-    tasks: Sequence[str],
+    free: set[str],
 ) -> None:
-    """Small data: every wanted split gets a group of each task, as long as train keeps one."""
-    for task in tasks:
+    """Small data: every wanted split gets a group of each task, from the split that has most of the free ones, if one is left there."""
+    for task in sorted({e.task for members in groups.values() for e in members}):
         mine = sorted((k for k in groups if any(e.task == task for e in groups[k])), key=lambda k: (len(groups[k]), k))
-        for split in ("test", "validation"):
-            in_train = [k for k in mine if placed[k] == "train"]
-            if ratios.get(split, 0) > 0 and len(in_train) > 1 and not any(placed[k] == split for k in mine):
-                placed[in_train[0]] = split
+        for split in ("train", "test", "validation"):
+            held = Counter(placed[k] for k in mine)
+            if ratios.get(split, 0) <= 0 or held[split] or not held:
+                continue
+            movable = [k for k in mine if k in free and held[placed[k]] > 1]
+            if movable:
+                placed[max(movable, key=lambda k: held[placed[k]])] = split
