@@ -14,7 +14,7 @@ from sqlalchemy import func, inspect, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from homeroom.errors import ConfigError, StorageError
-from homeroom.storage import Database, migrations
+from homeroom.storage import ArtifactStore, Database, HomeLock, migrations
 from homeroom.storage.tables import Base, ConversationRow, FeedbackRow, TurnRow
 
 SOURCE = str(Path(__file__).parents[2] / "src")
@@ -127,6 +127,19 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=str(path)) as caught:
         Database.for_home(tmp_path).migrate()
     assert caught.value.code == "database-damaged"
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for home in (tmp_path / "file", tmp_path / "file" / "home"):
+        for attempt in (Database.for_home, ArtifactStore, lambda home: HomeLock(home).acquire()):
+            if attempt == Database.for_home and home == tmp_path / "file":
+                continue  # the folder "exists"; the file in it is what cannot be opened
+            with pytest.raises(StorageError, match=str(home)) as caught:
+                attempt(home)
+            assert caught.value.code == "not-writable"
+    with pytest.raises(StorageError, match=str(tmp_path / "file")):
+        Database.for_home(tmp_path / "file").migrate()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 _REMOVED = b"[... earlier output was removed ...]\n"
-_LAST_LINE_BYTES = 4096
+_LAST_WORDS_BYTES = 8192
+# The end of a traceback, e.g. "ValueError: boom"; notes may follow it.
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b")
 
 
 def log_path(home: Path, job_id: str) -> Path:
@@ -33,12 +36,13 @@ def trim_log(path: Path, max_bytes: int) -> None:
         os.close(descriptor)
 
 
-def last_line(path: Path) -> str:
-    """The last line that is not empty; empty when there is none."""
+def last_words(path: Path) -> str:
+    """The last line that names an exception, else the last that is not empty; empty when there is none."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LAST_LINE_BYTES))
+            file.seek(max(0, path.stat().st_size - _LAST_WORDS_BYTES))
             lines = file.read().decode("utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    said = [line.strip() for line in reversed(lines) if line.strip()]
+    return next((line for line in said if _EXCEPTION.match(line)), said[0] if said else "")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from homeroom.errors import HomeroomError, StorageError
 from homeroom.jobs.execute import EXIT_NOT_TOLD
-from homeroom.jobs.logs import last_line, log_path, trim_log
+from homeroom.jobs.logs import last_words, log_path, trim_log
 from homeroom.jobs.store import JobStore, LeaseLost
 from homeroom.runtime import Child, spawn
 from homeroom.schema.jobs import Job
@@ -154,7 +154,7 @@ class Worker:
         elif status < 0 or status == EXIT_NOT_TOLD:
             self._store.release(job.id, job.token, _how_it_died(job, status))
         else:
-            words = last_line(log_path(self._home, job.id)) or "it said nothing"
+            words = last_words(log_path(self._home, job.id)) or "it said nothing"
             error = f"Its process ended with status {status} and no result: {words}. See: homeroom jobs logs {job.id}"
             self._store.finish(job.id, job.token, "failed", None, error, error_code="job-crashed")
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from homeroom.errors import NotFoundError, StorageError
-from homeroom.storage.errors import disk_errors
+from homeroom.storage.errors import disk_errors, folder_errors
 from homeroom.storage.files import PRIVATE_FILE, PRIVATE_FOLDER, make_private_folder, sync_file, sync_folder, write_atomically
 
 MANIFEST = "manifest.json"
@@ -82,7 +82,7 @@ class Draft(os.PathLike[str]):
         return self.folder / name
 
     def __enter__(self) -> Draft:
-        with disk_errors(self.folder):
+        with folder_errors(self.folder):
             make_private_folder(self.folder)
         return self
 
@@ -97,12 +97,16 @@ class Draft(os.PathLike[str]):
 
 
 class ArtifactStore:
-    """The artifacts under ``root``. Opening it makes the folder and sweeps drafts that were abandoned a day ago."""
+    """The artifacts under ``root``. Opening it makes the folder and sweeps drafts that were abandoned a day ago.
+
+    Raises:
+        StorageError: code ``no-space`` or ``not-writable``, when the folder cannot be made.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._drafts = root / "tmp"
-        with disk_errors(root):
+        with folder_errors(root):
             make_private_folder(self._drafts)
         for folder in self._drafts.iterdir():
             if _newest_change(folder) < time.time() - _DRAFT_KEPT_S:

@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session
 
 from homeroom.errors import ConfigError, MissingExtraError, StorageError
 from homeroom.storage import migrations
-from homeroom.storage.errors import database_errors, disk_errors
+from homeroom.storage.errors import database_errors, folder_errors
 from homeroom.storage.files import make_private_folder
 
 DATABASE_NAME = "homeroom.db"
 _MODE = "homeroom_mode"  # of a connection: "read", "write" or "watch"
-_MIGRATION_LOCK = 0x686F6D65  # any number that nothing else on the server uses: "home"
+_WRITE_LOCK = 0x686F6D65  # any number that nothing else in the database uses: "home"
 
 
 class Database:
@@ -32,7 +32,8 @@ class Database:
 
     Sessions are for short work: none stays open across a model call or a streamed chunk. On SQLite a write session starts with
     ``BEGIN IMMEDIATE`` (in WAL mode a transaction that reads first and then writes fails at once, whatever the busy timeout)
-    and a commit is on the disk when it returns (``synchronous=FULL``).
+    and a commit is on the disk when it returns (``synchronous=FULL``). On PostgreSQL a write session takes an advisory lock, so
+    that there too one writer at a time reads and then writes, and repositories need to think of one behaviour only.
 
     Args:
         url: SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``.
@@ -59,7 +60,8 @@ class Database:
         """The database that ``url`` names; when empty, the SQLite file in ``home`` (folders are made, mode 0700)."""
         if url:
             return cls(url)
-        make_private_folder(home)
+        with folder_errors(home):
+            make_private_folder(home)
         return cls(URL.create("sqlite", database=str(home / DATABASE_NAME)))
 
     @property
@@ -84,7 +86,7 @@ class Database:
         """What `read` and `write` give.
 
         Raises:
-            StorageError: ``database-locked``, ``no-space``, ``database-damaged`` or ``database-unreachable``.
+            StorageError: ``database-locked``, ``no-space``, ``not-writable``, ``database-damaged`` or ``database-unreachable``.
         """
         with database_errors(self.name):
             bind = self._connected().execution_options(**{_MODE: "write" if write else "read"})
@@ -104,13 +106,14 @@ class Database:
                 if self._is_current(connection):
                     return
             with engine.execution_options(**{_MODE: "write"}).begin() as connection:
-                if not self._is_sqlite:
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
                 if not self._is_current(connection):
                     migrations.upgrade(connection)
 
     def data_version(self) -> int:
-        """A number that differs from the last one when another process or session committed in between. Cheap to poll."""
+        """A number that differs from the last one when a session, here or elsewhere, committed in between. Cheap to poll.
+
+        On PostgreSQL it may also differ when nothing was committed.
+        """
         with self._lock, database_errors(self.name):
             engine = self._connected_locked()
             if self._watcher is None or self._watcher.closed:
@@ -153,7 +156,7 @@ class Database:
     def _create_engine(self) -> Engine:
         if self._is_sqlite:
             if self.url.database:
-                with disk_errors(self.url.database):
+                with folder_errors(self.url.database):
                     _create_private(Path(self.url.database))
             engine = create_engine(self.url, connect_args={"timeout": self.busy_timeout_s}, pool_size=8, max_overflow=56)
             event.listen(engine, "connect", self._configure_sqlite)
@@ -169,7 +172,7 @@ class Database:
                 "then run: homeroom doctor",
                 code="database-url",
             ) from error
-        event.listen(engine, "begin", _begin_postgres)
+        event.listen(engine, "begin", self._begin_postgres)
         return engine
 
     def _configure_sqlite(self, connection: DBAPIConnection, _record: object) -> None:
@@ -188,6 +191,14 @@ class Database:
                     raise
                 time.sleep(0.01)
         cursor.close()
+
+    def _begin_postgres(self, connection: Connection) -> None:
+        mode = connection.get_execution_options().get(_MODE, "read")
+        if mode == "read":
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        elif mode == "write":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(self.busy_timeout_s * 1000)}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
     def _is_current(self, connection: Connection) -> bool:
         if not inspect(connection).has_table("alembic_version"):
@@ -213,8 +224,3 @@ def _begin_sqlite(connection: Connection) -> None:
     if mode != "watch":  # within a transaction a watcher would see one state for ever
         connection.exec_driver_sql("PRAGMA query_only=" + ("OFF" if mode == "write" else "ON"))
         connection.exec_driver_sql("BEGIN IMMEDIATE" if mode == "write" else "BEGIN")
-
-
-def _begin_postgres(connection: Connection) -> None:
-    if connection.get_execution_options().get(_MODE, "read") == "read":
-        connection.exec_driver_sql("SET TRANSACTION READ ONLY")

@@ -16,6 +16,7 @@ from homeroom.errors import StorageError
 TRANSIENT_CODES = frozenset({"database-locked", "database-unreachable", "no-space"})
 
 _NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOT_WRITABLE_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
 _SERVICE_UNAVAILABLE = 503
 
 # Primary result codes of SQLite: https://sqlite.org/rescode.html
@@ -43,6 +44,8 @@ _MESSAGES = {
     "find the process that holds it: homeroom doctor",
     "no-space": "There is no space left on the disk of {where!r}. Free some, then run the command again; "
     "what takes space: homeroom doctor",
+    "not-writable": "{where!r} cannot be made or written: {detail}. Mend that, or use another folder: "
+    "HOMEROOM_HOME=<folder> homeroom doctor",
     "database-damaged": "The database {where!r} is damaged or is no database: {detail}. Move it aside or restore a copy, "
     "then run: homeroom doctor",
     "database-unreachable": "The database {where!r} cannot be opened, read or written: {detail}. "
@@ -66,6 +69,21 @@ def disk_errors(where: str | Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_SPACE_ERRNOS:
             raise storage_error("no-space", where) from error
+        raise
+
+
+@contextmanager
+def folder_errors(where: str | Path) -> Iterator[None]:
+    """`disk_errors`, and a `StorageError` with code ``not-writable`` for a folder or file of ours that cannot be made.
+
+    Only for our own opening and making: within a caller's block the same errors are about the caller's files.
+    """
+    try:
+        with disk_errors(where):
+            yield
+    except OSError as error:
+        if error.errno in _NOT_WRITABLE_ERRNOS:
+            raise storage_error("not-writable", where, error.strerror or "") from error
         raise
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from homeroom.errors import ConflictError
-from homeroom.storage.errors import disk_errors
+from homeroom.storage.errors import disk_errors, folder_errors
 from homeroom.storage.files import make_private_folder
 
 
@@ -46,8 +46,9 @@ class HomeLock:
 
         Raises:
             ConflictError: code ``home-locked``; names the process and the address that hold it.
+            StorageError: code ``no-space`` or ``not-writable``.
         """
-        with disk_errors(self.path):
+        with folder_errors(self.path):
             make_private_folder(self.path.parent)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
