@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.bases import listed_base
 from homeroom.chat.directory import ModelCard, ScorecardLink
 from homeroom.errors import ConfigError, NotFoundError
-from homeroom.models.catalogue import BaseModel, load_catalogue
+from homeroom.evaluation.metrics import metric
+from homeroom.evaluation.protocol import protocol
 from homeroom.models.client import OpenAIChatModel
 from homeroom.models.engine_chat import EngineChatModel
 from homeroom.models.engine_info import EngineInfo
+from homeroom.registry.records import ScorecardRecord
 from homeroom.schema.chat import ChatModel
 from homeroom.schema.models import TunedModel
 from homeroom.settings import Endpoint
@@ -73,12 +76,12 @@ class HomeDirectory:
 
     def _bases(self) -> Iterator[ModelCard]:
         name = self._home.settings.default_base
-        entry = load_catalogue().find(name)
+        listed = listed_base(name)
         yield ModelCard(
             name=name,
-            title=entry.title if isinstance(entry, BaseModel) else name,
+            title=listed.title if listed else name,
             kind="base",
-            suitability=entry.suitability if isinstance(entry, BaseModel) else "practice",
+            suitability=listed.suitability if listed else "practice",
             settings=self._home.registry.base_settings(name),
             default_for=self._defaults(name),
             description="Not tuned: what the model does by itself.",
@@ -100,13 +103,10 @@ class HomeDirectory:
                 )
 
     def _tuned(self, model: TunedModel) -> ModelCard:
-        scorecards = tuple(
-            ScorecardLink(dataset=s.dataset, summary=s.summary.get("headline", {}), report=s.report_artifact)
-            for s in self._home.registry.scorecards(model.name)
-        )
+        scorecards = tuple(_link(s) for s in self._home.registry.scorecards(model.name))
         return ModelCard(
             name=model.name,
-            title=f"{model.suffix} · {model.task}",
+            title=_title(model),
             kind="tuned",
             task=model.task,
             suitability=model.suitability,
@@ -125,6 +125,22 @@ class HomeDirectory:
     def _endpoint_of(self, name: str) -> Endpoint | None:
         prefix, slash, _ = name.partition("/")
         return next((e for e in self._home.settings.endpoints if slash and e.name == prefix), None)
+
+
+def _title(model: TunedModel) -> str:
+    """``Tuned learner 3f0a91c2``; with what it is called where that says more: ``Tuned tutor fractions 3f0a91c2``."""
+    called = "" if model.suffix == model.task else f" {model.suffix}"
+    return f"Tuned {model.task}{called} {model.id8}" if model.task != "any" else f"Tuned{called} {model.id8}"
+
+
+def _link(card: ScorecardRecord) -> ScorecardLink:
+    """The verdict, and the figures that it counts as gains, in words."""
+    figures = {"Verdict": str(card.summary.get("headline") or card.summary.get("outcome") or "unjudged")}
+    task = str(card.summary.get("task", ""))
+    means = card.summary.get("means") or {}
+    names = [rule.metric for rule in protocol(task).gains] if task in ("tutor", "learner") else []
+    figures.update({metric(name).title: f"{means[name]:.2f}" for name in names if means.get(name) is not None})
+    return ScorecardLink(dataset=card.dataset[:12], summary=figures, report=card.report_artifact)
 
 
 def endpoint_model(endpoint: Endpoint, model: str, name: str) -> ChatModel:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeroom import __version__
+from homeroom.app.bases import listed_base
 from homeroom.errors import ConfigError, NotFoundError
-from homeroom.models.catalogue import BaseModel, load_catalogue
 from homeroom.registry.names import new_model_name
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.models import Suitability, TunedModel
@@ -78,8 +78,8 @@ def _import_adapter(
     files = home.base_files(base)
     if not path.exists():
         raise NotFoundError(f"There is no file {str(path)!r}. Check the path.", code="import-source")
-    entry = load_catalogue().find(files.name)
-    suitability: Suitability = entry.suitability if isinstance(entry, BaseModel) else "practice"
+    listed = listed_base(files.name)
+    suitability: Suitability = listed.suitability if listed else "practice"
     with home.artifacts.write("model") as draft:
         if path.is_dir():
             from homeroom.models.lora_gguf import CONFIG, WEIGHTS, adapter_to_gguf

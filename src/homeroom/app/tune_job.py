@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
+from homeroom.app.bases import listed_base
 from homeroom.app.engines import engine
 from homeroom.app.tuning import training_data
-from homeroom.models.catalogue import BaseModel, load_catalogue
 from homeroom.models.engine_chat import engine_render_ids
 from homeroom.models.engine_info import find_running
 from homeroom.registry.names import new_model_name
@@ -32,8 +32,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     recipe = parse_recipe(dict(context.job.payload["recipe"]))
     dataset = home.datasets.get(str(context.job.payload["dataset"]))
     base = home.base_files(recipe.base)
-    entry = load_catalogue().find(base.name)
-    listed = entry if isinstance(entry, BaseModel) else None
+    listed = listed_base(base.name)
     with _renderer(home, base) as render_ids:
         tuner = HuggingFaceTuner(
             base,
