@@ -56,7 +56,9 @@ def engine_answers(base, home):
             messages = [Message("user", prompt)]
             assert engine_render_ids(manager.ensure(), messages) == tokenizer.prompt_ids(messages)
         replies = [model.complete([Message("user", p)], GenerationSettings(max_tokens=10)) for p in PROMPTS]
-        return [reply.text.rstrip("\ufffd") for reply in replies]  # a last character that is not whole is left out by one side only
+        return [
+            reply.text.rstrip("\ufffd") for reply in replies
+        ]  # a last character that is not whole is left out by one side only
     finally:
         model.close()
         manager.stop()
@@ -79,7 +81,7 @@ def torch_model(folder, name, **changes):
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if key.endswith("bias") or "q_norm" in key or "k_norm" in key:
-                parameter += 0.3 * torch.randn_like(parameter)
+                parameter.add_(0.3 * torch.randn_like(parameter))
     model.save_pretrained(folder)
     tokenizer = ChatTokenizer(folder)
     answers = []
@@ -173,3 +175,17 @@ def test_a_damaged_engine_file_does_not_start(tmp_path):
     assert caught.value.code == "engine-start"
     assert not (tmp_path / "home" / "run" / "engine.json").exists()
     manager.stop()
+
+
+@pytest.mark.slow
+def test_the_real_model_is_unpacked_as_transformers_does(real_base):
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    (source,) = (real_base.folder.parents[1] / "sources").glob("*/SmolLM2-135M-Instruct.Q4_1.gguf")
+    theirs = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32).state_dict()
+    for tensor in read_tensors(real_base.weights):
+        assert np.array_equal(tensor.load(), theirs[tensor.name].numpy()), tensor.name
+    tokenizer = AutoTokenizer.from_pretrained(real_base.weights)
+    text = "Grüße 12 + 35 =\n\n 47 <|im_end|> don't"
+    assert tokenizer(text, add_special_tokens=False)["input_ids"] == ChatTokenizer(real_base.weights).encode(text)

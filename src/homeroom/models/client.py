@@ -22,6 +22,7 @@ class OpenAIChatModel:
         api_key: Bearer token; never shown or logged.
         timeout_s: Limit of one call in all, retries included.
         max_retries: Further tries after a failure that may pass.
+        pause_s: Before the first further try; doubled each time, unless the endpoint asks for another.
         extra: More fields for every request, for what one endpoint needs (``{"max_completion_tokens": 512}``); None removes a
             field.
     """
@@ -35,12 +36,15 @@ class OpenAIChatModel:
         api_key: str | None = None,
         timeout_s: float = 120.0,
         max_retries: int = 2,
+        pause_s: float = 0.5,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
         self._model = model
         self._extra = dict(extra or {})
-        self._wire = ChatWire(f"{name!r}", base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries)
+        self._wire = ChatWire(
+            f"{name!r}", base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries, pause_s=pause_s
+        )
 
     def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
         """The whole reply."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import httpx
 
 _Report = Callable[[int, int], None]
-_BLOCK = 1 << 20
 _ATTEMPTS = 4
 
 
@@ -105,7 +104,8 @@ def _continue(client: httpx.Client, url: str, part: Path, headers: Mapping[str, 
             have = 0
         total = have + int(response.headers.get("Content-Length") or 0)
         with part.open("ab" if have else "wb") as file:
-            for block in response.iter_bytes(_BLOCK):
+            # As they come: a block that is still being filled when the connection breaks would be lost.
+            for block in response.iter_raw():
                 file.write(block)
                 have += len(block)
                 progress(have, total)

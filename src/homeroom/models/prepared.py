@@ -76,11 +76,15 @@ def find(name: str, cache: Path) -> BaseFiles | None:
         return None
     folder = cache / "bases" / str(record["folder"])
     files = BaseFiles(name, folder, folder / "weights", folder / "model.gguf", record["identity"], int(record["context_tokens"]))
+    return files if _is_whole(folder) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every file that was written into a prepared folder is there in full length."""
     if not (folder / "base.json").exists():
-        return None
+        return False
     sizes = read_json(folder / "base.json")["files"]
-    whole = all((folder / path).exists() and (folder / path).stat().st_size == size for path, size in sizes.items())
-    return files if whole else None
+    return all((folder / path).exists() and (folder / path).stat().st_size == size for path, size in sizes.items())
 
 
 def check_space(cache: Path, needed: int, what: str) -> None:
@@ -217,7 +221,7 @@ def commit(
     from homeroom.models.gguf_write import folder_to_gguf
 
     target = cache / "bases" / f"{identity[:16]}-t{TRANSFORM}"
-    if not (target / "base.json").exists():
+    if not _is_whole(target):
         check_space(cache, size_bytes, f"Preparing {name}")
         target.parent.mkdir(parents=True, exist_ok=True)
         with space_errors(cache), tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as temporary:
@@ -231,7 +235,7 @@ def commit(
             record = {"name": name, "identity": identity, "transform": TRANSFORM, "quantisation": quantisation, "files": sizes}
             (made / "base.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
             _seal(made)
-            if target.exists():  # an incomplete one, left by an older version
+            if target.exists():  # damaged since
                 shutil.rmtree(target)
             made.rename(target)
             _sync(target.parent)

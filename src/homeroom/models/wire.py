@@ -21,7 +21,6 @@ from homeroom.errors import AuthError, ContextLengthError, ProviderError, Provid
 
 _RETRIED = {408, 409, 429, 500, 502, 503, 504, 529}
 _CONNECT_S = 10.0
-_FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 20.0
 
 T = TypeVar("T")
@@ -128,6 +127,7 @@ class ChatWire:
         timeout_s: Limit of one call in all: waiting, retries and pauses. A stream must begin in this time, and each piece must
             follow the last within it.
         max_retries: Further tries after one that may succeed later. None happens once a reply has begun.
+        pause_s: Before the first further try; doubled each time, unless the endpoint asks for another.
         client: A connection pool that others use too; an own one when omitted.
     """
 
@@ -139,10 +139,11 @@ class ChatWire:
         api_key: str | None = None,
         timeout_s: float = 120.0,
         max_retries: int = 2,
+        pause_s: float = 0.5,
         client: httpx.Client | None = None,
     ) -> None:
         self._where, self._key = where, api_key
-        self._timeout_s, self._max_retries = timeout_s, max_retries
+        self._timeout_s, self._max_retries, self._pause_s = timeout_s, max_retries, pause_s
         self._url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = client or httpx.Client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=8))
@@ -199,6 +200,8 @@ class ChatWire:
             yield from events
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._scrubbed(map_exception(error, self._where)) from error
+        except ProviderError as error:
+            raise self._scrubbed(error) from None
 
     @contextmanager
     def _opened(self, path: str, body: Json, deadline: float) -> Iterator[httpx.Response]:
@@ -222,9 +225,7 @@ class ChatWire:
                 failure, cause = error, None
                 retried = error.status in _RETRIED and error.code in ("provider", "provider-rate-limit", "provider-timeout")
             asked = failure.retry_after_s
-            pause = (
-                asked if asked is not None else min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt) * random.uniform(0.75, 1.25)
-            )
+            pause = asked if asked is not None else min(_LONGEST_PAUSE_S, self._pause_s * 2**attempt) * random.uniform(0.75, 1.25)
             if not retried or attempt == self._max_retries or time.monotonic() + pause >= deadline:
                 raise self._scrubbed(failure) from cause
             time.sleep(pause)
