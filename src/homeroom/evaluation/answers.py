@@ -66,7 +66,7 @@ class AnswerCache:
                 float(record["latency_s"]),
                 int(record["completion_tokens"]),
             )
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        except (OSError, KeyError, TypeError, ValueError):
             return None
 
     def put(self, key: str, answer: Answer) -> None:

@@ -142,6 +142,7 @@ _TUTOR = Protocol(
 )
 _LEARNER = Protocol(
     task="learner",
+    least_groups=4,
     gains=(
         Rule("sound_turn", "beats", against="base"),
         Rule("staying_in_role", "beats", against="base"),

@@ -57,9 +57,10 @@ they're he's she's"""
 STOPWORDS = frozenset(_FUNCTION_WORDS.split())
 
 
-def words(text: str) -> list[str]:
+@lru_cache(maxsize=8192)
+def words(text: str) -> tuple[str, ...]:
     """Lower-case words and numbers, in order; an apostrophe stays inside its word."""
-    return [token.lower().replace("’", "'") for token in _WORD.findall(text)]
+    return tuple(_WORD.findall(text.lower().replace("’", "'")))
 
 
 def sentences(text: str) -> list[str]:
@@ -115,7 +116,7 @@ def numbers(text: str) -> list[str]:
 @lru_cache(maxsize=16384)
 def stem(word: str) -> str:
     """A crude English stem: enough that ``apples`` meets ``apple`` and ``added`` meets ``adding``; never for display."""
-    for ending, least in (("ingly", 4), ("ing", 4), ("edly", 4), ("ies", 3), ("ed", 4), ("es", 4), ("s", 3)):
+    for ending, least in (("ingly", 4), ("ing", 3), ("edly", 4), ("ies", 3), ("ed", 3), ("es", 4), ("s", 3)):
         if word.endswith(ending) and len(word) - len(ending) >= least and not word.endswith("ss"):
             word = word[: -len(ending)] + ("y" if ending == "ies" else "")
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from homeroom.evaluation.text import content, copied_mask, number_spans, stem, words
@@ -19,12 +20,15 @@ def skeleton(reply: str, item: Item) -> tuple[str, ...]:
 
     Two fillings of one template have the same skeleton, and so do all echoes.
     """
-    sources = [words(message.content) for message in item.prompt]
-    known = {token for message in item.prompt for token in content(message.content)}
+    return _skeleton(reply, tuple(message.content for message in item.prompt))
+
+
+@lru_cache(maxsize=4096)
+def _skeleton(reply: str, prompt: tuple[str, ...]) -> tuple[str, ...]:
+    known = {token for text in prompt for token in content(text)}
     tokens = words(reply)
-    copied = copied_mask(tokens, sources, run=3)
     frame: list[str] = []
-    for token, taken in zip(tokens, copied, strict=True):
+    for token, taken in zip(tokens, copied_mask(tokens, [words(text) for text in prompt], run=3), strict=True):
         if taken or stem(token) in known:
             mark = "_"
         elif number_spans(token):
