@@ -79,6 +79,10 @@ class CompareService:
         if conversation.kind != "compare":
             raise ConflictError(f"turn {turn_id!r} is not part of a comparison. Open one: /compare", code="not-a-comparison")
         chosen = self._conversations.choose(scope, turn_id)
-        others = [v.model for e in self._conversations.exchanges(scope, conversation.id) for v in e.variants if v.id != turn_id]
-        self._feedback.save(scope, turn_id, thumb="up", reason=f"better than {', '.join(others)}" if others else "")
+        (exchange,) = self._conversations.exchanges(scope, conversation.id)
+        others = [other for other in exchange.variants if other.id != turn_id]
+        for other in others:
+            self._feedback.withdraw(scope, other.id)
+        names = ", ".join(other.model for other in others)
+        self._feedback.save(scope, turn_id, thumb="up", reason=f"better than {names}" if names else "")
         return chosen

@@ -87,6 +87,14 @@ class FeedbackStore:
             session.flush()
             return _feedback(row)
 
+    def withdraw(self, scope: Scope, turn_id: str) -> None:
+        """Remove what this owner said of the reply; nothing happens when nothing was said."""
+        with self._database.write() as session:
+            _check_reply(session, scope, turn_id)
+            row = _row(session, scope, turn_id)
+            if row is not None:
+                session.delete(row)
+
     def for_turns(self, scope: Scope, turn_ids: list[str]) -> dict[str, Feedback]:
         """What this owner said of each of these replies; those without feedback are left out."""
         query = select(FeedbackRow).filter_by(**scope.columns()).where(FeedbackRow.turn_id.in_(turn_ids))

@@ -66,7 +66,7 @@ _REQUEST = re.compile(r"^(?:can|could|would|will) you (?:please |maybe |just )?(
 _PROCEDURE = re.compile(
     r"\b(?:you (?:just |only |first |always |now )?(?:need to|have to|must|should|can just"
     r"|just have to|add|subtract|multiply|divide|carry|borrow)"
-    r"|all you (?:have|need) to|just (?:add|subtract|multiply|divide|count|carry|flip|move|put|take"
+    r"|all you (?:have|need) to|just (?:find|make|add|subtract|multiply|divide|count|carry|flip|move|put|take"
     r"|use|change|write|do|remember)"
     r"|the (?:rule|trick|way to do it) is|first,? you|then you|remember (?:that|to))\b",
     re.IGNORECASE,

@@ -168,7 +168,8 @@ def _told_answer(turns: Sequence[TaughtTurn], scenario: PracticeScenario | None)
     problem = scenario.problem if scenario else ""
     quotes = []
     for turn in turns:
-        forms = tuple(form for form in _forms(scenario) if not moves.mentions(turn.said, form))
+        known = any(moves.mentions(turn.said, form) for form in _forms(scenario))
+        forms = () if known else _forms(scenario)
         quotes += [turn.quote(s) for s in turn.sentences if moves.states_answer(s, forms, problem)]
     return _observe(
         "told-answer",

@@ -1,19 +1,41 @@
-"""Models without a model, for tests and for looking at the pages."""
+"""Models without a model and a chat layer over them, for tests and for looking at the pages."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from homeroom.chat.compare import CompareService
+from homeroom.chat.conversations import ConversationStore
 from homeroom.chat.directory import ModelCard
+from homeroom.chat.feedback import FeedbackStore
+from homeroom.chat.practice import PracticeService
+from homeroom.chat.scenarios import PracticeScenario
+from homeroom.chat.service import ChatService
 from homeroom.errors import HomeroomError, NotFoundError
 from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings, Usage
 from homeroom.schema.examples import Message
+from homeroom.storage import Database
 
 Reply = Callable[[Sequence[Message]], str]
+
+SCENARIO = PracticeScenario(
+    id="learner-005",
+    name="Zainab",
+    grade=5,
+    subject="mathematics",
+    topic="adding-unlike-fractions",
+    problem="You walk 1/2 km to the shop and then 1/4 km to the park. How far is that altogether?",
+    misconception="you add the tops and you add the bottoms",
+    claim="2/6 km",
+    temperament="impatient",
+    answer="3/4 km",
+    accepted=("3/4",),
+    explanation="The learner adds numerators and denominators separately.",
+)
 
 
 class PacedChatModel:
@@ -117,3 +139,25 @@ class MemoryDirectory:
         with self._lock:
             card, model = self._models[name]
             self._models = {**self._models, name: (replace(card, **changes), model)}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The whole chat layer over one database and a directory of models."""
+
+    database: Database
+    models: MemoryDirectory
+    conversations: ConversationStore
+    chat: ChatService
+    feedback: FeedbackStore
+    compare: CompareService
+    practice: PracticeService
+
+
+def make_desk(database: Database, models: MemoryDirectory, scenarios: Sequence[PracticeScenario] = (SCENARIO,)) -> Desk:
+    """Bind the parts together."""
+    conversations = ConversationStore(database)
+    chat = ChatService(models, conversations)
+    feedback = FeedbackStore(database)
+    practice = PracticeService(database, chat, conversations, lambda: scenarios)
+    return Desk(database, models, conversations, chat, feedback, CompareService(chat, conversations, feedback), practice)

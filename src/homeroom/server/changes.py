@@ -26,11 +26,18 @@ class ChangeFeed:
         self._changed = threading.Condition()
         self._listeners = 0
         self._polling = False
+        self._closed = False
         self._versions: dict[str, str] = {}
 
     def current(self) -> dict[str, str]:
         """The versions now, asked anew."""
         return dict(self._changes())
+
+    def close(self) -> None:
+        """End every `listen`: for shutting down."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def listen(
         self, *, known: Mapping[str, str] | None = None, ping_s: float = 15.0, limit_s: float = 600.0
@@ -46,9 +53,9 @@ class ChangeFeed:
             self._start()
         seen = dict(known or {})
         try:
-            while time.monotonic() < ends_at:
+            while time.monotonic() < ends_at and not self._closed:
                 with self._changed:
-                    self._changed.wait_for(lambda: bool(self._news(seen)), ping_s)
+                    self._changed.wait_for(lambda: self._closed or bool(self._news(seen)), ping_s)
                     news = self._news(seen)
                 seen.update(news)
                 yield news

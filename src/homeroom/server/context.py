@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import Request, current_app, request
+from flask import Flask, Request, current_app, request
 
 from homeroom.server.changes import ChangeFeed
 from homeroom.server.services import Services
@@ -36,6 +36,14 @@ def context() -> Context:
     found = current_app.extensions[_KEY]
     assert isinstance(found, Context)
     return found
+
+
+def end_streams(app: Flask) -> None:
+    """End the replies and events on their way, keeping what came so far: for shutting down."""
+    with app.app_context():
+        found = context()
+    found.services.chat.stop_all()
+    found.feed.close()
 
 
 def services() -> Services:

@@ -46,6 +46,13 @@ def save(turn_id: str) -> str:
     return _form(given, saved=True)
 
 
+@blueprint.post("/turns/<turn_id>/feedback/withdraw")
+def withdraw(turn_id: str) -> str:
+    """Remove what was said, with the consent that was given."""
+    services().feedback.withdraw(scope(), turn_id)
+    return render_template("_thumbs.html", turn_id=turn_id, given=None, oob=True)
+
+
 def _form(given: Feedback, *, saved: bool = False) -> str:
     return render_template("_feedback.html", turn_id=given.turn_id, given=given, reasons=REASONS, saved=saved)
 

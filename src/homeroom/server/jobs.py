@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
-from homeroom.errors import NotFoundError
-from homeroom.schema.jobs import Job
 from homeroom.server.context import services
 
 blueprint = Blueprint("jobs", __name__)
@@ -33,17 +31,10 @@ def banner() -> str:
 @blueprint.get("/jobs/<job_id>")
 def job(job_id: str) -> str:
     """One job with what it said."""
-    return render_template("job.html", job=_job(job_id), events=services().job_events(job_id)[-SHOWN_EVENTS:])
+    return render_template("job.html", job=services().job(job_id), events=services().job_events(job_id)[-SHOWN_EVENTS:])
 
 
 @blueprint.get("/jobs/<job_id>/detail")
 def detail(job_id: str) -> str:
     """The job's part of its page, for when it changed."""
-    return render_template("_job.html", job=_job(job_id), events=services().job_events(job_id)[-SHOWN_EVENTS:])
-
-
-def _job(job_id: str) -> Job:
-    for found in services().jobs():
-        if found.id == job_id:
-            return found
-    raise NotFoundError(f"there is no job {job_id!r}. List them: homeroom jobs list", code="job-not-found")
+    return render_template("_job.html", job=services().job(job_id), events=services().job_events(job_id)[-SHOWN_EVENTS:])

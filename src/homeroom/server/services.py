@@ -11,6 +11,7 @@ from homeroom.chat.directory import ModelDirectory
 from homeroom.chat.feedback import FeedbackStore
 from homeroom.chat.practice import PracticeService
 from homeroom.chat.service import ChatService
+from homeroom.errors import NotFoundError
 from homeroom.schema.jobs import Job, JobEvent
 
 Check = Callable[[], None]
@@ -18,6 +19,10 @@ Check = Callable[[], None]
 
 def _no_jobs() -> Sequence[Job]:
     return ()
+
+
+def _no_job(job_id: str) -> Job:
+    raise NotFoundError(f"there is no job {job_id!r}. List them: homeroom jobs", code="job-not-found")
 
 
 def _no_events(job_id: str) -> Sequence[JobEvent]:
@@ -40,7 +45,7 @@ class Services:
         checks: What `/ready` asks, by name (``database``, ``engine``): returns when all is well, raises a HomeroomError when not.
         changes: A version for each topic (``models``, ``jobs``) that open pages follow: another text means that it changed.
             Polled from one thread; must be cheap.
-        jobs: The newest jobs first, read-only.
+        jobs: The newest jobs first, read-only; ``job`` gives one of any age.
         job_events: Events of one job, oldest first.
         report: The HTML of a scorecard's report by `ScorecardLink.report`; None when there is none.
     """
@@ -54,5 +59,6 @@ class Services:
     checks: Mapping[str, Check] = field(default_factory=dict)
     changes: Callable[[], Mapping[str, str]] = _no_changes
     jobs: Callable[[], Sequence[Job]] = _no_jobs
+    job: Callable[[str], Job] = _no_job
     job_events: Callable[[str], Sequence[JobEvent]] = _no_events
     report: Callable[[str], str | None] = _no_report
