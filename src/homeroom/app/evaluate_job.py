@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 SHOTS_BUDGET_TOKENS = 320
+TURN_TOKENS = 8  # what a turn costs beside its text
 MAX_TOKENS = 64
 
 
@@ -56,7 +57,8 @@ def _answer_and_judge(
 ) -> Any:  # an Evaluation
     prompt_text = str(model.settings.get("system_prompt") or "")
     plain = PlainPrompt(prompt_text)
-    shown = _few_shot(base, dataset, str(context.job.payload["task"]), int(context.job.payload["shots"]), prompt_text, items)
+    task, shots = str(context.job.payload["task"]), int(context.job.payload["shots"])
+    shown = _few_shot(home, base, dataset, task, shots, prompt_text, items)
     settings = _settings(model)
     with engine(home, base, batch=True) as resolve:
         directory = HomeDirectory(home, lambda adapter: resolve())
@@ -104,16 +106,20 @@ def _settings(model: TunedModel) -> GenerationSettings:
     )
 
 
-def _few_shot(base: BaseFiles, dataset: Dataset, task: str, shots: int, prompt_text: str, items: Sequence[Item]) -> FewShotPrompt:
+def _few_shot(
+    home: Homeroom, base: BaseFiles, dataset: Dataset, task: str, shots: int, prompt_text: str, items: Sequence[Item]
+) -> FewShotPrompt:
     tokenizer = ChatTokenizer(base.weights)
-    shown = few_shot_prompt(
-        dataset.part("train", task),
-        shots,
-        0,
-        SHOTS_BUDGET_TOKENS,
-        lambda text: len(tokenizer.encode(text)),
-        system_text=prompt_text,
-    )
+    train = dataset.part("train", task)
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text))
+
+    # Where every dialogue is long, the shortest one is shown; where even that leaves no room for the question, none is.
+    shortest = min((sum(count(m.content) + TURN_TOKENS for m in e.messages) for e in train), default=0)
+    room = min(home.settings.engine_context, base.context_tokens) // 2
+    budget = max(SHOTS_BUDGET_TOKENS, shortest)
+    shown = few_shot_prompt(train, shots if shortest <= room else 0, 0, budget, count, system_text=prompt_text)
     leaked = leaks(shown, items)
     assert not leaked, f"demonstrations share topics with held-out items: {leaked}"  # the split makes this impossible
     return shown
