@@ -94,9 +94,15 @@ def metrics_page() -> str:
     lines = ["# Measures\n", "| name | title | range | better | judges | where it comes from |", "|---|---|---|---|---|---|"]
     for metric in METRICS:
         low, high = metric.range
-        lines.append(
-            f"| `{metric.name}` | {metric.title} | {low:g} to {high:g} | {metric.direction} | {', '.join(metric.tasks)} | {metric.source} |"
+        cells = (
+            f"`{metric.name}`",
+            metric.title,
+            f"{low:g} to {high:g}",
+            metric.direction,
+            ", ".join(metric.tasks),
+            metric.source,
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return NOTE + "\n".join(lines) + "\n"
 
 
@@ -114,13 +120,9 @@ def error_codes() -> dict[str, str]:
             elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "code" for t in node.targets):
                 values = [node.value]
             for value in values:
-                for constant in ast.walk(value):
-                    if (
-                        isinstance(constant, ast.Constant)
-                        and isinstance(constant.value, str)
-                        and re.fullmatch(r"[a-z0-9-]+", constant.value)
-                    ):
-                        codes.setdefault(constant.value, str(path.relative_to(ROOT)))
+                for text in (n.value for n in ast.walk(value) if isinstance(n, ast.Constant)):
+                    if isinstance(text, str) and re.fullmatch(r"[a-z0-9-]+", text):
+                        codes.setdefault(text, str(path.relative_to(ROOT)))
     return codes
 
 

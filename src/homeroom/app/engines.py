@@ -48,8 +48,10 @@ def make_manager(home: Homeroom, base: BaseFiles, *, threads: int = 0) -> Engine
 
 
 def engine_threads() -> int:
-    """All cores but one. The engine's threads wait for each other at every layer, spinning: with one thread for each core, a single
-    busy neighbour slowed replies about twentyfold on two cores (40 tokens in 38 s against 1.8 s with one thread fewer).
+    """All cores but one.
+
+    The engine's threads wait for each other at every layer, spinning: with one thread for each core, a busy neighbour slowed
+    replies about twentyfold on two cores (40 tokens in 38 s against 1.8 s with one thread fewer).
     """
     return max(1, (os.cpu_count() or 2) - 1)
 
@@ -61,8 +63,8 @@ def engine(home: Homeroom, base: BaseFiles, *, batch: bool = False) -> Iterator[
     Args:
         home: The open home.
         base: The model to serve.
-        batch: Many answers are wanted and nobody waits for a single one: engines of one thread each side by side, asked in turn. Of a
-            small model they answer more in all than one engine whose threads wait for each other.
+        batch: Many answers are wanted and nobody waits for a single one: engines of one thread each side by side, asked in
+            turn. Of a small model they answer more in all than one engine whose threads wait for each other.
     """
     running = find_running(home.settings.home)
     if running is not None and running.identity == base.identity:

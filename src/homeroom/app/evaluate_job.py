@@ -99,7 +99,7 @@ def _answer_and_judge(
 
 
 def _settings(model: TunedModel) -> GenerationSettings:
-    """The model's own settings, but greedy and short: every system is asked alike, and the same question gives the same answer."""
+    """The model's own settings, but greedy and short: all systems are asked alike; a repeated question gets the same answer."""
     own = GenerationSettings.from_dict(dict(model.settings))
     return GenerationSettings(
         temperature=0.0, max_tokens=min(MAX_TOKENS, own.max_tokens), repeat_penalty=own.repeat_penalty, stop=own.stop, seed=0

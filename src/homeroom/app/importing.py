@@ -62,12 +62,12 @@ def import_model(
                 created_at=time.time(),
                 settings=settings,
                 remote_id=source,
-            )  # fmt: skip
+            )
         )
     known = ", ".join(e.name for e in home.settings.endpoints) or "none"
     raise NotFoundError(
-        f"{source!r} is neither a folder with a PEFT adapter, nor a .gguf file that exists, nor ENDPOINT/MODEL of an endpoint in the "
-        f"settings (endpoints: {known}). See: homeroom models import --help",
+        f"{source!r} is neither a folder with a PEFT adapter, nor a .gguf file that exists, nor ENDPOINT/MODEL of an endpoint in "
+        f"the settings (endpoints: {known}). See: homeroom models import --help",
         code="import-source",
     )
 
@@ -104,7 +104,7 @@ def _import_adapter(
             code_version=__version__,
             created_at=time.time(),
             settings=settings,
-        )  # fmt: skip
+        )
     )
 
 

@@ -111,10 +111,10 @@ def versions(ctx: click.Context, as_json: bool) -> None:
         if not infos:
             click.echo("No dataset yet. Make one with: homeroom data split FILE")
             return
-        rows = [
-            (f"{i.name}@{i.version}", i.id[:12], i.counts.get("examples"), *(i.counts["splits"][s] for s in ("train", "validation", "test")), when(i.created_at))
-            for i in infos
-        ]  # fmt: skip
+        rows = []
+        for i in infos:
+            counts = (i.counts["splits"][s] for s in ("train", "validation", "test"))
+            rows.append((f"{i.name}@{i.version}", i.id[:12], i.counts.get("examples"), *counts, when(i.created_at)))
         table(("dataset", "id", "examples", "train", "validation", "test", "made"), rows)
 
     emit([_info(i) for i in infos], as_json, text)

@@ -61,10 +61,10 @@ def plan(ctx: click.Context, dataset: str, recipe_path: Path, base: str | None, 
     plans = [(recipe, plan_tuning(home, dataset, recipe)) for recipe in recipes]
 
     def text() -> None:
-        rows = [
-            (r.name, r.base, p.examples, f"{p.trained_tokens:,}", p.steps, duration(p.time_s), size(p.memory_bytes), size(p.disk_bytes), f"${p.cost_usd:.2f}")
-            for r, p in plans
-        ]  # fmt: skip
+        rows = []
+        for r, p in plans:
+            needs = (duration(p.time_s), size(p.memory_bytes), size(p.disk_bytes), f"${p.cost_usd:.2f}")
+            rows.append((r.name, r.base, p.examples, f"{p.trained_tokens:,}", p.steps, *needs))
         table(("run", "base", "examples", "tokens", "steps", "time", "memory", "disk", "money"), rows)
         for recipe, one in plans:
             for warning in one.warnings:

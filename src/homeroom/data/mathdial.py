@@ -89,7 +89,8 @@ def _learner(record: Json, turns: list[tuple[str, str]], claim: str | None) -> l
     system = (
         f"You are {name}, a student talking with your teacher. The task: {str(record.get('question', '')).strip()} "
         f"Your mistake: {str(record.get('teacher_described_confusion', '')).strip()}. Your answer: {claim}. "
-        f"Speak only as {name}, in a few short sentences. Change your mind only when the teacher's question makes you see the problem."
+        f"Speak only as {name}, in a few short sentences. "
+        "Change your mind only when the teacher's question makes you see the problem."
     )
     first = next((i for i, (role, _) in enumerate(turns) if role == "teacher"), len(turns))
     messages: list[Json] = [{"role": "system", "content": system}]

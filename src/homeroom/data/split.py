@@ -156,7 +156,7 @@ def _fill_empty(
     ratios: Mapping[Split, float],
     free: set[str],
 ) -> None:
-    """Small data: every wanted split gets a group of each task, from the split that has most of the free ones, if one is left there."""
+    """Small data: every wanted split gets a group of each task, taken from the split that has most, if one is left there."""
     for task in sorted({e.task for members in groups.values() for e in members}):
         mine = sorted((k for k in groups if any(e.task == task for e in groups[k])), key=lambda k: (len(groups[k]), k))
         for split in ("train", "test", "validation"):

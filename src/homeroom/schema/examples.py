@@ -45,9 +45,9 @@ class Example:
 
     Attributes:
         messages: System turn first if any, then user and assistant in turn; ends with an assistant turn.
-        metadata: subject, grade, grade_band, topic, difficulty, question_type, source, consent, task and what else the user keeps.
+        metadata: subject, grade, grade_band, topic, difficulty, question_type, source, consent, task, and what else is kept.
         context: Passages that the reply refers to.
-        reference: The key: ``answer``, ``accepted``, ``claim``, ``claim_is_correct``, ``solution``, ``misconception``; all optional.
+        reference: The key: ``answer``, ``accepted``, ``claim``, ``claim_is_correct``, ``solution``, ``misconception``, or none.
     """
 
     messages: tuple[Message, ...]

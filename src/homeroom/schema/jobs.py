@@ -61,9 +61,7 @@ class Reporter(Protocol):
         """How far it is, 0 to 1, and what it is doing now."""
         ...
 
-    def event(
-        self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None
-    ) -> None:
+    def event(self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None) -> None:
         """Record something worth keeping: a log line, or numbers with ``type="metrics"``."""
         ...
 
@@ -92,9 +90,7 @@ class NullReporter:
     def progress(self, fraction: float, message: str) -> None:
         """Ignored."""
 
-    def event(
-        self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None
-    ) -> None:
+    def event(self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None) -> None:
         """Ignored."""
 
     def should_stop(self) -> bool:
