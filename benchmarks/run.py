@@ -1,0 +1,28 @@
+"""Every benchmark, one after the other: `make bench`. Name some to run only those."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BENCHMARKS = ("validate_metrics", "demo_time")
+
+
+def main() -> int:
+    """Run them; 1 when one fails."""
+    wanted = sys.argv[1:] or BENCHMARKS
+    unknown = [name for name in wanted if name not in BENCHMARKS]
+    if unknown:
+        print(f"error: there is no benchmark {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    codes = []
+    for name in wanted:
+        print(f"== {name}", flush=True)
+        codes.append(subprocess.run([sys.executable, str(HERE / f"{name}.py")], cwd=HERE, check=False).returncode)
+    return int(any(codes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
