@@ -1,0 +1,153 @@
+"""What a run leaves behind: the adapter in both formats, the recipe, the history, a preview of the tokens, and the model card.
+
+adapter_model.safetensors  adapter_config.json     PEFT
+adapter.gguf                                       the engine
+recipe.yaml  history.csv  preview.json  preview.txt  README.md
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from homeroom.models.lora_gguf import adapter_to_gguf
+from homeroom.models.tokenizer import ChatTokenizer
+from homeroom.schema.models import BaseFiles, Suitability
+from homeroom.tuning.huggingface.encode import Encoded
+from homeroom.tuning.huggingface.model import LoraModel, save_adapter
+from homeroom.tuning.huggingface.trainer import Row
+from homeroom.tuning.recipe import Recipe
+from homeroom.tuning.recipe_file import dump_recipe
+
+PREVIEW_EXAMPLES = 3
+OPEN, CLOSE = "⟦", "⟧"
+SUITABLE_FOR: Mapping[str, str] = {
+    "practice": "It shows the workflow. It **must not teach children**: it repeats itself and confirms wrong work.",
+    "trainee": "Teachers in training may practise with it under guidance. It must not teach children.",
+    "learner": "Learners may use it under a teacher's eye.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What the model card says beyond the recipe."""
+
+    name: str
+    base: BaseFiles
+    dataset: str
+    licence: str
+    suitability: Suitability
+    code_version: str
+    metrics: Mapping[str, Any]  # JSON
+
+
+def write_artifact(
+    folder: Path,
+    *,
+    model: LoraModel,
+    recipe: Recipe,
+    training: Encoded,
+    tokenizer: ChatTokenizer,
+    history: Sequence[Row],
+    facts: CardFacts,
+) -> None:
+    """Fill ``folder`` with every file of the artifact."""
+    save_adapter(model, folder, facts.base)
+    adapter_to_gguf(folder, facts.base, folder / "adapter.gguf")
+    (folder / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    write_history(folder / "history.csv", history)
+    records = preview(training, tokenizer)
+    (folder / "preview.json").write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (folder / "preview.txt").write_text(preview_text(records), encoding="utf-8")
+    (folder / "README.md").write_text(card(recipe, facts, len(training.sequences)), encoding="utf-8")
+
+
+def write_history(path: Path, history: Sequence[Row]) -> None:
+    """One line for each step; what was not measured at a step is empty."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in history)
+
+
+def preview(training: Encoded, tokenizer: ChatTokenizer, count: int = PREVIEW_EXAMPLES) -> list[dict[str, Any]]:
+    """The first examples as the model saw them: ``tokens`` is a list of ``[id, text, carries loss]``. JSON data."""
+    records = []
+    for sequence, example in list(zip(training.sequences, training.examples, strict=True))[:count]:
+        tokens = [[i, tokenizer.decode([i]), bool(m)] for i, m in zip(sequence.ids, sequence.mask, strict=True)]
+        records.append({"example": example.id, "inputs": sequence.input_length, "labels": sequence.labels, "tokens": tokens})
+    return records
+
+
+def preview_text(records: Sequence[Mapping[str, Any]]) -> str:  # records: as `preview` made them
+    """The preview for reading: what carries loss stands between ⟦ and ⟧, tokens are parted by ``|``."""
+    parts = [
+        f"What the model learns to write stands between {OPEN} and {CLOSE}; everything else it only reads. | parts tokens.\n"
+    ]
+    for record in records:
+        text, inside = "", False
+        for _, token, learnt in record["tokens"]:
+            if learnt != inside:
+                text += CLOSE if inside else OPEN
+            elif text:
+                text += "|"
+            text, inside = text + token, learnt
+        closing = CLOSE if inside else ""
+        parts.append(
+            f"\n--- example {record['example']}: {record['inputs']} tokens read, {record['labels']} learnt ---\n{text}{closing}\n"
+        )
+    return "".join(parts)
+
+
+def card(recipe: Recipe, facts: CardFacts, examples: int) -> str:
+    """The model card: Markdown with the header that model hubs read."""
+    licence = facts.licence or "that of the base model"
+    tags = "tags: [homeroom, lora, education]"
+    header = f"---\nlibrary_name: peft\nbase_model: {facts.base.name}\nlicense: {facts.licence.lower() or 'other'}\n{tags}\n---\n"
+    numbers = "\n".join(f"| {name.replace('_', ' ')} | {_number(value)} |" for name, value in facts.metrics.items())
+    return f"""{header}
+# {facts.name}
+
+A LoRA adapter for `{facts.base.name}`, tuned as a **{
+        "tutor and simulated learner" if recipe.task == "any" else _ROLE[recipe.task]
+    }**.
+
+**Suitability: {facts.suitability}.** {SUITABLE_FOR[facts.suitability]}
+What it can do was not judged in training: see its scorecard before you use it (`homeroom eval show {facts.name}`).
+
+| | |
+|---|---|
+| base | `{facts.base.name}`, identity `{facts.base.identity}`; the adapter works on no other |
+| data | dataset `{facts.dataset or "not stored"}`, {examples} training examples |
+| method | LoRA rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, loss on the assistant's turns only |
+| licence | {licence} |
+| made with | Homeroom {facts.code_version or "(unknown version)"}; `recipe.yaml` repeats it |
+
+## Numbers of the run
+Losses are nats per token of the replies. A lower loss means that the authored replies are likelier, not that it teaches better.
+
+| number | value |
+|---|---|
+{numbers}
+
+## Files
+`adapter_model.safetensors` and `adapter_config.json` load with PEFT, `adapter.gguf` with llama.cpp. `history.csv` has one
+line for each step. `preview.txt` shows the first examples token by token, with those that were learnt marked.
+"""
+
+
+_ROLE = {"tutor": "tutor", "learner": "simulated learner"}
+
+
+def _number(value: object) -> str:
+    return (
+        f"{value:,.4g}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int) and not isinstance(value, bool)
+        else str(value)
+    )

@@ -1,0 +1,64 @@
+"""Where and in which number type a run computes: decided here, once, from the recipe and the hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
+
+from homeroom.errors import ConfigError
+from homeroom.runtime.hardware import Hardware, hardware
+from homeroom.tuning.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Device and number type of the frozen weights and activations. LoRA weights and the optimiser are float32 always."""
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """In words: ``cpu, float32, 2 threads``."""
+        number = str(self.dtype).removeprefix("torch.")
+        return f"{self.device.type}, {number}" + (f", {self.threads} threads" if self.device.type == "cpu" else "")
+
+
+def choose(recipe: Recipe, machine: Hardware | None = None) -> Compute:
+    """CUDA when there is one; bfloat16 only where matrix hardware multiplies it (elsewhere float32 is faster).
+
+    Raises:
+        ConfigError: ``no-gpu`` when the recipe asks for CUDA and there is none.
+    """
+    machine = machine or hardware()
+    cuda = torch.cuda.is_available()
+    if recipe.device == "cuda" and not cuda:
+        raise ConfigError(
+            "device = 'cuda', and PyTorch finds no CUDA device here. Use device: auto, or look: homeroom doctor", code="no-gpu"
+        )
+    on_gpu = cuda and recipe.device != "cpu"
+    if recipe.dtype != "auto":
+        dtype: torch.dtype = getattr(torch, recipe.dtype)
+    elif on_gpu:
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    else:
+        dtype = torch.bfloat16 if machine.amx_bf16 else torch.float32
+    return Compute(torch.device("cuda" if on_gpu else "cpu"), dtype, recipe.threads or machine.cores)
+
+
+@contextmanager
+def computing(compute: Compute, seed: int) -> Iterator[None]:
+    """Use ``compute.threads`` threads and ``seed`` inside; leave PyTorch outside as it was."""
+    before = torch.get_num_threads()
+    devices = [torch.cuda.current_device()] if compute.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.set_num_threads(compute.threads)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

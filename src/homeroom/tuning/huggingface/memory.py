@@ -1,0 +1,42 @@
+"""Memory: what a run will need, what it has used, and what to say when there is not enough."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
+
+from homeroom.errors import ConfigError
+
+_CPU_REFUSALS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator")
+
+
+@contextmanager
+def memory_errors(batch_tokens: int) -> Iterator[None]:
+    """An allocator's refusal as an error that names the setting to change.
+
+    Raises:
+        ConfigError: ``out-of-memory``.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        refused = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
+            text in str(error) for text in _CPU_REFUSALS
+        )
+        if not refused:
+            raise
+        raise ConfigError(
+            f"Memory ran out with batch_tokens = {batch_tokens!r}. Halve it in the recipe (data.max_sequence_tokens must not be larger) "
+            "and start again: homeroom tune run --recipe FILE. Or close other programs and run the same command",
+            code="out-of-memory",
+        ) from error
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

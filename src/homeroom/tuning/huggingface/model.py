@@ -1,0 +1,205 @@
+"""A base model with LoRA layers on it: loaded frozen, adapted through PEFT, written in PEFT's format.
+
+PEFT defines the layers, their names and their files. Only their arithmetic is ours (`FusedLoraLinear`): PEFT scales and adds
+the (T, out) result of each layer in separate passes over memory, which costs about a fifth of a CPU run; here the scale goes
+into the small matrix and the sum into the matrix product.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
+from peft.tuners.lora import Linear as PeftLoraLinear  # noqa: TID253
+
+from homeroom.models.lora_gguf import CONFIG, IDENTITY_KEY, WEIGHTS, check_adapter_folder
+from homeroom.schema.models import BaseFiles
+from homeroom.tuning.huggingface.device import Compute
+from homeroom.tuning.recipe import Lora
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+class _LoraProduct(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
+    """x W' + b + scale (x A') B', with gradients for x, A and B only.
+
+    Shapes: x (..., in), W (out, in), A (rank, in), B (out, rank). A and B are float32 and are multiplied in x's number type.
+    """
+
+    @staticmethod
+    # Autograd's context carries whatever is saved on it: Any.
+    def forward(
+        ctx: Any, x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float
+    ) -> Any:
+        flat = x.reshape(-1, x.shape[-1])  # (N, in)
+        a, b = a.to(x.dtype), (b * scale).to(x.dtype)
+        low = flat @ a.T  # (N, rank)
+        out = flat @ w.T if bias is None else torch.addmm(bias, flat, w.T)
+        out.addmm_(low, b.T)
+        ctx.save_for_backward(flat, w, a, b, low)
+        ctx.shape, ctx.scale = x.shape, scale
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        flat, w, a, b, low = ctx.saved_tensors
+        grad = grad.reshape(-1, grad.shape[-1])  # (N, out)
+        grad_low = grad @ b  # (N, rank); b carries the scale
+        grad_b = (grad.T @ low).float() * ctx.scale
+        grad_a = (grad_low.T @ flat).float()
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (grad @ w).addmm_(grad_low, a).view(ctx.shape)
+        return grad_x, None, None, grad_a, grad_b, None
+
+
+class FusedLoraLinear(PeftLoraLinear):  # type: ignore[misc]  # PEFT is untyped
+    """PEFT's LoRA layer, computed by `_LoraProduct` where that is the same: one adapter, no dropout, not merged."""
+
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:  # PEFT's signature
+        """(..., in) to (..., out)."""
+        name = self.active_adapters[0]
+        drops = self.training and not isinstance(self.lora_dropout[name], torch.nn.Identity)
+        if self.disable_adapters or self.merged or drops or len(self.active_adapters) > 1:
+            return super().forward(x, *args, **kwargs)
+        base = self.base_layer
+        return _LoraProduct.apply(
+            x, base.weight, base.bias, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LoraModel:
+    """A frozen causal language model with trainable LoRA layers.
+
+    Attributes:
+        peft: The whole as PEFT wraps it.
+        decoder: Token ids (B, T) to hidden states (B, T, H).
+        head: Hidden states (N, H) to logits (N, vocabulary).
+    """
+
+    peft: Any  # peft.PeftModel: untyped
+    decoder: Any
+    head: Any
+    compute: Compute
+
+    def trainable(self) -> dict[str, torch.Tensor]:
+        """The LoRA weights by name, in a fixed order; the tensors themselves, not copies."""
+        return {name: p for name, p in self.peft.named_parameters() if p.requires_grad}
+
+    def copy_weights(self) -> dict[str, torch.Tensor]:
+        """Copies of the LoRA weights on the CPU."""
+        return {name: p.detach().to("cpu", copy=True).contiguous() for name, p in self.trainable().items()}
+
+    def set_weights(self, weights: Tensors) -> None:
+        """Put weights from `copy_weights` back."""
+        with torch.no_grad():
+            for name, parameter in self.trainable().items():
+                parameter.copy_(weights[name])
+
+
+def load_base(base: BaseFiles, compute: Compute) -> Any:  # transformers' model: untyped here
+    """The base model from its safetensors, in the run's number type and on its device, frozen."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        base.weights, dtype=compute.dtype, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
+    )
+    model.requires_grad_(False)
+    return model.to(compute.device).eval()
+
+
+def attach_lora(model: Any, lora: Lora, base: BaseFiles, compute: Compute) -> LoraModel:
+    """New LoRA layers on a frozen model, A drawn from PyTorch's generator, B zero: at first the sum changes nothing."""
+    from peft import LoraConfig
+
+    layers = int(model.config.num_hidden_layers)
+    last = None if lora.last_layers is None else list(range(max(0, layers - lora.last_layers), layers))
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.target_modules),
+        layers_to_transform=last,
+        layers_pattern="layers" if last else None,
+        task_type="CAUSAL_LM",
+    )
+    return _with_layers(model, config, base, compute)
+
+
+def load_adapter(model: Any, folder: Path, base: BaseFiles, compute: Compute) -> LoraModel:
+    """A frozen model with the adapter of ``folder`` on it.
+
+    Raises:
+        ConfigError: ``adapter-files``, ``adapter-unsupported``, ``pickled-weights``, ``remote-code``.
+        ConflictError: ``base-mismatch``.
+    """
+    from peft import LoraConfig, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    record = check_adapter_folder(folder, base)
+    record.pop(IDENTITY_KEY, None)
+    config = LoraConfig.from_peft_type(**{**record, "inference_mode": False})
+    adapted = _with_layers(model, config, base, compute)
+    set_peft_model_state_dict(adapted.peft, load_file(folder / WEIGHTS))
+    return adapted
+
+
+def _with_layers(model: Any, config: Any, base: BaseFiles, compute: Compute) -> LoraModel:  # config: peft.LoraConfig
+    from peft import get_peft_model
+
+    config._register_custom_module({torch.nn.Linear: FusedLoraLinear})
+    config.base_model_name_or_path = model.config.name_or_path  # what PEFT expects while it works
+    with warnings.catch_warnings():
+        # PEFT asks transformers about gradient checkpointing by a name that transformers has just deprecated.
+        warnings.simplefilter("ignore", FutureWarning)
+        peft_model = get_peft_model(model, config)
+    config.base_model_name_or_path = base.name
+    return LoraModel(peft_model, model.get_decoder(), model.get_output_embeddings(), compute)
+
+
+def save_adapter(model: LoraModel, folder: Path, base: BaseFiles) -> None:
+    """Write PEFT's two files, with the base's identity and without a path of this machine."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save
+
+    state = get_peft_model_state_dict(model.peft, save_embedding_layers=False)  # "auto" asks the hub
+    weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in state.items()}
+    (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
+    config = {**model.peft.peft_config["default"].to_dict(), "inference_mode": True, IDENTITY_KEY: base.identity}
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+    (folder / CONFIG).write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def parameter_count(base: BaseFiles) -> tuple[int, int]:
+    """Parameters of the base, and those of its embedding tables (in and out), read from the headers of its safetensors files."""
+    total = embedding = 0
+    for file in sorted(base.weights.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        sizes = {name: _product(record["shape"]) for name, record in header.items() if name != "__metadata__"}
+        total += sum(sizes.values())
+        embedding += sum(size for name, size in sizes.items() if "embed_tokens" in name or "lm_head" in name)
+    return total, embedding
+
+
+def _product(shape: list[int]) -> int:
+    size = 1
+    for side in shape:
+        size *= side
+    return size
+
+
+def quiet_libraries() -> None:
+    """No progress bars or advice from transformers on a terminal where ours are."""
+    from transformers.utils import logging
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

@@ -1,0 +1,263 @@
+"""The training loop. Read it top to bottom: `train` is the whole run, each function below is one line of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
+
+from homeroom.errors import ConfigError
+from homeroom.schema.jobs import JobCancelled, Reporter
+from homeroom.tuning.huggingface import checkpoint
+from homeroom.tuning.huggingface.batches import Step, length_batches
+from homeroom.tuning.huggingface.encode import TokenSequence
+from homeroom.tuning.huggingface.loss import Totals, backward, collate, measure
+from homeroom.tuning.huggingface.memory import memory_errors
+from homeroom.tuning.huggingface.model import LoraModel
+from homeroom.tuning.huggingface.progress import Progress
+from homeroom.tuning.huggingface.schedule import (
+    learning_rate,
+    make_optimiser,
+    optimiser_step,
+    optimiser_tensors,
+    restore_optimiser,
+)
+from homeroom.tuning.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the history: a step, or the validation before the first one (step 0). Losses are nats per label token."""
+
+    step: int
+    epoch: float
+    tokens: int
+    learning_rate: float = 0.0
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    gradient_norm: float | None = None
+    valid_loss: float | None = None
+    valid_accuracy: float | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """Where a run is. Everything here and the tensors beside it are in each checkpoint, so a resumed run is the same run."""
+
+    step: int = 0
+    tokens: int = 0
+    label_tokens: int = 0
+    validated_step: int = -1
+    best_step: int = 0
+    best_loss: float = math.inf
+    misses: int = 0  # validations since the best one
+    seconds: float = 0.0
+    finished: bool = False
+    history: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The parts of a run, fixed before its first step."""
+
+    model: LoraModel
+    recipe: Recipe
+    training: Sequence[TokenSequence]
+    validation: Sequence[TokenSequence]
+    steps: Sequence[Step]
+    folder: Path  # of the checkpoints
+    reporter: Reporter
+    optimiser: torch.optim.AdamW
+    best: dict[str, torch.Tensor]  # the best LoRA weights so far; empty before there are any
+
+
+def train(
+    model: LoraModel,
+    recipe: Recipe,
+    training: Sequence[TokenSequence],
+    validation: Sequence[TokenSequence],
+    steps: Sequence[Step],
+    folder: Path,
+    reporter: Reporter,
+) -> State:
+    """Train ``model`` in place and leave its best weights in it (the last ones when there is nothing to validate on).
+
+    Continues from the newest whole checkpoint in ``folder``; on one machine and thread count the result is then bit for bit
+    that of an uninterrupted run.
+
+    Raises:
+        JobCancelled: the reporter asked to stop; a checkpoint was written first.
+        ConfigError: ``loss-diverged``, ``out-of-memory``.
+        StorageError: ``no-space``.
+    """
+    run = Run(model, recipe, training, validation, steps, folder, reporter, make_optimiser(model, recipe.optimiser), {})
+    state = resume(run)
+    progress = Progress(reporter, steps, [s.input_length for s in training], state.tokens)
+    saved_step = state.step
+    try:
+        with memory_errors(recipe.batch_tokens):
+            while not state.finished:
+                if validation_is_due(run, state):
+                    validate(run, state, progress)
+                if state.step == len(steps) or out_of_patience(run, state):
+                    break
+                train_step(run, state, progress)
+                if state.step % recipe.checkpoint.every_steps == 0:
+                    save(run, state, progress)
+                    saved_step = state.step
+    except JobCancelled:
+        if state.step > saved_step:
+            save(run, state, progress)
+        reporter.event(f"Stopped at step {state.step}; it can be continued from there.")
+        raise
+    if not state.finished:
+        state.finished = True
+        save(run, state, progress)
+    if run.best:
+        model.set_weights(run.best)
+    return state
+
+
+def resume(run: Run) -> State:
+    """The state of the newest whole checkpoint, its tensors put back; a new state when there is none."""
+    found = checkpoint.newest_whole(run.folder)
+    if found is None:
+        return State()
+    run.model.set_weights(found.tensors["adapter"])
+    restore_optimiser(run.optimiser, run.model, found.tensors.get("optimiser", {}))
+    set_rng(found.tensors["rng"])
+    run.best.update(found.tensors.get("best", {}))
+    history = [Row(**row) for row in found.state["history"]]
+    state = State(**{**found.state, "history": history, "best_loss": _finite(found.state["best_loss"])})
+    run.reporter.event(f"Continuing from the checkpoint at step {state.step} of {len(run.steps)}.")
+    return state
+
+
+def save(run: Run, state: State, progress: Progress) -> None:
+    """Write a checkpoint of this moment."""
+    state.seconds += progress.take_seconds()
+    record: dict[str, Any] = asdict(state)  # JSON
+    record["best_loss"] = state.best_loss if math.isfinite(state.best_loss) else None
+    tensors = {
+        "adapter": run.model.copy_weights(),
+        "optimiser": optimiser_tensors(run.optimiser, run.model),
+        "rng": rng_state(),
+        "best": run.best,
+    }
+    checkpoint.save(run.folder, state.step, record, tensors, run.recipe.checkpoint.keep)
+
+
+def train_step(run: Run, state: State, progress: Progress) -> None:
+    """One optimiser step over its micro-batches; the loss is the mean over all label tokens of the step."""
+    step = run.steps[state.step]
+    random_before = rng_state()
+    step_labels = sum(run.training[i].labels for i in step.indexes)
+    totals = Totals()
+    run.model.peft.train()
+    for indexes in step.micro_batches:
+        if run.reporter.should_stop():
+            run.optimiser.zero_grad(set_to_none=True)
+            set_rng(random_before)  # the step will be done again as if it had not begun
+            raise JobCancelled
+        batch = collate([run.training[i] for i in indexes], run.model.compute.device)
+        totals += backward(run.model, batch, step_labels)
+    rate = learning_rate(state.step, len(run.steps), run.recipe.optimiser)
+    require_finite(totals.loss, state.step + 1, run.recipe)
+    norm = optimiser_step(run.optimiser, run.model, rate, run.recipe.optimiser.clip_norm)
+    require_finite(norm, state.step + 1, run.recipe)
+    state.step += 1
+    state.tokens += totals.tokens
+    state.label_tokens += totals.labels
+    state.history.append(
+        Row(state.step, epochs_done(run, state), state.tokens, rate, totals.loss, totals.accuracy, norm),
+    )
+    progress.stepped(state.step, totals.tokens, totals.loss, asdict(state.history[-1]))
+
+
+def validation_is_due(run: Run, state: State) -> bool:
+    """Before the first step, every so many, and after the last; once each."""
+    regular = state.step % run.recipe.validation.every_steps == 0 or state.step == len(run.steps)
+    return bool(run.validation) and regular and state.validated_step != state.step
+
+
+def validate(run: Run, state: State, progress: Progress) -> None:
+    """Measure validation loss; keep a copy of the weights when it is the lowest of all trained steps."""
+    totals = validation_totals(run)
+    require_finite(totals.loss, state.step, run.recipe)
+    state.validated_step = state.step
+    row = state.history.pop() if state.history else Row(0, 0.0, 0)
+    state.history.append(Row(**{**asdict(row), "valid_loss": totals.loss, "valid_accuracy": totals.accuracy}))
+    progress.validated(state.step, totals.loss, asdict(state.history[-1]))
+    if state.step == 0:  # the base model's own loss: a reference, not a candidate
+        return
+    if totals.loss < state.best_loss:
+        state.best_loss, state.best_step, state.misses = totals.loss, state.step, 0
+        run.best.update(run.model.copy_weights())
+    else:
+        state.misses += 1
+
+
+def validation_totals(run: Run) -> Totals:
+    """Loss over all validation sequences."""
+    run.model.peft.eval()
+    totals = Totals()
+    for indexes in length_batches([s.input_length for s in run.validation], run.recipe.batch_tokens):
+        if run.reporter.should_stop():
+            raise JobCancelled
+        batch = collate([run.validation[i] for i in indexes], run.model.compute.device)
+        totals += measure(run.model, batch)[1]
+    return totals
+
+
+def out_of_patience(run: Run, state: State) -> bool:
+    """Whether validation has not improved for too long."""
+    patience = run.recipe.validation.patience
+    if not patience or state.misses < patience:
+        return False
+    run.reporter.event(f"Stopped early at step {state.step}: no better validation loss since step {state.best_step}.")
+    return True
+
+
+def epochs_done(run: Run, state: State) -> float:
+    """How often the training examples have been seen on average so far."""
+    seen = sum(len(step.indexes) for step in run.steps[: state.step])
+    return round(seen / len(run.training), 3)
+
+
+def require_finite(value: float, step: int, recipe: Recipe) -> None:
+    """Refuse to go on with a loss or gradient that is not a number: every later step would be too.
+
+    Raises:
+        ConfigError: ``loss-diverged``.
+    """
+    if math.isfinite(value):
+        return
+    rate = recipe.optimiser.learning_rate
+    raise ConfigError(
+        f"The loss is {value!r} at step {step}: training diverged. Lower optimiser.learning_rate (now {rate:g}, "
+        f"try {rate / 3:.1g}) or raise optimiser.warmup_ratio in the recipe, and start again: homeroom tune run --recipe FILE",
+        code="loss-diverged",
+    )
+
+
+def rng_state() -> dict[str, torch.Tensor]:
+    """PyTorch's generators, of every device in use."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def set_rng(states: dict[str, torch.Tensor]) -> None:
+    """The inverse of `rng_state`."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def _finite(value: float | None) -> float:
+    return math.inf if value is None else value

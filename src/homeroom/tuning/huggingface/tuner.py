@@ -1,0 +1,304 @@
+"""`HuggingFaceTuner`: the method ``huggingface`` behind the `Tuner` protocol. Its `run` says what a run does, in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homeroom.errors import ConflictError, DataError, MissingExtraError
+from homeroom.models.tokenizer import ChatTokenizer
+from homeroom.runtime.hardware import hardware
+from homeroom.schema.jobs import Reporter
+from homeroom.schema.models import BaseFiles, Suitability, TunedModel
+from homeroom.schema.tuning import Plan, TrainingData
+from homeroom.storage.artifacts import ArtifactStore
+from homeroom.storage.errors import disk_errors
+from homeroom.storage.files import write_atomically
+from homeroom.tuning.huggingface.batches import schedule
+from homeroom.tuning.huggingface.encode import Encoded, encode_examples, sample, select
+from homeroom.tuning.huggingface.parity import RenderIds, check_parity
+from homeroom.tuning.recipe import Recipe
+
+if TYPE_CHECKING:
+    from homeroom.tuning.huggingface.trainer import State
+
+PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf")
+# Parts of a recipe that may change while a run is under way: they decide nothing about its weights.
+FREE_TO_CHANGE = ("name", "suffix", "base", "checkpoint", "generation")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Data as a run takes it."""
+
+    tokenizer: ChatTokenizer
+    training: Encoded
+    validation: Encoded
+
+
+class HuggingFaceTuner:
+    """Trains a LoRA adapter on this machine.
+
+    Args:
+        base: The base model's files.
+        work_dir: The run's own durable folder: its checkpoints, and what it was started with.
+        artifacts: Where the result is put.
+        suitability: Of the base, from the catalogue; a tuned model is not better than its base until a scorecard says so.
+        licence: Of the base.
+        new_name: Base name and suffix to a new model's name.
+        render_ids: The engine's prompt tokens for messages; None skips the parity check, and the run says so.
+        tokens_per_s: Speed of an earlier run here with this base, for a better plan.
+        job_id: The job that runs this.
+        code_version: Homeroom's version and commit.
+    """
+
+    method = "huggingface"
+
+    def __init__(
+        self,
+        base: BaseFiles,
+        work_dir: Path,
+        artifacts: ArtifactStore,
+        *,
+        suitability: Suitability = "practice",
+        licence: str = "",
+        new_name: Callable[[str, str], str] | None = None,
+        render_ids: RenderIds | None = None,
+        tokens_per_s: float | None = None,
+        job_id: str = "",
+        code_version: str = "",
+    ) -> None:
+        self._base, self._work_dir, self._artifacts = base, work_dir, artifacts
+        self._suitability, self._licence = suitability, licence
+        self._new_name = new_name or _new_name
+        self._render_ids, self._tokens_per_s = render_ids, tokens_per_s
+        self._job_id, self._code_version = job_id, code_version
+
+    def plan(self, data: TrainingData, recipe: Recipe) -> Plan:
+        """What the run will need: steps and tokens exactly, time and memory estimated. Touches nothing.
+
+        Raises:
+            DataError: ``too-few-examples``, ``no-labels``, ``prefix-unstable``.
+            ConfigError: ``no-gpu``.
+            MissingExtraError: the training packages are not installed.
+        """
+        require_packages()
+        from homeroom.tuning.huggingface import device
+        from homeroom.tuning.huggingface.plan import make_plan
+
+        prepared = self._prepare(data, recipe)
+        steps = schedule([s.input_length for s in prepared.training.sequences], recipe)
+        machine = hardware(self._work_dir)
+        compute = device.choose(recipe, machine)
+        with device.computing(compute, recipe.seed):
+            return make_plan(
+                self._base, recipe, (prepared.training, prepared.validation), steps, compute, machine, self._tokens_per_s
+            )
+
+    def run(self, data: TrainingData, recipe: Recipe, reporter: Reporter) -> TunedModel:
+        """Tune, continuing what ``work_dir`` holds. The result is an artifact and not yet registered.
+
+        Raises:
+            JobCancelled: the reporter asked to stop; the run can be continued.
+            DataError: ``too-few-examples``, ``no-labels``, ``prefix-unstable``.
+            ConflictError: ``template-parity``; ``resume-mismatch`` when ``work_dir`` holds another run.
+            ConfigError: ``loss-diverged``, ``out-of-memory``, ``no-gpu``.
+            StorageError: ``no-space``.
+            MissingExtraError: the training packages are not installed.
+        """
+        require_packages()
+        from homeroom.tuning.huggingface import device, model
+        from homeroom.tuning.huggingface.artifact import CardFacts, write_artifact
+        from homeroom.tuning.huggingface.trainer import train
+
+        started = time.monotonic()
+        model.quiet_libraries()
+        prepared = self._prepare(data, recipe)
+        reporter.event(prepared.training.report("training") + "; " + prepared.validation.report("validation"))
+        self._check_parity(prepared, reporter)
+        name = self._claim_folder(data, recipe, prepared)
+        compute = device.choose(recipe)
+        with device.computing(compute, recipe.seed):
+            reporter.progress(0.0, f"loading {self._base.name} ({compute.name})")
+            lora = model.attach_lora(model.load_base(self._base, compute), recipe.lora, self._base, compute)
+            training, validation = prepared.training.sequences, prepared.validation.sequences
+            steps = schedule([s.input_length for s in training], recipe)
+            state = train(lora, recipe, training, validation, steps, self._work_dir / "checkpoints", reporter)
+            metrics = _metrics(state, time.monotonic() - started, compute.name)
+            facts = CardFacts(name, self._base, data.dataset, self._licence, self._suitability, self._code_version, metrics)
+            draft = self._artifacts.write("model")
+            with draft:
+                write_artifact(
+                    draft.folder,
+                    model=lora,
+                    recipe=recipe,
+                    training=prepared.training,
+                    tokenizer=prepared.tokenizer,
+                    history=state.history,
+                    facts=facts,
+                )
+        _warn_if_no_better(state, reporter)
+        return self._tuned(name, draft.id, data, recipe, metrics)
+
+    def _prepare(self, data: TrainingData, recipe: Recipe) -> Prepared:
+        tokenizer = ChatTokenizer(self._base.weights)
+        chosen = select(data.train, recipe)
+        training = encode_examples(chosen, recipe, tokenizer)
+        if not training.sequences:
+            raise _nothing_to_train(data, recipe, chosen_count=len(chosen), encoded=training)
+        held_out = [example for example in data.validation if recipe.task in ("any", example.task)]
+        validation = encode_examples(sample(held_out, recipe.validation.max_examples, recipe.seed), recipe, tokenizer)
+        return Prepared(tokenizer, training, validation)
+
+    def _check_parity(self, prepared: Prepared, reporter: Reporter) -> None:
+        if self._render_ids is None:
+            reporter.event("The tokens were not compared with the engine's: no engine is at hand.", level="warning")
+            return
+        count = check_parity(prepared.training, prepared.tokenizer, self._render_ids)
+        reporter.event(f"{count} prompts give the same tokens in training and in the engine.")
+
+    def _claim_folder(self, data: TrainingData, recipe: Recipe, prepared: Prepared) -> str:
+        """Mark ``work_dir`` as this run's, or check that it is. The run's model name: the same after every resume."""
+        path = self._work_dir / "run.json"
+        identity = run_identity(self._base, data, recipe, prepared)
+        if path.exists():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            _require_same(record["identity"], identity, self._work_dir)
+            return str(record["name"])
+        name = self._new_name(self._base.name, recipe.model_suffix)
+        with disk_errors(self._work_dir):
+            self._work_dir.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps({"name": name, "identity": identity}, indent=1).encode())
+        return name
+
+    def _tuned(self, name: str, artifact: str, data: TrainingData, recipe: Recipe, metrics: dict[str, Any]) -> TunedModel:
+        return TunedModel(
+            name=name,
+            base=self._base.name,
+            base_identity=self._base.identity,
+            method="huggingface",
+            kind="lora",
+            task=recipe.task,
+            suffix=recipe.model_suffix,
+            suitability=self._suitability,
+            artifact=artifact,
+            dataset=data.dataset,
+            job_id=self._job_id,
+            code_version=self._code_version,
+            created_at=time.time(),
+            recipe=recipe.to_dict(),
+            settings={**recipe.generation.settings().to_dict(), "system_prompt": recipe.system_prompt},
+            metrics=metrics,
+        )
+
+
+def require_packages() -> None:
+    """Refuse early and by name.
+
+    Raises:
+        MissingExtraError: one of the training packages is not installed.
+    """
+    for package in PACKAGES:
+        if find_spec(package) is None:
+            raise MissingExtraError("Tuning on this machine", package, "train")
+
+
+def run_identity(base: BaseFiles, data: TrainingData, recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
+    """What makes two runs the same run, as JSON data."""
+    ids = "\n".join(example.id for encoded in (prepared.training, prepared.validation) for example in encoded.examples)
+    settings = {key: value for key, value in recipe.to_dict().items() if key not in FREE_TO_CHANGE}
+    return {
+        "base": base.identity,
+        "dataset": data.dataset,
+        "examples": hashlib.sha256(ids.encode()).hexdigest(),
+        **{f"recipe.{key}": value for key, value in settings.items()},
+    }
+
+
+def _require_same(started: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    changed = sorted(key for key in started.keys() | now.keys() if started.get(key) != now.get(key))
+    if not changed:
+        return
+    lines = "\n".join(f"  {key}: {_short(started.get(key))} when it started, {_short(now.get(key))} now" for key in changed)
+    raise ConflictError(
+        f"The run in {str(folder)!r} cannot be continued, because it is another one:\n{lines}\n"
+        "Undo the change to continue it, or start anew: homeroom tune run --recipe FILE",
+        code="resume-mismatch",
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _nothing_to_train(data: TrainingData, recipe: Recipe, *, chosen_count: int, encoded: Encoded) -> DataError:
+    if not chosen_count:
+        tutor, learner = (sum(example.task == task for example in data.train) for task in ("tutor", "learner"))
+        return DataError(
+            f"No training example has the recipe's task {recipe.task!r}: the data has {tutor} tutor and {learner} learner "
+            "examples. Set metadata.task in the data or task in the recipe, and look: homeroom data show NAME",
+            code="too-few-examples",
+        )
+    if encoded.without_labels:
+        return DataError(
+            f"None of {chosen_count} training examples has an assistant turn to learn from (weight 0 keeps a turn out of "
+            "the loss). Look at them: homeroom data check FILE",
+            code="no-labels",
+        )
+    return DataError(
+        f"None of {chosen_count} training examples fits data.max_sequence_tokens = {recipe.data.max_sequence_tokens!r}. Raise "
+        "it in the recipe (and batch_tokens with it), then: homeroom tune plan --recipe FILE",
+        code="too-few-examples",
+    )
+
+
+def _metrics(state: State, seconds: float, compute: str) -> dict[str, Any]:
+    from homeroom.tuning.huggingface.memory import peak_memory_bytes
+
+    trained = [row for row in state.history if row.train_loss is not None]
+    base_loss = next((row.valid_loss for row in state.history if row.step == 0), None)
+    validated = state.best_step > 0
+    best = next((row for row in state.history if row.step == state.best_step), None) if validated else None
+    last = trained[-1] if trained else None
+    return {
+        "train_loss": last.train_loss if last else None,
+        "valid_loss": best.valid_loss if best else None,
+        "valid_accuracy": best.valid_accuracy if best else None,
+        "base_valid_loss": base_loss,
+        "best_step": state.best_step if validated else state.step,
+        "steps": state.step,
+        "epochs": last.epoch if last else 0.0,
+        "tokens": state.tokens,
+        "label_tokens": state.label_tokens,
+        "train_seconds": round(state.seconds, 1),
+        "seconds": round(seconds, 1),
+        "tokens_per_s": round(state.tokens / state.seconds, 1) if state.seconds else 0.0,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "compute": compute,
+        "torch": version("torch"),
+        "machine": platform.machine(),
+    }
+
+
+def _warn_if_no_better(state: State, reporter: Reporter) -> None:
+    base_loss = next((row.valid_loss for row in state.history if row.step == 0), None)
+    if base_loss is not None and state.best_loss >= base_loss:
+        reporter.event(
+            f"Validation loss did not fall below the base model's ({state.best_loss:.3f} against {base_loss:.3f}): more "
+            "examples, more steps or a lower learning rate may help.",
+            level="warning",
+        )
+
+
+def _new_name(base: str, suffix: str) -> str:
+    return f"ft:{base}:homeroom:{suffix}:{secrets.token_hex(4)}"

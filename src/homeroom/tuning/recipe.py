@@ -1,0 +1,204 @@
+"""What a tuning run is made of. Read from YAML by `homeroom.tuning.recipe_file`; the same fields in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import Formatter
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from homeroom.schema.chat import GenerationSettings
+
+PLACEHOLDERS = ("subject", "grade", "grade_band")
+
+Tokens = Annotated[int, Field(ge=1, le=10_000_000_000)]
+Steps = Annotated[int, Field(ge=1, le=1_000_000)]
+Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class _Part(BaseModel):
+    """Unknown keys are errors, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSelection(_Part):
+    """Which examples take part.
+
+    Attributes:
+        max_sequence_tokens: Longer examples are treated as ``too_long`` says.
+        too_long: ``cut`` drops turns from the end until the example fits (and leaves it out if no reply is left);
+            ``leave-out`` drops it.
+        max_examples: A seeded sample of this many; None takes all.
+    """
+
+    max_sequence_tokens: Annotated[int, Field(ge=16, le=131_072)] = 320
+    too_long: Literal["cut", "leave-out"] = "cut"
+    max_examples: Annotated[int, Field(ge=1)] | None = None
+
+
+class Lora(_Part):
+    """Low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685): W + (alpha / rank) B A with W frozen.
+
+    Attributes:
+        last_layers: Adapt only the last k layers: faster, and learns less per token. None adapts all.
+    """
+
+    rank: Annotated[int, Field(ge=1, le=256)] = 16
+    alpha: Annotated[float, Field(gt=0, le=1024)] = 32.0
+    dropout: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    target_modules: Annotated[tuple[Module, ...], Field(min_length=1)] = (
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        *("gate_proj", "up_proj", "down_proj"),
+    )
+    last_layers: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class Optimiser(_Part):
+    """AdamW and the learning rate over time.
+
+    Attributes:
+        learning_rate: Peak, after the warm-up.
+        clip_norm: Longest gradient; longer ones are scaled down to it.
+        warmup_ratio: Share of the steps over which the rate rises from 0.
+        schedule: What follows the warm-up: ``cosine`` and ``linear`` fall to 0 at the last step.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.95)
+    clip_norm: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    warmup_ratio: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+
+
+class Accumulation(_Part):
+    """How much one optimiser step sees: whole micro-batches until this many examples, or this many tokens, are in it."""
+
+    examples: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    tokens: Tokens | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Accumulation:
+        if (self.examples is None) == (self.tokens is None):
+            raise ValueError("give exactly one of 'examples' and 'tokens'")
+        return self
+
+
+class Validation(_Part):
+    """When validation loss is measured and when it ends the run.
+
+    Attributes:
+        every_steps: Also measured before the first and after the last step.
+        patience: Stop after this many measurements without a new best; 0 never stops early.
+        max_examples: A seeded sample of the validation examples.
+    """
+
+    every_steps: Steps = 10
+    patience: Annotated[int, Field(ge=0, le=1000)] = 3
+    max_examples: Annotated[int, Field(ge=1)] = 24
+
+
+class Checkpoint(_Part):
+    """How often the run is saved, and how many of the newest are kept."""
+
+    every_steps: Steps = 10
+    keep: Annotated[int, Field(ge=1, le=100)] = 2
+
+
+class Generation(_Part):
+    """How replies of the tuned model are drawn; saved with it, editable later. Fields as in `GenerationSettings`."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 128
+    stop: Annotated[tuple[str, ...], Field(max_length=4)] = ()
+    seed: int | None = None
+    repeat_penalty: Annotated[float, Field(ge=1, le=2)] = 1.0
+
+    def settings(self) -> GenerationSettings:
+        """The same as the value that chat models take."""
+        return GenerationSettings(**self.model_dump())
+
+
+class Recipe(_Part):
+    """One tuning run with method ``huggingface``.
+
+    Attributes:
+        task: ``tutor`` or ``learner`` trains on the examples of that task; ``any`` puts both in one adapter.
+        base: Catalogue name of the base model.
+        suffix: What the tuned model's name carries; the recipe's name when empty.
+        system_prompt: Put before examples that have no system turn; may hold ``{subject}``, ``{grade}`` and ``{grade_band}``.
+        epochs: Times every example is seen, unless the token budget ends first.
+        max_trained_tokens: Budget in tokens processed (prompt and reply); None sets no budget.
+        batch_tokens: Padded tokens of one micro-batch: what memory grows with.
+        threads: 0 uses every core. Results repeat bit for bit only at the same number.
+        dtype: ``auto`` takes bfloat16 where the hardware multiplies it fast, else float32.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    task: Literal["tutor", "learner", "any"] = "tutor"
+    method: Literal["huggingface"] = "huggingface"
+    base: Annotated[str, Field(min_length=1)] = "smollm2-135m-instruct"
+    suffix: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$")] = ""
+    system_prompt: str = ""
+    data: DataSelection = DataSelection()
+    lora: Lora = Lora()
+    optimiser: Optimiser = Optimiser()
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 3
+    max_trained_tokens: Tokens | None = None
+    batch_tokens: Annotated[int, Field(ge=16, le=4_000_000)] = 1024
+    accumulation: Accumulation = Accumulation(examples=8)
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    validation: Validation = Validation()
+    checkpoint: Checkpoint = Checkpoint()
+    generation: Generation = Generation()
+
+    @field_validator("system_prompt")
+    @classmethod
+    def _known_placeholders(cls, text: str) -> str:
+        try:
+            names = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+        except ValueError as error:
+            raise ValueError(f"{error}; write {{{{ and }}}} for braces that are meant") from None
+        unknown = sorted(names - set(PLACEHOLDERS))
+        if unknown:
+            known = ", ".join("{" + name + "}" for name in PLACEHOLDERS)
+            raise ValueError(
+                f"unknown placeholder {unknown[0]!r}; known are {known}; write {{{{ and }}}} for braces that are meant"
+            )
+        return text
+
+    @model_validator(mode="after")
+    def _longest_example_fits_a_batch(self) -> Recipe:
+        if self.batch_tokens < self.data.max_sequence_tokens:
+            raise ValueError(
+                f"batch_tokens = {self.batch_tokens} must be at least data.max_sequence_tokens = {self.data.max_sequence_tokens}"
+            )
+        return self
+
+    @property
+    def model_suffix(self) -> str:
+        """The suffix of the tuned model's name."""
+        return self.suffix or self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data: what is stored with the model and written as YAML."""
+        return self.model_dump(mode="json")
+
+
+def fill_system_prompt(template: str, metadata: Mapping[str, Any]) -> str:
+    """``template`` with its placeholders filled from an example's metadata.
+
+    It gives the one visible prompt of training, evaluation and chat.
+    A missing value reads ``any subject``, ``any grade``, ``any grade band``; grade 0 reads ``K``.
+    """
+    values = {name: f"any {name.replace('_', ' ')}" for name in PLACEHOLDERS}
+    values.update({name: str(metadata[name]) for name in PLACEHOLDERS if metadata.get(name) not in (None, "")})
+    if values["grade"] == "0":
+        values["grade"] = "K"
+    return template.format(**values)

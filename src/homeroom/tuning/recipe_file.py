@@ -1,0 +1,232 @@
+"""YAML to recipes. Every mistake of a file is reported at once: key path, value, allowed range, and the nearest known name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import annotated_types
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from homeroom.errors import ConfigError
+from homeroom.tuning.recipe import Recipe
+
+RECIPES = Path(__file__).parent / "recipes"
+"""Where the bundled recipes are: ``demo.yaml`` and ``course.yaml``."""
+
+Plain = dict[str, Any]  # what YAML holds: any JSON
+
+
+def load_recipes(path: Path) -> list[Recipe]:
+    """Every run that a recipe file describes, in its order.
+
+    A file is one recipe; or it holds ``runs``, a mapping of run names to the keys in which each differs from the file's
+    other keys. A name such as ``demo.yaml`` or ``recipes/demo.yaml`` that does not exist here is looked up among the bundled
+    recipes.
+
+    Raises:
+        ConfigError: ``recipe-missing`` when there is no such file; ``recipe-invalid`` with one line for each mistake.
+    """
+    file = _find(path)
+    record = _read_yaml(file)
+    shared = {key: value for key, value in record.items() if key != "runs"}
+    if "runs" not in record:
+        return _validated({"": {"name": file.stem, **shared}}, file)
+    runs = record["runs"]
+    if not isinstance(runs, dict) or not runs or not all(isinstance(run, dict | None) for run in runs.values()):
+        raise _invalid(file, [f"runs = {runs!r}: must map each run's name to the keys in which it differs (or to nothing)"])
+    return _validated({f"runs.{name}.": _merge(shared, {"name": str(name), **(run or {})}) for name, run in runs.items()}, file)
+
+
+def parse_recipe(record: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """A recipe from plain data, such as a stored one.
+
+    Raises:
+        ConfigError: ``recipe-invalid`` with one line for each mistake.
+    """
+    return _validated({"": dict(record)}, Path(source))[0]
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """YAML that `load_recipes` reads back to an equal recipe."""
+    return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _find(path: Path) -> Path:
+    bundled = RECIPES / path.name
+    if path.is_file():
+        return path
+    if str(path) in (path.name, f"recipes/{path.name}") and bundled.is_file():
+        return bundled
+    known = ", ".join(sorted(file.name for file in RECIPES.glob("*.yaml")))
+    raise ConfigError(
+        f"There is no recipe {str(path)!r}. Bundled are: {known}. Try: homeroom tune plan --recipe recipes/demo.yaml",
+        code="recipe-missing",
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice: the first value would silently be lost."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> Plain:
+    seen: set[object] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+        seen.add(key)
+    return {str(key): value for key, value in loader.construct_mapping(node, deep=True).items()}
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _read_yaml(file: Path) -> Plain:
+    try:
+        record = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _invalid(file, [f"not YAML: {' '.join(str(error).split())}"]) from None
+    if not isinstance(record, dict):
+        raise _invalid(file, [f"holds {type(record).__name__} {str(record)[:40]!r}: must hold keys such as 'task' and 'epochs'"])
+    return {str(key): value for key, value in record.items()}
+
+
+def _merge(shared: Plain, run: Plain) -> Plain:
+    """``run`` over ``shared``, mappings merged key by key; but a half of an either-or replaces the other half."""
+    merged = dict(shared)
+    for key, value in run.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both and key != "accumulation" else value
+    return merged
+
+
+def _validated(records: Mapping[str, Plain], file: Path) -> list[Recipe]:
+    recipes, lines = [], []
+    for prefix, record in records.items():
+        try:
+            recipes.append(Recipe.model_validate(record))
+        except ValidationError as error:
+            lines += [_line(prefix, details) for details in error.errors(include_url=False)]
+    if lines:
+        raise _invalid(file, list(dict.fromkeys(lines)))
+    return recipes
+
+
+def _invalid(file: Path, lines: list[str]) -> ConfigError:
+    count = f"{len(lines)} mistake{'s' if len(lines) != 1 else ''}"
+    text = "\n".join(f"  {line}" for line in lines)
+    return ConfigError(
+        f"The recipe {str(file)!r} has {count}:\n{text}\nMend them and look again: homeroom tune plan --recipe {file}",
+        code="recipe-invalid",
+    )
+
+
+def _line(prefix: str, details: ErrorDetails) -> str:
+    path = _path(details["loc"])
+    where = f"{prefix}{path}" if path else prefix.rstrip(".") or "recipe"
+    if details["type"] == "extra_forbidden":
+        return f"{where}: unknown key{_suggestion(details['loc'])}"
+    if details["type"] == "missing":
+        return f"{where}: is missing"
+    if details["type"] == "value_error":
+        message = str(details["msg"]).removeprefix("Value error, ")
+        return (
+            f"{where}: {message}"
+            if isinstance(details["input"], dict | BaseModel)
+            else f"{where} = {_short(details['input'])}: {message}"
+        )
+    allowed = _allowed(details["loc"]) or str(details["msg"])
+    return f"{where} = {_short(details['input'])}: must be {allowed}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
+
+
+def _suggestion(loc: tuple[int | str, ...]) -> str:
+    """The nearest key of the same part; failing that, a key of that name in another part."""
+    part = _model(loc[:-1])
+    if part is None:
+        return ""
+    near = get_close_matches(str(loc[-1]), part.model_fields, n=1, cutoff=0.7)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    everywhere = {
+        key: name for name, field in Recipe.model_fields.items() if (inner := _inner_model(field)) for key in inner.model_fields
+    }
+    near = get_close_matches(str(loc[-1]), everywhere, n=1, cutoff=0.7)
+    if near:
+        return f"; did you mean '{everywhere[near[0]]}.{near[0]}'?"
+    return f"; known here: {', '.join(part.model_fields)}"
+
+
+def _model(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    model: type[BaseModel] = Recipe
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        inner = _inner_model(field) if field else None
+        if inner is None:
+            return None
+        model = inner
+    return model
+
+
+def _inner_model(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _allowed(loc: tuple[int | str, ...]) -> str:
+    """What a field takes, in words: ``a number above 0 and at most 0.1``; empty where pydantic says it as well."""
+    names = [part for part in loc if isinstance(part, str)]
+    model = _model(tuple(names[:-1]))
+    field = model.model_fields.get(names[-1]) if model and names else None
+    if field is None:
+        return ""
+    text = _describe(field.annotation, tuple(field.metadata))
+    return text.removeprefix("a list, each item ") if isinstance(loc[-1], int) else text
+
+
+def _describe(kind: Any, metadata: tuple[Any, ...]) -> str:  # kind: a type or a typing form
+    if get_origin(kind) is not None and hasattr(kind, "__metadata__"):
+        inner, *more = get_args(kind)
+        return _describe(inner, (*metadata, *(m for info in more for m in getattr(info, "metadata", ()))))
+    if kind in (int, float):
+        return ("a whole number" if kind is int else "a number") + _bounds(metadata)
+    options = get_args(kind)
+    if str(get_origin(kind)) == "typing.Literal":
+        return "one of " + ", ".join(repr(option) for option in options)
+    if get_origin(kind) is tuple:
+        return "a list, each item " + _describe(options[0], ())
+    if type(None) in options:
+        return _describe(next(option for option in options if option is not type(None)), ()) + ", or nothing"
+    pattern = next((m.pattern for m in metadata if hasattr(m, "pattern")), None)
+    if kind is str and pattern:
+        return "lower-case letters, digits and hyphens, at most 40"
+    return "text" if kind is str else "a mapping of keys" if isinstance(kind, type) and issubclass(kind, BaseModel) else ""
+
+
+def _bounds(metadata: tuple[Any, ...]) -> str:  # annotated_types' constraints, one class each
+    words = {
+        annotated_types.Ge: "at least",
+        annotated_types.Gt: "above",
+        annotated_types.Le: "at most",
+        annotated_types.Lt: "below",
+    }
+    names = {annotated_types.Ge: "ge", annotated_types.Gt: "gt", annotated_types.Le: "le", annotated_types.Lt: "lt"}
+    found = [f"{words[kind]} {getattr(m, names[kind]):,}" for kind in words for m in metadata if isinstance(m, kind)]
+    return " " + " and ".join(found) if found else ""
