@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
-from homeroom.cli.common import emit, json_option, open_home
+from homeroom.cli.common import emit, json_option, open_home, typed_lines
+
+if TYPE_CHECKING:
+    from homeroom.chat.replies import Reply
+    from homeroom.errors import HomeroomError
 
 
 @click.command(name="chat")
@@ -33,20 +37,39 @@ def command(ctx: click.Context, model: str | None, system: str | None, message: 
         if not as_json:
             click.secho(f"{card.label} ({card.name})", bold=True, err=True)
             click.secho(suitability_note(card.suitability), fg="yellow", err=True)
-        for text in [message] if message else _lines("you> "):
-            reply = chat.send(scope, conversation.id, text, model=card.name, system=system)
-            parts: list[str] = []
-            try:
-                for event in reply.events():
-                    piece = getattr(event, "text", "")
-                    parts.append(piece)
-                    if not as_json:
-                        click.echo(piece, nl=False)
-            except KeyboardInterrupt:
-                reply.stop()
-            finally:
-                reply.close()
-            emit({"model": card.name, "reply": "".join(parts), "conversation": conversation.id}, as_json, click.echo)
+        turns: list[dict[str, str]] = []
+        for text in [message] if message is not None else typed_lines("you> "):
+            reply, error = _reply(chat.send(scope, conversation.id, text, model=card.name, system=system), quiet=as_json)
+            turns.append({"message": text, "reply": reply})
+            if error is not None and (message is not None or as_json):
+                raise error
+            if error is not None:
+                click.echo(f"error: {error.message}", err=True)
+        data = {"model": card.name, "conversation": conversation.id, "reply": turns[-1]["reply"] if turns else "", "turns": turns}
+        emit(data, as_json, lambda: None)
+
+
+def _reply(reply: Reply, *, quiet: bool) -> tuple[str, HomeroomError | None]:
+    """Show a reply as it comes. Returns its text, and why it failed if it did."""
+    from homeroom.chat.replies import Delta, Done
+
+    parts: list[str] = []
+    error = None
+    try:
+        for event in reply.events():
+            if isinstance(event, Delta):
+                parts.append(event.text)
+                if not quiet:
+                    click.echo(event.text, nl=False)
+            elif isinstance(event, Done):
+                error = event.error
+    except KeyboardInterrupt:
+        reply.stop()
+    finally:
+        reply.close()
+    if not quiet and parts:
+        click.echo()
+    return "".join(parts), error
 
 
 def suitability_note(suitability: str) -> str:
@@ -57,16 +80,3 @@ def suitability_note(suitability: str) -> str:
             "Bring a larger one: homeroom models pull qwen3-1.7b"
         )
     return "You are talking to an AI. It can be wrong: check what it says."
-
-
-def _lines(prompt: str) -> Iterator[str]:
-    """What the person types, until an empty line or the end of the input."""
-    while True:
-        try:
-            text = input(prompt).strip()
-        except EOFError:
-            click.echo()
-            return
-        if not text:
-            return
-        yield text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,6 +47,31 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str 
     for row in rows:
         grid.add_row(*["" if cell is None else str(cell) for cell in row])
     console.print(grid)
+
+
+def typed_lines(prompt: str) -> Iterator[str]:
+    """What a person types, until an empty line or the end of the input.
+
+    From a pipe no prompt is shown, and none goes to an output that a program reads.
+    """
+    typed, shown = sys.stdin.isatty(), sys.stdout.isatty()
+    while True:
+        if typed and not shown:
+            click.echo(prompt, nl=False, err=True)
+        try:
+            text = input(prompt if typed and shown else "").strip()
+        except EOFError:
+            if typed:
+                click.echo(err=True)
+            return
+        if not text:
+            return
+        yield text
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 example``, ``3 examples``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def when(unix: float | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from homeroom.cli.common import emit, json_option, open_home, table, when
+from homeroom.cli.common import emit, json_option, open_home, plural, table, when
 
 
 @click.group(name="data")
@@ -40,8 +40,9 @@ def check(files: tuple[Path, ...], format_: str | None, as_json: bool) -> int:
     def text() -> None:
         for problem in problems:
             click.echo(f"{problem} ({problem.severity})" if problem.severity != "error" else str(problem))
-        verdict = "nothing to mend" if not problems else f"{len(errors)} errors, {len(problems) - len(errors)} warnings"
-        click.echo(f"{count} examples in {len(files)} file{'s' if len(files) > 1 else ''}: {verdict}.")
+        found = f"{plural(len(errors), 'error')}, {plural(len(problems) - len(errors), 'warning')}"
+        verdict = found if problems else "nothing to mend"
+        click.echo(f"{plural(count, 'example')} in {plural(len(files), 'file')}: {verdict}.")
 
     emit(data, as_json, text)
     return 1 if errors else 0
@@ -139,4 +140,4 @@ def convert(source: Path, target: Path, columns: tuple[str, ...], force: bool, a
     from homeroom.app.project import convert_file, parse_columns
 
     count = convert_file(source, target, parse_columns(columns), force=force)
-    emit({"examples": count, "file": str(target)}, as_json, lambda: click.echo(f"{count} examples written to {target}"))
+    emit({"examples": count, "file": str(target)}, as_json, lambda: click.echo(f"{plural(count, 'example')} written to {target}"))

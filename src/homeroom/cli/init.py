@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from homeroom.cli.common import emit, json_option
+from homeroom.cli.common import emit, json_option, plural
 
 
 @click.command(name="init")
@@ -28,7 +28,7 @@ def command(folder: Path, source: Path, columns: tuple[str, ...], as_json: bool)
     count = create_project(folder, source, parse_columns(columns))
 
     def text() -> None:
-        click.echo(f"Made {folder} with {count} examples. Next:")
+        click.echo(f"Made {folder} with {plural(count, 'example')}. Next:")
         click.echo(f"  cd {folder} && homeroom demo --data data/examples.jsonl")
 
     emit({"folder": str(folder), "examples": count}, as_json, text)

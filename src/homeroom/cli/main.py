@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from homeroom import __version__
-from homeroom.errors import DataError, HomeroomError
+from homeroom.errors import DataError, HomeroomError, StorageError
 
 # Command -> (module under homeroom.cli, one line of help). Nothing is imported for `--help`.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -99,7 +100,26 @@ def run(argv: list[str]) -> int:
         # The reader (head, less) went away: not an error. Python would complain again while flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # what the layers below did not meet with a better message: the disk, not a mistake of ours
+        if "--debug" in argv:
+            raise
+        return report(_disk_error(error), as_json="--json" in argv)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _disk_error(error: OSError) -> StorageError:
+    """What the system refused, with the file that it was about."""
+    where = repr(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else "A file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(
+            f"{where} could not be written: no space is left on its disk. Make space, then run the same command again.",
+            code="no-space",
+        )
+    return StorageError(
+        f"{where} cannot be opened, made or written: {error.strerror or error}. Check its name and permissions, "
+        "then run the same command again.",
+        code="not-writable",
+    )
 
 
 def usage_error(error: click.ClickException, *, as_json: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from homeroom.cli.chat import suitability_note
-from homeroom.cli.common import emit, json_option, open_home, table
+from homeroom.cli.common import emit, json_option, open_home, table, typed_lines
 
 
 @click.command(name="practice")
@@ -37,7 +37,6 @@ def _session(ctx: click.Context, scenario: object, model: str | None, as_json: b
     from homeroom.chat.directory import resolve_card
     from homeroom.chat.practice_feedback import feedback
     from homeroom.chat.scenarios import PracticeScenario
-    from homeroom.cli.chat import _lines
     from homeroom.schema.examples import Message
 
     assert isinstance(scenario, PracticeScenario)
@@ -50,7 +49,7 @@ def _session(ctx: click.Context, scenario: object, model: str | None, as_json: b
             click.secho(f"{scenario.name}, {scenario.grade_title}, {scenario.temperament}. {scenario.problem}", bold=True)
             click.echo(f"{scenario.name} answered: {scenario.claim}. You are the teacher. An empty line ends.")
             click.secho(suitability_note(card.suitability), fg="yellow", err=True)
-        for text in _lines("teacher> "):
+        for text in typed_lines("teacher> "):
             transcript.append(Message("user", text))
             reply = ""
             if not as_json:
