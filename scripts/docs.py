@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from inspect import cleandoc
 from pathlib import Path
 
 import click
@@ -25,9 +26,9 @@ def cli_page() -> str:
 
     parts = [
         "# Command line\n",
-        "Every command has `--json` where it prints a result; exit codes: 0 success, 1 a check did not pass, 2 a ",
+        "Every command has `--json` where it prints a result. Exit codes: 0 success, 1 a check did not pass, 2 a mistake in",
+        "the input (one line on standard error), 130 stopped with Ctrl-C.\n",
     ]
-    parts.append("mistake in the input (one line on standard error), 130 stopped with Ctrl-C.\n")
     context = click.Context(cli, info_name="homeroom")
     parts.append(_command(cli, context, "homeroom"))
     for name in COMMANDS:
@@ -49,7 +50,7 @@ def _commands(command: click.Command, parent: click.Context, path: str) -> Itera
 
 def _command(command: click.Command, context: click.Context, path: str) -> str:
     usage = " ".join(command.collect_usage_pieces(context))
-    lines = [f"## `{path}`\n", f"{command.help or ''}\n", f"    {path} {usage}\n"]
+    lines = [f"## `{path}`\n", f"{cleandoc(command.help or '')}\n", f"    {path} {usage}\n"]
     rows = [r for p in command.get_params(context) if (r := p.get_help_record(context)) and "--help" not in r[0]]
     if rows:
         lines += ["| option | meaning |", "|---|---|"]
@@ -109,21 +110,65 @@ def metrics_page() -> str:
 PAGES = {"cli.md": cli_page, "settings.md": settings_page, "data-rules.md": data_rules_page, "measures.md": metrics_page}
 
 
+CODE_NAMES = ("code", "error_code")
+
+
 def error_codes() -> dict[str, str]:
-    """Every error code in the source, with the first file that uses it: ``code="..."`` arguments and class defaults."""
+    """Every error code in the source, with the first file that uses it.
+
+    A code is what is given for a parameter named ``code`` or ``error_code``, a class attribute ``code``, or a value of a table
+    whose name ends in ``_CODES``. Codes that are put together while running are not found: `scripts/docs.py` has no way to know.
+    """
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "src").rglob("*.py"))}
+    places = _code_places(trees.values())
     codes: dict[str, str] = {}
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            values: list[ast.expr] = []
-            if isinstance(node, ast.Call):
-                values = [k.value for k in node.keywords if k.arg == "code"]
-            elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "code" for t in node.targets):
-                values = [node.value]
-            for value in values:
-                for text in (n.value for n in ast.walk(value) if isinstance(n, ast.Constant)):
-                    if isinstance(text, str) and re.fullmatch(r"[a-z0-9-]+", text):
-                        codes.setdefault(text, str(path.relative_to(ROOT)))
+    for path, tree in trees.items():
+        for value in _code_values(tree, places):
+            for text in _texts(value, tree):
+                if re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", text):
+                    codes.setdefault(text, str(path.relative_to(ROOT)))
     return codes
+
+
+def _code_places(trees: Iterable[ast.Module]) -> dict[str, int]:
+    """Function name to the place of its parameter ``code``, counted without ``self``."""
+    places: dict[str, int] = {}
+    for node in (n for tree in trees for n in ast.walk(tree)):
+        if isinstance(node, ast.FunctionDef):
+            names = [a.arg for a in node.args.args if a.arg not in ("self", "cls")]
+            place = next((names.index(name) for name in CODE_NAMES if name in names), None)
+            if place is not None:
+                places[node.name] = place
+    return places
+
+
+def _code_values(tree: ast.Module, places: dict[str, int]) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from (k.value for k in node.keywords if k.arg in CODE_NAMES)
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in places and len(node.args) > places[name]:
+                yield node.args[places[name]]
+        elif isinstance(node, ast.ClassDef):
+            yield from (a.value for a in node.body if isinstance(a, ast.Assign) and _targets(a) == ["code"])
+        elif isinstance(node, ast.Assign) and any(t.endswith("_CODES") for t in _targets(node)):
+            values = node.value.values if isinstance(node.value, ast.Dict) else []
+            yield from values
+
+
+def _targets(node: ast.Assign) -> list[str]:
+    return [t.id for t in node.targets if isinstance(t, ast.Name)]
+
+
+def _texts(value: ast.expr, tree: ast.Module) -> Iterator[str]:
+    """The texts that an expression may be: a constant, either side of ``a if b else c``, or what a local name was set to."""
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        yield value.value
+    elif isinstance(value, ast.IfExp):
+        yield from (*_texts(value.body, tree), *_texts(value.orelse, tree))
+    elif isinstance(value, ast.Name) and value.id not in CODE_NAMES:
+        assigned = [n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and value.id in _targets(n)]
+        yield from (text for v in assigned if not isinstance(v, ast.Name) for text in _texts(v, tree))
 
 
 def problems() -> Iterator[str]:
