@@ -219,7 +219,7 @@ def judged(items: Sequence[Item], writer: Writer, *, base: Writer = loops, few_s
         )
         for name, role, write in rows
     ]
-    return assess(items, replies, dataset="course@test", plan=replace(protocol(items[0].example.task), draws=400))
+    return assess(items, replies, dataset="course@test", plan=replace(protocol(items[0].example.task), draws=200))
 
 
 def authored(items: Sequence[Item]) -> list[str]:

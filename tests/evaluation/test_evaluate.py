@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -181,3 +184,14 @@ def test_loss_overlap_and_length_are_in_no_rule(task: str) -> None:
         "openings",
     }
     assert not {rule.metric for rule in plan.guards} & {"length_words", "latency"}
+
+
+def test_importing_the_layer_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, homeroom.evaluation.evaluate, homeroom.evaluation.report; "
+        "print(sorted({'numpy', 'torch', 'transformers', 'sqlalchemy', 'flask', 'xllamacpp'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": "src"}
+    )
+    assert done.stdout.strip() == "[]"

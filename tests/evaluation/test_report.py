@@ -110,6 +110,13 @@ def test_the_page_is_self_contained_and_runs_nothing() -> None:
     assert "default-src 'none'" in page and "svg" in walker.tags
 
 
+def test_the_style_is_in_the_page_and_whole() -> None:
+    page = render_html(found())
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert style.count("{") == style.count("}") > 50
+    assert "prefers-color-scheme: dark" in style and "max-width: 700px" in style
+
+
 def test_every_foreign_text_is_escaped() -> None:
     page = render_html(found(NASTY, NASTY))
     walker = walk(page)
@@ -168,4 +175,7 @@ def test_the_page_fits_a_phone_and_asks_for_nothing(tmp_path: Path) -> None:
             page.goto(files.html.as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert asked == [files.html.as_uri()]
+            assert page.evaluate("getComputedStyle(document.querySelector('.verdict')).borderLeftWidth") == "8px"
+            assert page.evaluate("getComputedStyle(document.querySelector('.effect')).display") == "grid"
+            assert page.evaluate("document.querySelector('.effect svg').getBoundingClientRect().height") == 30
         browser.close()

@@ -7,12 +7,12 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from homeroom.errors import AuthError, ConfigError, NotFoundError, ProviderError, StorageError
+from homeroom.errors import AuthError, ConfigError, ProviderError, StorageError
 from homeroom.evaluation.prompts import PromptBuilder
 from homeroom.schema.chat import ChatModel, GenerationSettings
 from homeroom.schema.evaluation import Answer
@@ -117,6 +117,46 @@ class _Failures:
                 raise error
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One item that has no answer yet."""
+
+    index: int
+    item_id: str
+    messages: list[Message]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Where threads take their questions: asks the model, keeps the answer, counts failures."""
+
+    model: ChatModel
+    settings: GenerationSettings
+    system: str
+    cache: AnswerCache
+    failures: _Failures
+
+    def answer(self, question: _Question) -> Answer:
+        try:
+            completion = self.model.complete(question.messages, self.settings)
+        except AuthError:
+            raise
+        except ProviderError as error:
+            self.failures.add(error)
+            return Answer(question.item_id, self.system, "", ERROR)
+        answer = Answer(
+            question.item_id,
+            self.system,
+            completion.text,
+            completion.finish_reason,
+            round(completion.latency_s, 4),
+            completion.usage.completion_tokens,
+        )
+        self.cache.put(question.key, answer)
+        return answer
+
+
 def generate(
     items: Sequence[Item],
     model: ChatModel,
@@ -158,54 +198,41 @@ def generate(
         raise ConfigError(
             f"concurrency must be at least 1, not {concurrency!r}. Leave it out for the default of 4", code="concurrency"
         )
-    cache, total = AnswerCache(cache_dir), len(items)
-    failures = _Failures(max(2, total // 10) if max_failures is None else max_failures)
+    limit = max(2, len(items) // 10) if max_failures is None else max_failures
+    desk = _Desk(model, settings, system, AnswerCache(cache_dir), _Failures(limit))
     answers: list[Answer | None] = []
-    open_work: list[tuple[int, list[Message], str]] = []
+    questions: list[_Question] = []
     for index, item in enumerate(items):
         messages = prompt(item)
-        key = cache_key(system, identity or model.name, messages, settings)
-        answers.append(cache.get(key, item.id, system))
+        question = _Question(index, item.id, messages, cache_key(system, identity or model.name, messages, settings))
+        answers.append(desk.cache.get(question.key, item.id, system))
         if answers[-1] is None:
-            open_work.append((index, messages, key))
-    done = total - len(open_work)
-    on_progress(done, total)
+            questions.append(question)
+    done = len(items) - len(questions)
+    on_progress(done, len(items))
+    for count, (index, answer) in enumerate(_ask(desk, questions, concurrency, should_stop), start=done + 1):
+        answers[index] = answer
+        on_progress(count, len(items))
+    return [answer for answer in answers if answer is not None]
 
-    def work(messages: list[Message], key: str, item_id: str) -> Answer:
-        try:
-            completion = model.complete(messages, settings)
-        except (NotFoundError, AuthError):
-            raise
-        except ProviderError as error:
-            failures.add(error)
-            return Answer(item_id, system, "", ERROR)
-        answer = Answer(
-            item_id,
-            system,
-            completion.text,
-            completion.finish_reason,
-            round(completion.latency_s, 4),
-            completion.usage.completion_tokens,
-        )
-        cache.put(key, answer)
-        return answer
 
-    queue = iter(open_work)
+def _ask(
+    desk: _Desk, questions: Sequence[_Question], concurrency: int, should_stop: Callable[[], bool]
+) -> Iterator[tuple[int, Answer]]:
+    """Answers as they come, with their place. What is under way when the run ends is waited for, and kept."""
+    queue = iter(questions)
     running: dict[Future[Answer], int] = {}
     with ThreadPoolExecutor(concurrency, thread_name_prefix="answers") as pool:
         try:
             while True:
-                while len(running) < concurrency and (step := next(queue, None)) is not None:
-                    running[pool.submit(work, step[1], step[2], items[step[0]].id)] = step[0]
+                while len(running) < concurrency and (asked := next(queue, None)) is not None:
+                    running[pool.submit(desk.answer, asked)] = asked.index
                 if not running:
-                    break
+                    return
                 finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    answers[running.pop(future)] = future.result()
-                    done += 1
-                    on_progress(done, total)
+                    yield running.pop(future), future.result()
                 if should_stop():
                     raise JobCancelled
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    return [answer for answer in answers if answer is not None]

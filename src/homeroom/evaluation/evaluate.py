@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from homeroom.errors import ConfigError
-from homeroom.evaluation.answers import generate
+from homeroom.evaluation.answers import Progress, generate
 from homeroom.evaluation.compare import Resampler, difference
 from homeroom.evaluation.metrics import metrics_for
 from homeroom.evaluation.prompts import PlainPrompt, PromptBuilder
@@ -78,11 +78,9 @@ def evaluate(
 
     Args:
         items: Held-out items of one task (test split only: the caller's duty).
-        systems: Candidate and controls. Base and candidate must share one visible prompt for the comparison to mean
-            anything.
+        systems: Candidate and controls; base and candidate share one visible prompt, or the comparison means nothing.
         settings: The same for all systems.
-        plan: The protocol; by default the task's own. Reported with its hash, and with the transcripts' ids, before the
-            first request.
+        plan: The protocol; by default the task's own. Told with its hash and the transcripts' ids before the first request.
         cache_dir: Where answers are kept between runs.
         dataset: Name of the dataset version, for the report.
         metrics: Other measures than the task's own; without the protocol's there is no verdict.
@@ -98,14 +96,9 @@ def evaluate(
     _check(items, [system.name for system in systems])
     reporter = reporter or NullReporter()
     plan = plan or protocol_of(items[0].example.task)
-    chosen = picked(items, plan.transcripts, plan.seed)
-    reporter.event("\n".join(plan.lines()), data={"protocol": plan.to_dict(), "hash": plan.hash, "transcripts": chosen})
-    replies: list[Replies] = []
+    _announce(plan, items, reporter)
+    replies = []
     for number, system in enumerate(systems):
-
-        def tell(done: int, total: int, number: int = number, name: str = system.name) -> None:
-            reporter.progress((number + done / max(total, 1)) / len(systems), f"{name}: {done} of {total} replies")
-
         answers = generate(
             items,
             system.model,
@@ -115,7 +108,7 @@ def evaluate(
             cache_dir=cache_dir,
             identity=system.identity,
             concurrency=concurrency,
-            on_progress=tell,
+            on_progress=_teller(reporter, number, len(systems), system.name),
             should_stop=reporter.should_stop,
         )
         replies.append(Replies(system.info(), answers))
@@ -129,6 +122,18 @@ def evaluate(
         lineage=lineage,
         created_at=created_at,
     )
+
+
+def _announce(plan: Protocol, items: Sequence[Item], reporter: Reporter) -> None:
+    chosen = picked(items, plan.transcripts, plan.seed)
+    reporter.event("\n".join(plan.lines()), data={"protocol": plan.to_dict(), "hash": plan.hash, "transcripts": chosen})
+
+
+def _teller(reporter: Reporter, number: int, systems: int, name: str) -> Progress:
+    def tell(done: int, total: int) -> None:
+        reporter.progress((number + done / max(total, 1)) / systems, f"{name}: {done} of {total} replies")
+
+    return tell
 
 
 def assess(
@@ -152,21 +157,9 @@ def assess(
     plan = plan or protocol_of(task)
     used = tuple(metrics) if metrics is not None else metrics_for(task)
     resampler = Resampler.of(groups_of(items), draws=plan.draws, seed=plan.seed, level=plan.level)
-    authored = Replies(SystemInfo(AUTHORED, "authored", "Authored replies", AUTHORED), authored_answers(items))
-    everyone = [*replies, authored]
-    cards = [
-        score(
-            items,
-            reply.answers,
-            system=reply.system.name,
-            model=reply.system.model,
-            dataset=dataset,
-            metrics=used,
-            resampler=resampler,
-            held_out_loss=reply.system.held_out_loss,
-        )
-        for reply in everyone
-    ]
+    authored = SystemInfo(AUTHORED, "authored", "Authored replies", AUTHORED)
+    everyone = [*replies, Replies(authored, authored_answers(items))]
+    cards = [_score(items, reply, dataset, used, resampler) for reply in everyone]
     differences = _differences([reply.system for reply in everyone], cards, used, resampler)
     verdict, p_holm = _judge(plan, everyone, cards, differences, resampler)
     answers = {reply.system.name: reply.answers for reply in everyone}
@@ -195,6 +188,19 @@ def assess(
         settings=settings or {},
         lineage=dict(lineage or {}),
         created_at=created_at,
+    )
+
+
+def _score(items: Sequence[Item], reply: Replies, dataset: str, metrics: Sequence[Metric], resampler: Resampler) -> Scorecard:
+    return score(
+        items,
+        reply.answers,
+        system=reply.system.name,
+        model=reply.system.model,
+        dataset=dataset,
+        metrics=metrics,
+        resampler=resampler,
+        held_out_loss=reply.system.held_out_loss,
     )
 
 

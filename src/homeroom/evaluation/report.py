@@ -11,12 +11,12 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from homeroom.errors import ConfigError, StorageError
 from homeroom.evaluation.report_parts import figures, heading, measures, origin, rules, transcripts, verdict_box
 from homeroom.evaluation.report_plots import comparisons
-from homeroom.evaluation.report_style import STYLE
 from homeroom.evaluation.results import FORMAT, Evaluation
 
 JSON_NAME = "evaluation.json"
@@ -26,8 +26,10 @@ _HEAD = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none';
-form-action 'none'"> <meta name="color-scheme" content="light dark"> <title>{title}</title> <style>{style}</style>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; form-action 'none'">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>{style}</style>
 </head>
 """
 
@@ -38,6 +40,10 @@ class ReportFiles:
 
     json: Path
     html: Path
+
+
+def _style() -> str:
+    return resources.files("homeroom.evaluation").joinpath("report.css").read_text(encoding="utf-8")
 
 
 def render_html(evaluation: Evaluation) -> str:
@@ -53,7 +59,7 @@ def render_html(evaluation: Evaluation) -> str:
         origin(evaluation),
     )
     body = "\n".join(part for part in parts if part)
-    return f"{_HEAD.format(title=title, style=STYLE)}<body>\n{head}\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    return f"{_HEAD.format(title=title, style=_style())}<body>\n{head}\n<main>\n{body}\n</main>\n</body>\n</html>\n"
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> ReportFiles:

@@ -39,7 +39,7 @@ def _block(title: str, rows: Sequence[Difference], measures: Sequence[MeasureInf
         '<span>better &rarr;</span></span><span class="num">difference</span><span class="bar">won, tied, lost</span></div>'
     )
     lines = "".join(_row(row, info[row.name]) for row in shown)
-    return f'<div class="card" style="margin-bottom:16px"><h3>{escape(title)}</h3>{head}{lines}</div>'
+    return f'<div class="card"><h3>{escape(title)}</h3>{head}{lines}</div>'
 
 
 def _row(row: Difference, measure: MeasureInfo) -> str:
