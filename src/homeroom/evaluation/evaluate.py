@@ -90,12 +90,10 @@ def evaluate(
         lineage: What the reader needs to trace the result: dataset version, base identity, recipe, code version.
 
     Raises:
-        ConfigError: no items, two tasks, or systems that share a name.
-        ProviderError, JobCancelled, StorageError: as `generate` does; answers so far are kept.
+        ConfigError: no items, two tasks, or systems that share a name. What `generate` raises; answers so far are kept.
     """
     _check(items, [system.name for system in systems])
-    reporter = reporter or NullReporter()
-    plan = plan or protocol_of(items[0].example.task)
+    reporter, plan = reporter or NullReporter(), plan or protocol_of(items[0].example.task)
     _announce(plan, items, reporter)
     replies = []
     for number, system in enumerate(systems):
