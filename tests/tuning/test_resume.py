@@ -165,10 +165,12 @@ def test_another_run_does_not_continue_this_one(base, store: ArtifactStore, tmp_
     assert text in str(caught.value)
 
 
-def test_what_does_not_touch_the_weights_may_change(tuner: Make) -> None:
+def test_what_decides_nothing_about_the_weights_may_change(tuner: Make) -> None:
     with pytest.raises(JobCancelled):
-        tuner().run(DATA, RECIPE, Recorder(stop_at=3))
-    changed = recipe_of(
-        lora={"dropout": 0.1}, optimiser={"learning_rate": 0.03}, checkpoint={"every_steps": 5}, generation={"max_tokens": 7}
-    )
-    assert tuner().run(DATA, changed, Recorder()).settings["max_tokens"] == 7
+        tuner().run(DATA, RECIPE, Recorder(stop_at=7))
+    changes = {"checkpoint": RECIPE.checkpoint.model_copy(update={"every_steps": 5}), "threads": 2}
+    recorder = Recorder()
+    model = tuner().run(DATA, RECIPE.model_copy(update={**changes, "suffix": "later"}), recorder)
+    assert model.suffix == "later"
+    warning = "It was made with cpu, float32, 1 threads, this is cpu, float32, 2 threads"
+    assert any(message.startswith(warning) for _, message, _ in recorder.events)

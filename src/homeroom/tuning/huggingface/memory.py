@@ -30,8 +30,8 @@ def memory_errors(batch_tokens: int) -> Iterator[None]:
         if not refused:
             raise
         raise ConfigError(
-            f"Memory ran out with batch_tokens = {batch_tokens!r}. Halve it in the recipe (data.max_sequence_tokens must not be larger) "
-            "and start again: homeroom tune run --recipe FILE. Or close other programs and run the same command",
+            f"Memory ran out with batch_tokens = {batch_tokens!r}. Halve it in the recipe (data.max_sequence_tokens must not be "
+            "larger) and start again: homeroom tune run --recipe FILE. Or close other programs and run the same command",
             code="out-of-memory",
         ) from error
 

@@ -57,6 +57,7 @@ class State:
     misses: int = 0  # validations since the best one
     seconds: float = 0.0
     finished: bool = False
+    compute: str = ""
     history: list[Row] = field(default_factory=list)
 
 
@@ -125,8 +126,9 @@ def train(
 def resume(run: Run) -> State:
     """The state of the newest whole checkpoint, its tensors put back; a new state when there is none."""
     found = checkpoint.newest_whole(run.folder)
+    compute = run.model.compute.name
     if found is None:
-        return State()
+        return State(compute=compute)
     run.model.set_weights(found.tensors["adapter"])
     restore_optimiser(run.optimiser, run.model, found.tensors.get("optimiser", {}))
     set_rng(found.tensors["rng"])
@@ -134,6 +136,12 @@ def resume(run: Run) -> State:
     history = [Row(**row) for row in found.state["history"]]
     state = State(**{**found.state, "history": history, "best_loss": _finite(found.state["best_loss"])})
     run.reporter.event(f"Continuing from the checkpoint at step {state.step} of {len(run.steps)}.")
+    if state.compute != compute:
+        text = (
+            f"It was made with {state.compute}, this is {compute}: the result may differ from an uninterrupted run's by rounding."
+        )
+        run.reporter.event(text, level="warning")
+        state.compute = compute
     return state
 
 

@@ -24,6 +24,7 @@ from homeroom.storage.artifacts import ArtifactStore
 from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
 from homeroom.tuning.huggingface.batches import schedule
+from homeroom.tuning.huggingface.cores import yield_cores_soon
 from homeroom.tuning.huggingface.encode import Encoded, encode_examples, sample, select
 from homeroom.tuning.huggingface.parity import RenderIds, check_parity
 from homeroom.tuning.recipe import Recipe
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from homeroom.tuning.huggingface.trainer import State
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf")
-# Parts of a recipe that may change while a run is under way: they decide nothing about its weights.
-FREE_TO_CHANGE = ("name", "suffix", "base", "checkpoint", "generation")
+# Parts of a recipe that may change while a run is under way: they decide nothing about its weights beyond rounding.
+FREE_TO_CHANGE = ("name", "suffix", "base", "checkpoint", "generation", "threads", "device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class HuggingFaceTuner:
             ConfigError: ``no-gpu``.
             MissingExtraError: the training packages are not installed.
         """
-        require_packages()
+        _prepare_packages()
         from homeroom.tuning.huggingface import device
         from homeroom.tuning.huggingface.plan import make_plan
 
@@ -115,7 +116,7 @@ class HuggingFaceTuner:
             StorageError: ``no-space``.
             MissingExtraError: the training packages are not installed.
         """
-        require_packages()
+        _prepare_packages()
         from homeroom.tuning.huggingface import device, model
         from homeroom.tuning.huggingface.artifact import CardFacts, write_artifact
         from homeroom.tuning.huggingface.trainer import train
@@ -201,8 +202,8 @@ class HuggingFaceTuner:
         )
 
 
-def require_packages() -> None:
-    """Refuse early and by name.
+def _prepare_packages() -> None:
+    """Refuse early and by name; set what must be set before PyTorch is imported.
 
     Raises:
         MissingExtraError: one of the training packages is not installed.
@@ -210,6 +211,7 @@ def require_packages() -> None:
     for package in PACKAGES:
         if find_spec(package) is None:
             raise MissingExtraError("Tuning on this machine", package, "train")
+    yield_cores_soon()
 
 
 def run_identity(base: BaseFiles, data: TrainingData, recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
