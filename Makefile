@@ -55,11 +55,9 @@ $(VENV)/.demo: requirements/demo.lock constraints/tested.txt pyproject.toml
 $(VENV)/.dev: requirements/dev.lock constraints/tested.txt pyproject.toml
 	$(call INSTALL,dev)
 
-LOCK := pip-compile --quiet --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url --no-header \
-	--unsafe-package torch --unsafe-package pip --allow-unsafe
+# Needs pip-tools. Upgrade on purpose: make lock LOCK_ARGS=--upgrade
 lock:
-	$(BIN)/$(LOCK) --extra demo -o requirements/demo.lock pyproject.toml
-	$(BIN)/$(LOCK) --extra dev -o requirements/dev.lock pyproject.toml
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/lock.py $(LOCK_ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
