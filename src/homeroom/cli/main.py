@@ -82,8 +82,14 @@ def run(argv: list[str]) -> int:
     """As `main`, returning the exit code."""
     if sys.version_info < (3, 11):  # noqa: UP036 - a clear line beats a syntax error in a later import
         return fail(f"Homeroom needs Python 3.11 or newer; this is {sys.version.split()[0]}.", "old-python")
+    if "_HOMEROOM_COMPLETE" in os.environ:
+        cli.main(args=argv, prog_name="homeroom")  # a shell asks for completions; this ends the process
     try:
-        outcome = cli.main(args=argv, prog_name="homeroom", standalone_mode=False)
+        # Not click's own main: it would turn interrupts and readers that leave into outcomes of its own.
+        with cli.make_context("homeroom", list(argv)) as ctx:
+            outcome = cli.invoke(ctx)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except HomeroomError as error:
         if "--debug" in argv:
             raise
@@ -93,7 +99,10 @@ def run(argv: list[str]) -> int:
         return 0
     except click.ClickException as error:
         return usage_error(error, as_json="--json" in argv)
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:  # a question was answered by Ctrl-C, or by nobody
+        click.echo("\nNothing was done.", err=True)
+        return 130
+    except KeyboardInterrupt:
         click.echo("\nStopped. What was finished is kept; run the same command to continue.", err=True)
         return 130
     except BrokenPipeError:

@@ -167,14 +167,16 @@ def use(ctx: click.Context, name: str, task: str | None, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_context
-def delete(ctx: click.Context, name: str, yes: bool, as_json: bool) -> None:
+def delete(ctx: click.Context, name: str, yes: bool, as_json: bool) -> int:
     """Delete a tuned model with its files and scorecards. Refused while the chat uses it."""
     home = open_home(ctx)
     model = home.registry.get(name)
-    if not yes:
-        click.confirm(f"Delete {model.name} and its files?", abort=True, err=True)
+    if not yes and not click.confirm(f"Delete {model.name} and its files?", err=True):
+        emit({"deleted": None}, as_json, lambda: click.echo("Nothing was deleted."))
+        return 1
     home.registry.delete(model.name)
     emit({"deleted": model.name}, as_json, lambda: click.echo(f"Deleted {model.name}."))
+    return 0
 
 
 @command.command(name="import")
