@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import queue
 import threading
 
 import pytest
@@ -172,17 +173,19 @@ def test_an_empty_reply_is_an_error(desk: Desk) -> None:
     assert done.error.code == "empty-reply"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_stream_that_breaks_without_a_reason_says_so(desk: Desk) -> None:
+def test_a_stream_that_breaks_without_a_reason_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(PacedChatModel):
         def stream(self, messages, settings):
             yield from ()
             raise RuntimeError("a bug in a provider")
 
+    reported: queue.Queue = queue.Queue()
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.put(args.exc_type))
     add(desk, Broken("ft:broken", lambda m: ""))
     _, done = read(desk.chat.send(ANA, chat(desk), "hello", model="ft:broken"))
     assert done.error is not None
     assert done.error.code == "reply-cut"
+    assert reported.get(timeout=5) is RuntimeError  # the bug is not swallowed
 
 
 def test_a_reply_that_cannot_be_stored_says_so(desk: Desk) -> None:
