@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -140,7 +141,7 @@ def test_parity_with_an_engine_of_the_same_template(tuner: Make, tokenizer: Chat
         return tokenizer.prompt_ids(messages)
 
     recorder = Recorder()
-    tuner(render_ids=render).run(DATA, recipe_of(epochs=1, system_prompt="Be kind."), recorder)
+    tuner(renderer=lambda: nullcontext(render)).run(DATA, recipe_of(epochs=1, system_prompt="Be kind."), recorder)
     assert len(asked) == 8  # every prompt of the six examples
     assert all(messages[0] == Message("system", "Be kind.") for messages in asked)
     assert "8 prompts give the same tokens in training and in the engine." in [message for _, message, _ in recorder.events]
@@ -156,7 +157,7 @@ def test_where_training_and_engine_part_is_shown(tuner: Make, tokenizer: ChatTok
 
     recorder = Recorder()
     with pytest.raises(ConflictError) as caught:
-        tuner(render_ids=render).run(DATA, recipe_of(), recorder)
+        tuner(renderer=lambda: nullcontext(render)).run(DATA, recipe_of(), recorder)
     assert caught.value.code == "template-parity"
     lines = str(caught.value).splitlines()
     index = min(cut, len(tokenizer.prompt_ids(TRAIN[0].messages[:1])))
@@ -168,7 +169,9 @@ def test_where_training_and_engine_part_is_shown(tuner: Make, tokenizer: ChatTok
 
 def test_an_engine_that_ends_its_prompt_early_is_noticed(tuner: Make, tokenizer: ChatTokenizer) -> None:
     with pytest.raises(ConflictError) as caught:
-        tuner(render_ids=lambda messages: tokenizer.prompt_ids(messages)[:-1]).run(DATA, recipe_of(), Recorder())
+        tuner(renderer=lambda: nullcontext(lambda messages: tokenizer.prompt_ids(messages)[:-1])).run(
+            DATA, recipe_of(), Recorder()
+        )
     assert caught.value.code == "template-parity"
     assert "[ends here]" in str(caught.value)
 

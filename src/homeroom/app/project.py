@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -79,6 +80,8 @@ def create_project(folder: Path, source: Path, columns: Mapping[str, str]) -> in
 
 
 def _readme(name: str, count: int, tasks: Sequence[str]) -> str:
+    version = f"--dataset {shlex.quote(name)} --recipe recipe.yaml"
+    only = f" --task {tasks[0]}" if len(tasks) == 1 else ""  # the recipe has a run for each task
     return f"""# {name}
 
 {count} examples ({", ".join(tasks)}) in `data/examples.jsonl`. From this folder:
@@ -89,9 +92,9 @@ def _readme(name: str, count: int, tasks: Sequence[str]) -> str:
 
 Or step by step:
 
-    homeroom data split data/examples.jsonl --name {name}
-    homeroom tune plan --dataset {name} --recipe recipe.yaml
-    homeroom tune run --dataset {name} --recipe recipe.yaml
-    homeroom eval run --dataset {name} --recipe recipe.yaml
+    homeroom data split data/examples.jsonl --name {shlex.quote(name)}
+    homeroom tune plan {version}{only}
+    homeroom tune run {version}{only}
+    homeroom eval run
     homeroom serve
 """

@@ -33,19 +33,18 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     dataset = home.datasets.get(str(context.job.payload["dataset"]))
     base = home.base_files(recipe.base)
     listed = listed_base(base.name)
-    with _renderer(home, base) as render_ids:
-        tuner = HuggingFaceTuner(
-            base,
-            context.work_dir,
-            home.artifacts,
-            suitability=listed.suitability if listed else "practice",
-            licence=listed.licence if listed else "",
-            new_name=new_model_name,
-            render_ids=render_ids,
-            job_id=context.job.id,
-            code_version=__version__,
-        )
-        model = tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
+    tuner = HuggingFaceTuner(
+        base,
+        context.work_dir,
+        home.artifacts,
+        suitability=listed.suitability if listed else "practice",
+        licence=listed.licence if listed else "",
+        new_name=new_model_name,
+        renderer=lambda: _renderer(home, base),
+        job_id=context.job.id,
+        code_version=__version__,
+    )
+    model = tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
     home.registry.register(model)
     return {"model": model.name, "metrics": dict(model.metrics)}
 
@@ -61,6 +60,6 @@ def _with_threads(home: Homeroom, recipe: Recipe) -> Recipe:
 
 @contextmanager
 def _renderer(home: Homeroom, base: BaseFiles) -> Iterator[Callable[[Sequence[Message]], list[int]]]:
-    """How the engine renders messages, for the parity check. The engine is asked on first use."""
+    """How the engine renders messages, for the parity check: an engine started for it ends with the block."""
     with engine(home, base) as resolve:
         yield lambda messages: engine_render_ids(resolve(), messages)

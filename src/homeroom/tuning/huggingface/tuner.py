@@ -8,6 +8,7 @@ import platform
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -56,7 +57,8 @@ class HuggingFaceTuner:
         suitability: Of the base, from the catalogue; a tuned model is not better than its base until a scorecard says so.
         licence: Of the base.
         new_name: Base name and suffix to a new model's name.
-        render_ids: The engine's prompt tokens for messages; None skips the parity check, and the run says so.
+        renderer: Opens the engine for the parity check and gives its prompt tokens for messages; closed before training begins.
+            None skips the check, and the run says so.
         tokens_per_s: Speed of an earlier run here with this base, for a better plan.
         job_id: The job that runs this.
         code_version: Homeroom's version and commit.
@@ -73,7 +75,7 @@ class HuggingFaceTuner:
         suitability: Suitability = "practice",
         licence: str = "",
         new_name: Callable[[str, str], str] | None = None,
-        render_ids: RenderIds | None = None,
+        renderer: Callable[[], AbstractContextManager[RenderIds]] | None = None,
         tokens_per_s: float | None = None,
         job_id: str = "",
         code_version: str = "",
@@ -81,7 +83,7 @@ class HuggingFaceTuner:
         self._base, self._work_dir, self._artifacts = base, work_dir, artifacts
         self._suitability, self._licence = suitability, licence
         self._new_name = new_name or _new_name
-        self._render_ids, self._tokens_per_s = render_ids, tokens_per_s
+        self._renderer, self._tokens_per_s = renderer, tokens_per_s
         self._job_id, self._code_version = job_id, code_version
 
     def plan(self, data: TrainingData, recipe: Recipe) -> Plan:
@@ -161,10 +163,11 @@ class HuggingFaceTuner:
         return Prepared(tokenizer, training, validation)
 
     def _check_parity(self, prepared: Prepared, reporter: Reporter) -> None:
-        if self._render_ids is None:
+        if self._renderer is None:
             reporter.event("The tokens were not compared with the engine's: no engine is at hand.", level="warning")
             return
-        count = check_parity(prepared.training, prepared.tokenizer, self._render_ids)
+        with self._renderer() as render_ids:
+            count = check_parity(prepared.training, prepared.tokenizer, render_ids)
         reporter.event(f"{count} prompts give the same tokens in training and in the engine.")
 
     def _claim_folder(self, data: TrainingData, recipe: Recipe, prepared: Prepared) -> str:
