@@ -30,11 +30,16 @@ if TYPE_CHECKING:
 
 # What the demo cannot do without, by the names of `homeroom doctor`.
 NEEDED = ("Python", "chat in the browser", "embedded engine", "local tuning", "home", "model cache")
+MAX_TOKENS = 64
 HELD_OUT = 16  # of each act: the fewest that a verdict can promote on
 
 
 class Show(Protocol):
     """How the demo is told: the command line draws it, a test records it."""
+
+    def begin(self, acts: int) -> None:
+        """How many models will be tuned and judged: what an estimate of the whole needs."""
+        ...
 
     def step(self, title: str, command: str) -> None:
         """A step begins; ``command`` does it alone."""
@@ -97,6 +102,7 @@ def run_demo(home: Homeroom, options: Options, show: Show) -> list[Act]:
     dataset = _data(home, options, recipes, show)
     recipes = [recipe for recipe in recipes if recipe.task in dataset.tasks]
     base = _base(home, recipes, show)
+    show.begin(len(recipes))
     models = [_tune(home, dataset, recipe, base, options, show) for recipe in recipes]
     acts = [_judge(home, model, options, show) for model in models]
     _route(home, acts, show)
@@ -184,7 +190,7 @@ def _loss(value: object) -> str:
 def _judge(home: Homeroom, model: TunedModel, options: Options, show: Show) -> Act:
     role = "the simulated learner" if model.task == "learner" else "the tutor"
     show.step(f"Comparing and judging {role}", f"homeroom eval run --model {model.name}")
-    job = show.wait(submit_evaluation(home, model, items=options.items, again=options.again))
+    job = show.wait(submit_evaluation(home, model, items=options.items, max_tokens=MAX_TOKENS, again=options.again))
     report = home.artifacts.path(str((job.result or {})["report"]))
     result = read_report(report / "evaluation.json")
     show.evaluation(result)

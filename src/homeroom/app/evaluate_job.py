@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 SHOTS_BUDGET_TOKENS = 320
 TURN_TOKENS = 8  # what a turn costs beside its text
-MAX_TOKENS = 64
 
 
 def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
@@ -59,7 +58,7 @@ def _answer_and_judge(
     plain = PlainPrompt(prompt_text)
     task, shots = str(context.job.payload["task"]), int(context.job.payload["shots"])
     shown = _few_shot(home, base, dataset, task, shots, prompt_text, items)
-    settings = _settings(model)
+    settings = _settings(model, int(context.job.payload["max_tokens"]))
     with engine(home, base, batch=True) as resolve:
         directory = HomeDirectory(home, lambda adapter: resolve())
         base_model = directory.chat_model(base.name)
@@ -98,11 +97,11 @@ def _answer_and_judge(
         )
 
 
-def _settings(model: TunedModel) -> GenerationSettings:
+def _settings(model: TunedModel, max_tokens: int) -> GenerationSettings:
     """The model's own settings, but greedy and short: all systems are asked alike; a repeated question gets the same answer."""
     own = GenerationSettings.from_dict(dict(model.settings))
     return GenerationSettings(
-        temperature=0.0, max_tokens=min(MAX_TOKENS, own.max_tokens), repeat_penalty=own.repeat_penalty, stop=own.stop, seed=0
+        temperature=0.0, max_tokens=min(max_tokens, own.max_tokens), repeat_penalty=own.repeat_penalty, stop=own.stop, seed=0
     )
 
 

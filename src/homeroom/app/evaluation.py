@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ITEMS = 24
 DEFAULT_SHOTS = 3
+DEFAULT_MAX_TOKENS = 96
 
 
 def held_out_items(dataset: Dataset, task: str, limit: int, *, max_turns: int = 3) -> list[Item]:
@@ -58,6 +59,7 @@ def submit_evaluation(
     dataset: str = "",
     items: int = DEFAULT_ITEMS,
     shots: int = DEFAULT_SHOTS,
+    max_tokens: int = DEFAULT_MAX_TOKENS,
     tasks: Sequence[str] = (),
     again: bool = False,
 ) -> Job:
@@ -69,6 +71,7 @@ def submit_evaluation(
         dataset: Version to test on; the one that it was tuned on when empty.
         items: Most held-out replies.
         shots: Demonstrations of the few-shot control.
+        max_tokens: Longest reply, in tokens; a model's own limit holds where it is lower.
         tasks: For a model that plays both parts; its own task when empty.
         again: Evaluate anew (answers that were kept are used again).
 
@@ -82,6 +85,13 @@ def submit_evaluation(
     task = (tasks or (model.task,))[0]
     task = found.tasks[0] if task == "any" else task
     held_out_items(found, task, items)
-    payload = {"model": model.name, "dataset": found.info.id, "task": task, "items": items, "shots": shots}
+    payload = {
+        "model": model.name,
+        "dataset": found.info.id,
+        "task": task,
+        "items": items,
+        "shots": shots,
+        "max_tokens": max_tokens,
+    }
     key = key_of({"kind": "evaluate", **payload, "again": secrets.token_hex(8) if again else ""})
     return submit_once(home, "evaluate", payload, key)

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from homeroom.evaluation.results import Evaluation
     from homeroom.evaluation.transcripts import Transcript
     from homeroom.schema.evaluation import Difference
-    from homeroom.schema.jobs import Job
+    from homeroom.schema.jobs import Job, JobEvent
 
 WIDTH = 100
 SHOWN_TRANSCRIPTS = 3
+JUDGE_SHARE = 1.3  # judging one act takes about this many times as long as tuning it
 OUTCOMES = {"promote": "green", "practice": "yellow", "reject": "red"}
 
 
@@ -29,11 +30,15 @@ class Screen:
         self._home, self._quiet = home, quiet
         self._number = 0
         self._bar = progress.Line(quiet)
-        self._download_started = 0.0
+        self._acts, self._estimated, self._started = 1, False, 0.0
 
     def title(self) -> None:
         """What is about to happen."""
         self._say(click.style("Homeroom", bold=True) + ": examples go in; a chat that is tuned, compared and judged comes out.")
+
+    def begin(self, acts: int) -> None:
+        """How many models will be tuned and judged."""
+        self._acts = acts
 
     def step(self, title: str, command: str) -> None:
         """A numbered heading, and the command that does this step alone."""
@@ -58,7 +63,24 @@ class Screen:
         if job.done:
             self.line(f"Done before (job {job.id}); --again repeats it.")
             return job
-        return progress.wait(self._home, job, quiet=self._quiet, indent="   ")
+        self._started = time.monotonic()
+        return progress.wait(self._home, job, quiet=self._quiet, indent="   ", tell=self._tell)
+
+    def _tell(self, event: JobEvent) -> str:
+        """Warnings; the protocol before the first answer; and, once its speed is known, how long the whole will take."""
+        if "protocol" in event.data:
+            head, *rules = event.message.splitlines()
+            gains = [line.strip() for line in rules if line.strip().startswith("gain")]
+            return "\n".join(
+                [f"Fixed before the first answer: {head}", *gains, f"and {len(rules) - len(gains)} guards, all in the report"]
+            )
+        left = event.data.get("seconds_left")
+        if isinstance(left, int | float) and not self._estimated:
+            self._estimated = True
+            act_s = time.monotonic() - self._started + left
+            whole_s = left + act_s * (self._acts - 1 + JUDGE_SHARE * self._acts)
+            return f"{event.message} The whole demo: about {duration(whole_s)} more."
+        return progress.warnings_only(event)
 
     def evaluation(self, result: Evaluation) -> None:
         """Transcripts, the table of what changed, and the verdict."""

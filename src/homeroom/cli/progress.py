@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -56,8 +56,22 @@ def bar(fraction: float) -> str:
     return f"{'━' * filled}{'─' * (BAR_WIDTH - filled)} {fraction:4.0%}"
 
 
-def wait(home: Homeroom, job: Job, *, quiet: bool = False, indent: str = "") -> Job:
+def warnings_only(event: JobEvent) -> str:
+    """Warnings and errors, as they are."""
+    return f"{event.level}: {event.message}" if event.level in ("warning", "warn", "error") else ""
+
+
+def wait(
+    home: Homeroom, job: Job, *, quiet: bool = False, indent: str = "", tell: Callable[[JobEvent], str] = warnings_only
+) -> Job:
     """Run or follow ``job`` until it is done, showing its progress.
+
+    Args:
+        home: The open home.
+        job: What to wait for.
+        quiet: Show nothing.
+        indent: Put before each line.
+        tell: What to print for an event; empty text prints nothing.
 
     Raises:
         JobFailed: it did not succeed.
@@ -69,9 +83,11 @@ def wait(home: Homeroom, job: Job, *, quiet: bool = False, indent: str = "") -> 
 
     def watch(now: Job, events: Sequence[JobEvent]) -> None:
         for event in events:
-            if event.level in ("warning", "warn", "error") and not quiet:
+            text = "" if quiet else tell(event)
+            if text:
                 line.clear()
-                click.echo(f"{indent}{event.level}: {event.message}", err=True)
+                for part in text.splitlines():
+                    click.echo(f"{indent}{part}", err=True)
         if now.done:
             took = f" ({duration(time.monotonic() - started)})" if time.monotonic() - started > 2 else ""
             line.show(f"{indent}{bar(now.progress)}  {now.message}{took}", final=True)

@@ -198,7 +198,7 @@ def _headline(task: str, outcome: Outcome, fatal: Sequence[str], broken: int) ->
     if outcome == "promote":
         return "Every rule holds: this model may be used where its suitability allows."
     if outcome == "reject":
-        return f"Not fit for use: {fatal[0]}"
+        return f"Not fit for use: {fatal[0].split(' (')[0].rstrip('.')}."  # the figures are among the reasons
     limit = "not to meet learners" if task == "tutor" else "not to train teachers with"
     count = "1 rule does" if broken == 1 else f"{broken} rules do"
     return f"Better than its base, yet {count} not hold: to try out and to learn from, {limit}."
