@@ -33,8 +33,7 @@ def test_a_part_of_the_demo_lowers_held_out_loss_with_the_engines_tokens(tmp_pat
     engine = EngineManager(base, home=tmp_path / "home", spawn=spawn, slots=1, context=1024, threads=1, adapters=list)
     store, recorder = ArtifactStore(tmp_path / "artifacts"), Recorder()
     try:
-        engine.start()
-        info = engine.info
+        info = engine.ensure()
         tuner = HuggingFaceTuner(base, tmp_path / "run", store, render_ids=lambda messages: engine_render_ids(info, messages))
         model = tuner.run(TrainingData("course", train, held_out), learner, recorder)
     finally:

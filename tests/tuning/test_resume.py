@@ -11,6 +11,7 @@ import pytest
 
 from homeroom.errors import ConflictError
 from homeroom.schema.jobs import JobCancelled
+from homeroom.schema.models import BaseFiles
 from homeroom.storage.artifacts import ArtifactStore
 from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 from tests.tuning.conftest import DATA, TRAIN, Recorder, recipe_of
@@ -38,9 +39,12 @@ def run(tuner: HuggingFaceTuner, store: ArtifactStore) -> tuple[bytes, Recorder]
     return (store.path(model.artifact) / "adapter_model.safetensors").read_bytes(), recorder
 
 
-@pytest.fixture
-def whole(tuner: Make, store: ArtifactStore) -> tuple[bytes, Recorder]:
-    return run(tuner("whole"), store)
+@pytest.fixture(scope="module")
+def whole(base: BaseFiles, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Recorder]:
+    """The weights of the run that nothing interrupts, and what it told."""
+    folder = tmp_path_factory.mktemp("whole")
+    store = ArtifactStore(folder / "artifacts")
+    return run(HuggingFaceTuner(base, folder / "run", store), store)
 
 
 def rows(recorder: Recorder) -> dict[int, dict[str, object]]:
@@ -132,7 +136,8 @@ def test_with_every_checkpoint_torn_the_run_starts_anew(
 
 
 def test_a_finished_run_is_not_trained_again(tuner: Make, store: ArtifactStore, whole: tuple[bytes, Recorder]) -> None:
-    weights, recorder = run(tuner("whole"), store)
+    assert run(tuner("again"), store)[0] == whole[0]
+    weights, recorder = run(tuner("again"), store)
     assert weights == whole[0]
     assert recorder.metrics == []
 
@@ -167,7 +172,7 @@ def test_another_run_does_not_continue_this_one(base, store: ArtifactStore, tmp_
 
 def test_what_decides_nothing_about_the_weights_may_change(tuner: Make) -> None:
     with pytest.raises(JobCancelled):
-        tuner().run(DATA, RECIPE, Recorder(stop_at=7))
+        tuner().run(DATA, RECIPE, Recorder(stop_at=16))
     changes = {"checkpoint": RECIPE.checkpoint.model_copy(update={"every_steps": 5}), "threads": 2}
     recorder = Recorder()
     model = tuner().run(DATA, RECIPE.model_copy(update={**changes, "suffix": "later"}), recorder)
