@@ -1,0 +1,104 @@
+"""The web process as `homeroom serve` starts it: gunicorn over a real home."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from homeroom.chat.testing import PacedChatModel
+from homeroom.errors import ConfigError
+from homeroom.runtime import free_port
+from homeroom.server.context import end_streams
+from homeroom.server.gunicorn_app import check_loopback
+
+SOURCE = str(Path(__file__).parents[2] / "src")
+
+
+@contextmanager
+def web_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "PYTHONPATH": SOURCE}
+    argv = [sys.executable, "-m", "homeroom.server", *arguments]
+    process = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(url: str, process: subprocess.Popen[str]) -> httpx.Response:
+    for _ in range(600):
+        assert process.poll() is None, process.communicate()[0]
+        try:
+            return httpx.get(url)
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("the web process did not answer")
+
+
+def test_it_serves_a_new_home_and_ends_on_a_signal_although_pages_are_open() -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with web_process("--port", str(port)) as process:
+        assert wait_for(f"{url}/health", process).json() == {"status": "ok"}
+        assert httpx.get(url).status_code == 200
+        ready = httpx.get(f"{url}/ready")
+        assert ready.status_code == 503
+        assert ready.json()["checks"]["database"] == "ok"
+        assert "homeroom models pull" in ready.json()["checks"]["engine"]
+        assert httpx.get(f"{url}/v1/models").json()["object"] == "list"
+        assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 403
+        with httpx.stream("GET", f"{url}/events", timeout=10) as events:
+            lines = events.iter_lines()
+            assert next(lines) == ": open"
+            process.send_signal(signal.SIGTERM)
+            for _ in lines:  # ends by itself, without an error
+                pass
+        assert process.wait(20) == 0
+
+
+def test_an_address_that_others_can_reach_is_refused() -> None:
+    with web_process("--host", "0.0.0.0", "--port", "1") as process:
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 2
+    assert output.startswith("homeroom: ")
+    assert "'0.0.0.0'" in output
+    assert len(output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.9", "::", "homeroom.school", ""])
+def test_only_loopback_is_bound(host: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_loopback(host)
+    assert caught.value.code == "public-bind"
+    for fine in ("127.0.0.1", "::1", "localhost", "127.1.2.3"):
+        check_loopback(fine)
+
+
+def test_starting_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, homeroom.server.__main__;"
+        "print([m for m in ('torch', 'numpy', 'transformers', 'dspy', 'lancedb', 'xllamacpp', 'openai') if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": SOURCE}
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout == "[]\n"
+    )
+
+
+def test_ending_keeps_replies_on_their_way(site, ana) -> None:
+    model = site.add_model(PacedChatModel("ft:slow", lambda m: "one two", hold_after=1))
+    response = ana.post("/chat/turns", json={"text": "hi", "model": "ft:slow"})
+    assert model.holding.wait(5)
+    end_streams(site.app)
+    assert "Stopped here." in response.get_data(as_text=True)
+    model.release()
