@@ -63,6 +63,7 @@ class Terminal:
             capture_output=True,
             text=True,
             timeout=240,
+            check=False,
         )
 
     @contextlib.contextmanager
