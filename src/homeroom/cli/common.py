@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
-PIPE_WIDTH = 300
+PIPE_WIDTH = 100_000
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -41,12 +41,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str 
     from rich.console import Console
     from rich.table import Table
 
-    # Into a pipe nothing is folded: programs read whole lines.
+    # Into a pipe nothing is folded or padded: programs read whole lines.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     grid = Table(*headings, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*["" if cell is None else str(cell) for cell in row])
-    console.print(grid)
+    with console.capture() as capture:
+        console.print(grid)
+    click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
 
 
 def typed_lines(prompt: str) -> Iterator[str]:

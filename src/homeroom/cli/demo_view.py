@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from typing import TYPE_CHECKING
 
 import click
 
 from homeroom.cli import progress
-from homeroom.cli.common import size
+from homeroom.cli.common import duration, size
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom

@@ -20,12 +20,21 @@ def command() -> None:
 @click.option("--dataset", default="", help="Dataset to test on; the model's own when omitted.")
 @click.option("--items", default=24, show_default=True, type=click.IntRange(1, 10_000), help="Most held-out replies.")
 @click.option("--shots", default=3, show_default=True, type=click.IntRange(0, 32), help="Demonstrations of the few-shot control.")
+@click.option("--max-tokens", default=96, show_default=True, type=click.IntRange(1, 4096), help="Longest reply, in tokens.")
 @click.option("--again", is_flag=True, help="Judge anew; answers that were kept are used again.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the job.")
 @json_option
 @click.pass_context
 def run(
-    ctx: click.Context, model: str | None, dataset: str, items: int, shots: int, again: bool, wait: bool, as_json: bool
+    ctx: click.Context,
+    model: str | None,
+    dataset: str,
+    items: int,
+    shots: int,
+    max_tokens: int,
+    again: bool,
+    wait: bool,
+    as_json: bool,
 ) -> int:
     """Judge a tuned model against its base and its base with demonstrations. Exits 1 unless the verdict is to promote."""
     from homeroom.app.evaluation import submit_evaluation
@@ -39,7 +48,7 @@ def run(
     if model is None and not models:
         raise NotFoundError("There is no tuned model yet. Make one: homeroom tune run", code="model-not-found")
     candidate = home.registry.get(model) if model else models[0]
-    job = submit_evaluation(home, candidate, dataset=dataset, items=items, shots=shots, again=again)
+    job = submit_evaluation(home, candidate, dataset=dataset, items=items, shots=shots, max_tokens=max_tokens, again=again)
     if not wait:
         emit(dataclasses.asdict(job), as_json, lambda: click.echo(f"Queued {job.id}. Follow: homeroom jobs follow {job.id}"))
         return 0

@@ -112,6 +112,7 @@ def run(
         if wait:
             click.echo("Compare it with its base: homeroom eval run    Chat with it: homeroom chat")
         else:
-            click.echo("Queued. Follow with: homeroom jobs follow JOB")
+            for job in results:
+                click.echo(f"Queued. Follow it: homeroom jobs follow {job['id']}")
 
     emit(results, as_json, text)
