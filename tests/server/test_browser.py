@@ -330,6 +330,15 @@ def test_a_new_model_appears_in_the_picker_without_reload(site, tab: Tab) -> Non
     assert page.evaluate("window.sameDocument") is True
 
 
+def test_a_pick_made_while_the_list_is_fetched_stays(tab: Tab) -> None:
+    tab.page.route("**/models/picker**", lambda route: (time.sleep(0.5), route.continue_()))
+    page = tab.open("/chat")
+    with page.expect_response("**/models/picker**"):
+        page.select_option("#chat-model", "base")
+    page.wait_for_timeout(200)
+    expect(page.locator("#chat-model")).to_have_value("base")
+
+
 def test_a_job_shows_its_progress_by_itself(site, tab: Tab) -> None:
     page = tab.open("/jobs")
     expect(page.get_by_text("Nothing has run yet")).to_be_visible()

@@ -61,17 +61,26 @@
   window.addEventListener("pagehide", quiet);
   window.addEventListener("pageshow", listen);
 
-  // A picker says which models are new, once for all pickers of a page.
+  // A picker keeps what is picked at the moment of the swap, which may be newer than what the request carried, and says which models
+  // are new, once for all pickers of a page.
   let known = null;
-  const names = (picker) => new Map([...picker.options].map((option) => [option.value, option.textContent]));
+  const picked = new WeakMap();
+  const titles = (picker) => new Map([...picker.options].map((option) => [option.value, option.textContent]));
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target.matches(".model-picker")) {
-      known = known || names(event.detail.target);
+    const picker = event.detail.target;
+    if (picker.matches(".model-picker")) {
+      known = known || titles(picker);
+      picked.set(picker, picker.value);
     }
   });
   document.addEventListener("htmx:afterSwap", (event) => {
-    if (event.detail.target.matches(".model-picker") && known) {
-      for (const [name, title] of names(event.detail.target)) {
+    const picker = event.detail.target;
+    if (picker.matches(".model-picker") && known) {
+      const offered = titles(picker);
+      if (offered.has(picked.get(picker))) {
+        picker.value = picked.get(picker);
+      }
+      for (const [name, title] of offered) {
         if (!known.has(name)) {
           known.set(name, title);
           Homeroom.toast("New model: " + title + ". Pick it from the list.");
