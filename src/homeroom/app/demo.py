@@ -189,7 +189,10 @@ def _loss(value: object) -> str:
 
 def _judge(home: Homeroom, model: TunedModel, options: Options, show: Show) -> Act:
     role = "the simulated learner" if model.task == "learner" else "the tutor"
-    show.step(f"Comparing and judging {role}", f"homeroom eval run --model {model.name}")
+    show.step(
+        f"Comparing and judging {role}",
+        f"homeroom eval run --model {model.name} --items {options.items} --max-tokens {MAX_TOKENS}",
+    )
     job = show.wait(submit_evaluation(home, model, items=options.items, max_tokens=MAX_TOKENS, again=options.again))
     report = home.artifacts.path(str((job.result or {})["report"]))
     result = read_report(report / "evaluation.json")

@@ -83,12 +83,15 @@ def wait(
 
     def watch(now: Job, events: Sequence[JobEvent]) -> None:
         for event in events:
-            text = "" if quiet else tell(event)
+            # What ended the job is told once, by whoever asked for it.
+            text = "" if quiet or (now.done and event.message == now.error) else tell(event)
             if text:
                 line.clear()
                 for part in text.splitlines():
                     click.echo(f"{indent}{part}", err=True)
-        if now.done:
+        if now.done and now.state != "succeeded":
+            line.clear()
+        elif now.done:
             took = f" ({duration(time.monotonic() - started)})" if time.monotonic() - started > 2 else ""
             line.show(f"{indent}{bar(now.progress)}  {now.message}{took}", final=True)
         else:
