@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -167,3 +169,18 @@ def test_every_command_in_the_documentation_exists(page: Path) -> None:
 def test_commands_are_found_where_they_stand() -> None:
     text = "Run `homeroom doctor`.\n\n```console\n$ homeroom data split\n$ cat > a <<'END'\nhomeroom nothing\nEND\n```\n\n    homeroom serve\n"
     assert sorted(commands(text)) == ["homeroom data split", "homeroom doctor", "homeroom serve"]
+
+
+def test_the_lines_of_python_run() -> None:
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    done = subprocess.run([sys.executable, "-c", blocks[0]], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "{'train': 149, 'validation': 11, 'test': 74}\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_in_the_documentation_is_python(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        compile(block, name_of(page), "exec")
