@@ -1,0 +1,75 @@
+"""`homeroom jobs`: what was asked for, how far it is, and what its process wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from homeroom.app.home import Homeroom
+from tests.app import material
+
+
+@pytest.fixture
+def queued(homeroom, course, recipe):
+    """A tuning run that waits."""
+    homeroom("data", "split", course)
+    arguments = ("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--task", "tutor", "--no-wait", "--json")
+    return homeroom(*arguments).json[0]["id"]
+
+
+def test_list_shows_the_newest_first(tuned, homeroom):
+    jobs = homeroom("jobs", "list", "--json").json
+    assert sorted(job["kind"] for job in jobs) == ["evaluate", "evaluate", "tune", "tune"]
+    assert [job["created_at"] for job in jobs] == sorted((job["created_at"] for job in jobs), reverse=True)
+    rows = homeroom("jobs", "list").out.splitlines()[1:]
+    assert [row.split()[:4] for row in rows] == [[job["id"], job["kind"], "succeeded", "100%"] for job in jobs]
+    assert len(homeroom("jobs", "list", "--limit", "1", "--json").json) == 1
+    assert homeroom("jobs", "list", "--state", "failed", "--json").json == []
+
+
+def test_no_job_yet_says_how_to_start_one(homeroom):
+    assert homeroom("jobs", "list").out == "No jobs yet. Start one with: homeroom tune run\n"
+
+
+def test_show_follow_and_logs_of_a_job_that_is_done(tuned, homeroom):
+    with Homeroom.open() as home:
+        job = home.jobs.list(kind="tune")[0]
+    shown = homeroom("jobs", "show", job.id, "--json").json
+    assert (shown["state"], shown["result"]["model"]) == ("succeeded", job.result["model"])
+    messages = [event["message"] for event in shown["events"]]
+    assert any("prompts give the same tokens in training and in the engine" in message for message in messages)
+    assert [event["seq"] for event in shown["events"]] == sorted(event["seq"] for event in shown["events"])
+    text = homeroom("jobs", "show", job.id).out
+    assert text.startswith(f"{job.id}  tune  succeeded  100%  attempt 1 of 3")
+    assert homeroom("jobs", "follow", job.id, "--json").json["id"] == job.id
+    assert homeroom("jobs", "follow", job.id).code == 0
+    assert homeroom("jobs", "logs", job.id).code == 0
+
+
+def test_a_queued_job_is_cancelled_at_once_and_made_anew_when_asked_for_again(queued, homeroom, recipe):
+    assert homeroom("jobs", "cancel", queued).out == f"{queued}: cancelled\n"
+    assert homeroom("jobs", "show", queued, "--json").json["state"] == "cancelled"
+    followed = homeroom("jobs", "follow", queued)
+    assert (followed.code, "it was cancelled" in followed.error) == (1, True)
+    arguments = ("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--task", "tutor", "--no-wait", "--json")
+    (anew,) = homeroom(*arguments).json
+    assert (anew["state"], anew["id"] != queued) == ("queued", True)
+    assert homeroom(*arguments).json[0]["id"] == anew["id"]
+
+
+def test_a_job_that_wrote_nothing_says_where_to_look(queued, homeroom):
+    assert f"homeroom jobs show {queued}" in homeroom("jobs", "logs", queued).out
+
+
+@pytest.mark.parametrize("command", ["show", "follow", "cancel", "logs"])
+def test_an_unknown_job_is_one_line(homeroom, command):
+    told = homeroom("jobs", command, "job-000000000000")
+    assert (told.code, "homeroom jobs list" in told.error) == (2, True)
+
+
+def test_a_job_that_fails_says_why_in_one_line(homeroom):
+    with Homeroom.open() as home:
+        job = home.jobs.submit("tune", {"dataset": "gone", "recipe": {**material.QUICK, "name": "quick"}})
+    told = homeroom("jobs", "follow", job.id)
+    assert told.code == 1
+    assert "There is no dataset 'gone'" in told.error and "homeroom data versions" in told.error
+    assert homeroom("jobs", "list", "--state", "failed", "--json").json[0]["error_code"] == "dataset-not-found"
