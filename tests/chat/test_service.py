@@ -217,6 +217,17 @@ def test_regenerating_adds_a_variant_that_later_turns_build_on(desk: Desk) -> No
     assert Message("assistant", "second answer") not in model.asked[-1][0]
 
 
+def test_another_answer_of_a_greedy_model_is_drawn_with_chance(desk: Desk) -> None:
+    model = add(desk, PacedChatModel("ft:greedy", lambda m: "ok"), settings={"temperature": 0, "seed": 3})
+    conversation = chat(desk)
+    _, first = read(desk.chat.send(ANA, conversation, "hello", model="ft:greedy"))
+    assert first.turn is not None
+    _, second = read(desk.chat.regenerate(ANA, first.turn.id))
+    assert [(s.temperature, s.seed) for _, s in model.asked] == [(0, 3), (0.7, None)]
+    assert second.turn is not None
+    assert second.turn.settings["temperature"] == 0.7
+
+
 def test_only_the_newest_reply_can_be_drawn_again(desk: Desk) -> None:
     conversation = chat(desk)
     _, first = read(desk.chat.send(ANA, conversation, "one"))

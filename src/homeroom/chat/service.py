@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homeroom.chat.conversations import Conversation, ConversationStore, Exchange, Turn
 from homeroom.chat.directory import ModelCard, ModelDirectory, find_card, resolve_card
@@ -17,6 +17,7 @@ from homeroom.storage.tables import new_id
 
 MAX_MESSAGE_CHARACTERS = 20_000
 TITLE_CHARACTERS = 60
+REDRAW_TEMPERATURE = 0.7
 
 
 class MessageError(HomeroomError):
@@ -96,6 +97,8 @@ class ChatService:
     ) -> Reply:
         """Draw another variant of the newest reply; ``turn_id`` names that reply, or the message it answers.
 
+        A model whose saved temperature is 0 draws it at `REDRAW_TEMPERATURE`.
+
         Raises:
             ConflictError: it is not the newest, or a reply is on its way.
             NotFoundError: no such turn or model.
@@ -112,7 +115,8 @@ class ChatService:
             last = history[-1]
             name = model or (last.chosen.model if last.chosen else "") or conversation.model or None
             card = resolve_card(self._models, name, task)
-            reply = self._open(scope, conversation, last.user, card, prompt(card, history[:-1], last.user.text, system))
+            messages = prompt(card, history[:-1], last.user.text, system)
+            reply = self._open(scope, conversation, last.user, card, messages, redraw=bool(last.variants))
             undo.pop_all()
         return reply
 
@@ -174,9 +178,12 @@ class ChatService:
         *,
         changed: threading.Condition | None = None,
         variant: int | None = None,
+        redraw: bool = False,
     ) -> Reply:
         reply_id = new_id("turn")
         settings = card.generation
+        if redraw and settings.temperature == 0:  # or the other answer would be the same one
+            settings = replace(settings, temperature=REDRAW_TEMPERATURE, seed=None)
         drawing = Drawing(self._models.chat_model(card.name), messages, settings)
 
         def store(ending: Ending) -> Turn:

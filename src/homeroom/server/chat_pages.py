@@ -12,8 +12,9 @@ from homeroom.chat.conversations import Exchange
 from homeroom.chat.feedback import Feedback
 from homeroom.chat.replies import Done, Reply
 from homeroom.chat.service import title_of
-from homeroom.errors import HomeroomError, NotFoundError
+from homeroom.errors import NotFoundError
 from homeroom.server.context import scope, services
+from homeroom.server.errors import Shown, shown_or_none
 from homeroom.server.failures import RequestError
 from homeroom.server.models import picker_choices
 from homeroom.server.reply_stream import stream_reply
@@ -113,7 +114,7 @@ def delete(conversation_id: str) -> BaseResponse:
     return response
 
 
-def render_exchange(exchange: Exchange, *, newest: bool, streaming: str = "", error: HomeroomError | None = None) -> str:
+def render_exchange(exchange: Exchange, *, newest: bool, streaming: str = "", error: Shown | None = None) -> str:
     """A message with its reply as HTML."""
     said: Mapping[str, Feedback] = {}
     if exchange.chosen is not None and not streaming:
@@ -160,7 +161,7 @@ def _begin(reply: Reply) -> Mapping[str, Any]:
 
 def _end(reply: Reply, done: Done) -> Mapping[str, Any]:
     exchange = newest_exchange(reply)
-    return {"exchange": exchange.user.id, "html": render_exchange(exchange, newest=True, error=done.error)}
+    return {"exchange": exchange.user.id, "html": render_exchange(exchange, newest=True, error=shown_or_none(done.error))}
 
 
 def newest_exchange(reply: Reply) -> Exchange:

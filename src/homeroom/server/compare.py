@@ -13,6 +13,7 @@ from homeroom.chat.directory import ModelCard
 from homeroom.chat.replies import Done
 from homeroom.errors import NotFoundError
 from homeroom.server.context import scope, services
+from homeroom.server.errors import shown_or_none
 from homeroom.server.failures import RequestError
 from homeroom.server.models import PickerChoices, picker_choices
 from homeroom.server.reply_stream import stream_reply
@@ -98,7 +99,6 @@ def _begin(comparison: Comparison) -> Mapping[str, Any]:
 
 
 def _end(comparison: Comparison, done: Done) -> Mapping[str, Any]:
-    reply = next(r for r in comparison.replies if r.id == done.reply_id)
-    return {
-        "html": render_template("_answer.html", turn=done.turn, reply_id=done.reply_id, model=reply.card.name, error=done.error)
-    }
+    model = next(r.card.name for r in comparison.replies if r.id == done.reply_id)
+    error = shown_or_none(done.error)
+    return {"html": render_template("_answer.html", turn=done.turn, reply_id=done.reply_id, model=model, error=error)}

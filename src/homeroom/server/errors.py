@@ -98,6 +98,11 @@ def _sentence(message: str) -> str:
     )
 
 
+def shown_or_none(error: HomeroomError | None) -> Shown | None:
+    """What to show for the error of a reply that ended; None when it ended well."""
+    return None if error is None else shown(error)
+
+
 def as_event(error: HomeroomError) -> dict[str, Any]:
     """For a stream of our own pages that already began."""
     return shown(error).to_json()

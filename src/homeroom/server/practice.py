@@ -13,9 +13,10 @@ from homeroom.chat.directory import ModelCard, resolve_card
 from homeroom.chat.practice import PracticeSession
 from homeroom.chat.replies import Done, Reply
 from homeroom.chat.scenarios import PracticeScenario
-from homeroom.errors import HomeroomError, NotFoundError
+from homeroom.errors import NotFoundError
 from homeroom.server.chat_pages import newest_exchange
 from homeroom.server.context import scope, services
+from homeroom.server.errors import Shown, shown_or_none
 from homeroom.server.models import picker_choices
 from homeroom.server.reply_stream import stream_reply
 from homeroom.server.requests import json_object, text_field
@@ -138,7 +139,7 @@ def _card(session: PracticeSession) -> ModelCard | None:
         return None
 
 
-def _render(session: PracticeSession, exchange: Exchange, *, streaming: str = "", error: HomeroomError | None = None) -> str:
+def _render(session: PracticeSession, exchange: Exchange, *, streaming: str = "", error: Shown | None = None) -> str:
     return render_template(
         "_exchange.html",
         exchange=exchange,
@@ -159,4 +160,4 @@ def _begin(session: PracticeSession, reply: Reply) -> Mapping[str, Any]:
 
 def _end(session: PracticeSession, reply: Reply, done: Done) -> Mapping[str, Any]:
     exchange = newest_exchange(reply)
-    return {"exchange": exchange.user.id, "html": _render(session, exchange, error=done.error)}
+    return {"exchange": exchange.user.id, "html": _render(session, exchange, error=shown_or_none(done.error))}
