@@ -20,9 +20,8 @@ from homeroom.tuning.huggingface.loss import HEAD_CHUNK
 from homeroom.tuning.huggingface.model import parameter_count
 from homeroom.tuning.recipe import Recipe
 
-# Share of the measured matrix speed that training reaches; the rest is memory traffic. Measured with SmolLM2-135M, see the
-# report of
-# benchmarks; an estimate until the first five steps have been timed.
+# Share of the probed matrix speed that training reaches; the rest is memory traffic. Measured with a model of SmolLM2-135M's
+# shape on two cores with AMX. An estimate, until the first five steps of the run have been timed.
 EFFICIENCY = {torch.float32: 0.55, torch.bfloat16: 0.22}
 FORWARD_SHARE = 0.4
 START_S = 8.0
