@@ -260,3 +260,5 @@ def test_vendored_files_are_what_their_list_says() -> None:
         if p.suffix in {".js", ".css", ".woff2"}
     }
     assert listed == found
+    for name in ("htmx", "alpine-csp", "dompurify", "marked", "katex/", "fonts/figtree", "fonts/fraunces"):
+        assert list(vendor.glob(f"{name}*LICENSE.txt")), name

@@ -9,8 +9,8 @@ from homeroom.chat.practice_notes import Observation, Suggestion, TaughtTurn
 from homeroom.chat.scenarios import PracticeScenario
 
 QUOTED_WORDS = 12
-# What matters most for the learner comes first. A move preceded by "no" calls for its suggestion by its absence. Each row: the move,
-# title, detail, and what could be said.
+# What matters most for the learner comes first. A move preceded by "no" calls for its suggestion by its absence. Each row: the
+# move, title, detail, and what could be said.
 _SUGGESTIONS = (
     (
         "confirmed-wrong",
