@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
@@ -14,7 +15,5 @@ __all__ = ["Homeroom", "__version__", "open"]
 
 def __getattr__(name: str) -> Any:  # whatever the public name is
     if name in ("Homeroom", "open"):
-        from homeroom import app
-
-        return getattr(app, name)
+        return getattr(import_module("homeroom.app"), name)
     raise AttributeError(f"module 'homeroom' has no attribute {name!r}")

@@ -93,9 +93,7 @@ class MissingExtraError(HomeroomError):
     status = 501
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs the package {package!r}, which is not installed. Run: pip install 'homeroom[{extra}]'"
-        )
+        super().__init__(f"{feature} needs the package {package!r}, which is not installed. Run: pip install 'homeroom[{extra}]'")
         self.feature, self.package, self.extra = feature, package, extra
 
 

@@ -69,6 +69,7 @@ def test_all_problems_are_reported_with_file_line_and_rule(tmp_path):
         (chat("a", "b", metadata={"grade": 77}), "grade-invalid"),
         (chat("a", "b", metadata={"grade": 7, "grade_band": "K-2"}), "grade-band-mismatch"),
         (chat("a", "b", metadata={"difficulty": "brutal"}), "value-unknown"),
+        (chat("a", "b", reference={"claim_is_correct": "perhaps"}), "value-unknown"),
         (chat("a", "b", metadata={"consent": "refused"}), "consent-refused"),
         (chat("a", "b", metadata={"source": "learner"}), "consent-missing"),
         (

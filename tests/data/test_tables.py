@@ -8,14 +8,16 @@ from homeroom.errors import DataError
 
 def test_csv_with_usual_headings(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text('Question,Answer,Grade,Grade Band,claim\n"What, then?",Look again.,4,3-5,12\n,,,,\n', "utf-8")
+    path.write_text(
+        'Question,Answer,Grade,Grade Band,claim,Claim is correct\n"What, then?",Look again.,4,3-5,12,No\n,,,,,\n', "utf-8"
+    )
     (record,) = table_records(path)
     assert record["messages"] == [
         {"role": "user", "content": "What, then?"},
         {"role": "assistant", "content": "Look again."},
     ]
     assert record["metadata"] == {"grade": "4", "grade_band": "3-5"}
-    assert record["reference"] == {"claim": "12"}
+    assert record["reference"] == {"claim": "12", "claim_is_correct": False}
     assert check_record(record, "a.csv", 2) == []
 
 

@@ -18,7 +18,7 @@ from homeroom.chat.testing import PacedChatModel
 from homeroom.errors import ConfigError
 from homeroom.runtime import free_port
 from homeroom.server.context import end_streams
-from homeroom.server.gunicorn_app import check_loopback
+from homeroom.runtime import check_loopback
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 

@@ -1,9 +1,28 @@
-"""What the catalogue says about a base model that is on this machine, where it says anything."""
+"""Base models of a home: fetching one, and what the catalogue says about one that is here."""
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 from homeroom.errors import NotFoundError
 from homeroom.models.catalogue import BaseModel, load_catalogue
+from homeroom.models.hub import HUB_URL
+from homeroom.models.pull import Progress, pull
+from homeroom.schema.models import BaseFiles
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+
+def fetch_base(home: Homeroom, name: str, progress: Progress) -> BaseFiles:
+    """Fetch, verify and prepare a base. ``HF_TOKEN`` opens gated models, ``HF_ENDPOINT`` names a mirror of the hub.
+
+    Raises:
+        HomeroomError: what `homeroom.models.pull.pull` raises.
+    """
+    token, hub = os.environ.get("HF_TOKEN"), os.environ.get("HF_ENDPOINT")
+    return pull(name, home.settings.cache, progress=progress, token=token or None, hub_url=hub or HUB_URL)
 
 
 def listed_base(name: str) -> BaseModel | None:

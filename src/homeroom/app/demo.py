@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from homeroom.app.bases import fetch_base
 from homeroom.app.doctor import Check, examine
 from homeroom.app.evaluation import held_out_items, submit_evaluation
 from homeroom.app.tuning import submit_tuning
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 # What the demo cannot do without, by the names of `homeroom doctor`.
 NEEDED = ("Python", "chat in the browser", "embedded engine", "local tuning", "home", "model cache")
 MAX_TOKENS = 64
-HELD_OUT = 16  # of each act: the fewest that a verdict can promote on
+HELD_OUT = 16  # of each act: enough to judge a learner; to clear a tutor of false confirmation takes about 60
 
 
 class Show(Protocol):
@@ -68,14 +69,12 @@ class Options:
 
     Attributes:
         data: A file of examples in place of the course.
-        base: Base model in place of the recipe's.
         recipe: Recipe file with a run for each act.
         again: Tune and evaluate anew although it was done before.
         items: Held-out replies of each act.
     """
 
     data: Path | None = None
-    base: str | None = None
     recipe: Path = Path("recipes/demo.yaml")
     again: bool = False
     items: int = HELD_OUT
@@ -97,7 +96,7 @@ def run_demo(home: Homeroom, options: Options, show: Show) -> list[Act]:
     Raises:
         HomeroomError: the first thing that went wrong, with the command that mends it. What was finished stays finished.
     """
-    recipes = _recipes(options)
+    recipes = _recipes(home, options)
     _check_machine(home, show)
     dataset = _data(home, options, recipes, show)
     recipes = [recipe for recipe in recipes if recipe.task in dataset.tasks]
@@ -109,9 +108,10 @@ def run_demo(home: Homeroom, options: Options, show: Show) -> list[Act]:
     return acts
 
 
-def _recipes(options: Options) -> list[Recipe]:
+def _recipes(home: Homeroom, options: Options) -> list[Recipe]:
+    """The runs, each on a named base: the recipe's own, else the settings' default."""
     recipes = load_recipes(options.recipe)
-    return [r.model_copy(update={"base": options.base}) if options.base else r for r in recipes]
+    return [r if r.base else r.model_copy(update={"base": home.settings.default_base}) for r in recipes]
 
 
 def _check_machine(home: Homeroom, show: Show) -> None:
@@ -134,11 +134,9 @@ def _told(check: Check) -> str:
 
 
 def _base(home: Homeroom, recipes: Sequence[Recipe], show: Show) -> BaseFiles:
-    from homeroom.models.pull import pull
-
     name = recipes[0].base
     show.step("Fetching and verifying the base model", f"homeroom models pull {name}")
-    files = pull(name, home.settings.cache, progress=show.download)
+    files = fetch_base(home, name, show.download)
     show.line(f"{files.name}, identity {files.identity[:16]}, in the cache")
     return files
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.app.bases import listed_base
 from homeroom.chat.directory import ModelCard, ScorecardLink
-from homeroom.errors import ConfigError, NotFoundError
+from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.evaluation.metrics import metric
 from homeroom.evaluation.protocol import protocol
 from homeroom.models.client import OpenAIChatModel
@@ -58,7 +58,22 @@ class HomeDirectory:
             if remote is None:
                 raise NotFoundError(f"The endpoint of {name!r} is no longer in the settings.", code="endpoint-unknown")
             return endpoint_model(remote, model.remote_id.partition("/")[2], model.name)
-        return EngineChatModel(model.name, lambda: self._resolve(model.name), model.name)
+        return EngineChatModel(model.name, lambda: self._engine_of(model), model.name)
+
+    def _engine_of(self, model: TunedModel) -> EngineInfo:
+        """The engine, if it serves the base that ``model`` was tuned on.
+
+        Raises:
+            ConflictError: it serves another one (``base-not-served``).
+        """
+        info = self._resolve(model.name)
+        if info.identity != model.base_identity:
+            raise ConflictError(
+                f"The engine serves {info.base!r}, and {model.name!r} was tuned on {model.base!r}. Serve that one: "
+                f"homeroom serve --base {model.base}",
+                code="base-not-served",
+            )
+        return info
 
     def save_settings(self, name: str, settings: Mapping[str, Any]) -> None:
         """Store settings with the model version."""

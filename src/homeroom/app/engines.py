@@ -100,7 +100,7 @@ def _running_or_raise(home: Homeroom) -> EngineInfo:
 
 
 def resolve_running(home: Homeroom, adapter: str | None = None, timeout_s: float = SWITCH_TIMEOUT_S) -> EngineInfo:
-    """The server's engine; waits a while for one that has just been told of a new ``adapter``.
+    """The server's engine; waits a while for one that is starting, or has just been told of a new ``adapter``.
 
     Raises:
         ProviderError: code ``engine-down`` when there is none in time.

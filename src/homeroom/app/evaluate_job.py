@@ -60,7 +60,7 @@ def _answer_and_judge(
     shown = _few_shot(home, base, dataset, task, shots, prompt_text, items)
     settings = _settings(model, int(context.job.payload["max_tokens"]))
     with engine(home, base, batch=True) as resolve:
-        directory = HomeDirectory(home, lambda adapter: resolve())
+        directory = HomeDirectory(home.with_base(base.name), lambda adapter: resolve())
         base_model = directory.chat_model(base.name)
         identity = f"{base.identity}:{resolve().context_tokens}"
         systems = [
@@ -130,6 +130,9 @@ def _losses(
     """Held-out loss of base and tuned model per reply token, where the weights are here; empty otherwise."""
     if model.kind != "lora":
         return {}
+    from homeroom.tuning.huggingface.cores import yield_cores_soon
+
+    yield_cores_soon()  # before the next import brings PyTorch in
     from homeroom.tuning.huggingface.token_loss import held_out_loss
 
     prompt_text = str(model.settings.get("system_prompt") or "")

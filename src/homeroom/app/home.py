@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -39,6 +40,10 @@ class Homeroom:
         database = Database.for_home(settings.home, settings.database_url)
         database.migrate()
         return cls(settings, database)
+
+    def with_base(self, name: str) -> Homeroom:
+        """The same home with another base in place of the default one. It shares the database: close only the first."""
+        return self if name == self.settings.default_base else Homeroom(replace(self.settings, default_base=name), self.database)
 
     @cached_property
     def artifacts(self) -> ArtifactStore:

@@ -22,7 +22,7 @@ from homeroom.app.engines import make_manager
 from homeroom.app.work import child_environment
 from homeroom.errors import ConflictError, HomeroomError, NotFoundError
 from homeroom.models.engine import EngineManager
-from homeroom.runtime import Child, free_port, spawn
+from homeroom.runtime import Child, check_loopback, free_port, spawn
 from homeroom.storage.lock import HomeLock
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Supervisor:
 
     Args:
         home: The open home.
-        port: Port of the pages; the settings' when None. 0 takes a free one.
+        port: Port of the pages; the settings' when None. 0 takes a free one. The base served is the settings' default.
         worker: Whether to run a job worker.
         say: Told what a person should know, one line at a time.
     """
@@ -64,6 +64,7 @@ class Supervisor:
         self._home, self._say = home, say
         settings = home.settings
         self._host = settings.host
+        check_loopback(self._host)
         wanted = settings.port if port is None else port
         self._port = free_port() if wanted == 0 else wanted
         self._stop = threading.Event()

@@ -12,6 +12,7 @@ from homeroom.chat.scenarios import PracticeScenario, scenarios_from_examples
 from homeroom.data.course import load_course
 from homeroom.errors import NotFoundError
 from homeroom.models.engine_info import EngineInfo, find_running
+from homeroom.models.pull import installed
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -34,12 +35,23 @@ def directory(home: Homeroom, model: str | None = None) -> Iterator[HomeDirector
     if external or find_running(home.settings.home) is not None:
         yield running_directory(home)
         return
+    home = home.with_base(_base_of(home, model))
     with engine(home, home.base_files()) as resolve:
 
         def own(adapter: str | None) -> EngineInfo:
             return resolve()
 
         yield HomeDirectory(home, own)
+
+
+def _base_of(home: Homeroom, model: str | None) -> str:
+    """The base that must be served for ``model``: its own if it is tuned, itself if it is a base."""
+    if model is None or model == home.settings.default_base:
+        return home.settings.default_base
+    tuned = [m for m in home.registry.list() if model in (m.name, m.id8, m.suffix)]
+    if tuned:
+        return tuned[0].base if tuned[0].kind == "lora" else home.settings.default_base
+    return model if installed(model, home.settings.cache) is not None else home.settings.default_base
 
 
 def full_name(home: Homeroom, models: HomeDirectory, reference: str | None) -> str | None:

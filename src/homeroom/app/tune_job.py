@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,9 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     )
     model = tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
     home.registry.register(model)
+    shutil.rmtree(
+        context.work_dir / "checkpoints", ignore_errors=True
+    )  # the artifact holds the best step; nothing is left to resume
     return {"model": model.name, "metrics": dict(model.metrics)}
 
 

@@ -27,8 +27,14 @@ def job_command(job: Job) -> Sequence[str]:
 
 
 def child_environment(home: Homeroom) -> dict[str, str]:
-    """This process's environment with its home and cache named, so that flags reach children."""
-    return {**os.environ, "HOMEROOM_HOME": str(home.settings.home), "HOMEROOM_CACHE": str(home.settings.cache)}
+    """This process's environment with its home, cache and base named, so that flags reach children."""
+    settings = home.settings
+    named = {
+        "HOMEROOM_HOME": str(settings.home),
+        "HOMEROOM_CACHE": str(settings.cache),
+        "HOMEROOM_DEFAULT_BASE": settings.default_base,
+    }
+    return {**os.environ, **named}
 
 
 def make_worker(home: Homeroom, job_id: str | None = None) -> Worker:

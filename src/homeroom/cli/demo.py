@@ -40,11 +40,11 @@ def command(
     from homeroom.app.demo import Options, run_demo
     from homeroom.cli.demo_view import Screen
 
-    home = open_home(ctx, port=port)
+    home = open_home(ctx, port=port, default_base=base)
     screen = Screen(home, quiet=as_json)
     screen.title()
     started = time.monotonic()
-    acts = run_demo(home, Options(data, base, recipe, again), screen)
+    acts = run_demo(home, Options(data, recipe, again), screen)
     screen.closing(duration(time.monotonic() - started))
     results = [
         {

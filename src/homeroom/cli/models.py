@@ -81,8 +81,8 @@ def _bases(home: object, as_json: bool) -> None:
 @click.pass_context
 def pull(ctx: click.Context, name: str | None, as_json: bool) -> None:
     """Fetch, verify and prepare a base model: a catalogue name or a Hugging Face id. An interrupted pull continues."""
+    from homeroom.app.bases import fetch_base
     from homeroom.cli import progress
-    from homeroom.models.pull import pull as fetch
 
     home = open_home(ctx)
     line = progress.Line(as_json)
@@ -93,7 +93,7 @@ def pull(ctx: click.Context, name: str | None, as_json: bool) -> None:
         else:
             line.show(f"{message} ...", final=True)
 
-    files = fetch(name or home.settings.default_base, home.settings.cache, progress=show)
+    files = fetch_base(home, name or home.settings.default_base, show)
     data = {"name": files.name, "identity": files.identity, "folder": str(files.folder), "context_tokens": files.context_tokens}
     emit(data, as_json, lambda: click.echo(f"{files.name} is ready (identity {files.identity[:16]})."))
 

@@ -10,13 +10,16 @@ from homeroom.cli.common import open_home
 @click.command(name="serve")
 @click.option("--host", help="Address to listen on; loopback unless accounts exist.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.")
+@click.option("--base", help="Base model to serve in place of the default one; must have been pulled.")
 @click.option("--worker/--no-worker", default=True, show_default=True, help="Whether to run queued jobs.")
 @click.pass_context
-def command(ctx: click.Context, host: str | None, port: int | None, worker: bool) -> None:
+def command(ctx: click.Context, host: str | None, port: int | None, base: str | None, worker: bool) -> None:
     """Serve the chat and the OpenAI-compatible API until Ctrl-C."""
     from homeroom.app.serve import Supervisor
 
-    home = open_home(ctx, host=host, port=port)
+    home = open_home(ctx, host=host, port=port, default_base=base)
+    if base is not None:
+        home.base_files(base)  # refuse now, not in the background
 
     def say(line: str) -> None:
         click.echo(line, err=True)

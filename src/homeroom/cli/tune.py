@@ -11,6 +11,7 @@ import click
 from homeroom.cli.common import duration, emit, json_option, open_home, size, table
 
 if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
     from homeroom.tuning.recipe import Recipe
 
 
@@ -45,6 +46,16 @@ def chosen_recipes(path: Path, base: str | None, task: str | None) -> list[Recip
     return [r.model_copy(update={"base": base}) if base else r for r in recipes]
 
 
+def with_examples(home: Homeroom, dataset: str, recipes: list[Recipe], *, quiet: bool) -> list[Recipe]:
+    """The runs that ``dataset`` has examples for; the others are named and left out. All of them when none has any."""
+    tasks = {key.partition("/")[2] for key in home.datasets.info(dataset).counts.get("tasks", {})}
+    kept = [r for r in recipes if r.task == "any" or r.task in tasks]
+    for recipe in recipes if kept else ():
+        if recipe not in kept and not quiet:
+            click.echo(f"{recipe.name}: left out, the dataset has no {recipe.task} examples", err=True)
+    return kept or recipes
+
+
 @command.command()
 @dataset_option
 @recipe_option
@@ -57,14 +68,14 @@ def plan(ctx: click.Context, dataset: str, recipe_path: Path, base: str | None, 
     from homeroom.app.tuning import plan_tuning
 
     home = open_home(ctx)
-    recipes = chosen_recipes(recipe_path, base, task)
+    recipes = with_examples(home, dataset, chosen_recipes(recipe_path, base, task), quiet=as_json)
     plans = [(recipe, plan_tuning(home, dataset, recipe)) for recipe in recipes]
 
     def text() -> None:
         rows = []
         for r, p in plans:
             needs = (duration(p.time_s), size(p.memory_bytes), size(p.disk_bytes), f"${p.cost_usd:.2f}")
-            rows.append((r.name, r.base, p.examples, f"{p.trained_tokens:,}", p.steps, *needs))
+            rows.append((r.name, r.base or home.settings.default_base, p.examples, f"{p.trained_tokens:,}", p.steps, *needs))
         table(("run", "base", "examples", "tokens", "steps", "time", "memory", "disk", "money"), rows)
         for recipe, one in plans:
             for warning in one.warnings:
@@ -98,10 +109,11 @@ def run(
 
     home = open_home(ctx)
     results = []
-    for recipe in chosen_recipes(recipe_path, base, task):
+    for recipe in with_examples(home, dataset, chosen_recipes(recipe_path, base, task), quiet=as_json):
         job = submit_tuning(home, dataset, recipe, again=again)
         if not as_json:
-            click.echo(f"{recipe.name}: job {job.id}", err=True)
+            before = "; done before, --again repeats it" if job.done else ""
+            click.echo(f"{recipe.name}: job {job.id}{before}", err=True)
         if wait:
             job = progress.wait(home, job, quiet=as_json)
             if not as_json:

@@ -116,11 +116,11 @@ class DatasetStore:
                 return info
             if info.name == name and version in ("", str(info.version)):
                 return info
-        known = ", ".join(f"{i.name}@{i.version}" for i in rows[:5]) or "none yet"
-        raise NotFoundError(
-            f"There is no dataset {reference!r} (known: {known}). List them with: homeroom data versions",
-            code="dataset-not-found",
+        known = ", ".join(f"{i.name}@{i.version}" for i in rows[:5])
+        hint = (
+            f"known: {known}; all of them: homeroom data versions" if known else "there is none yet. Make it: homeroom data split"
         )
+        raise NotFoundError(f"There is no dataset {reference!r}: {hint}", code="dataset-not-found")
 
     def list(self) -> list[DatasetInfo]:
         """All versions, newest first."""

@@ -124,6 +124,10 @@ def _metadata(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, kind in (("metadata", dict), ("reference", dict), ("context", list)):
         if key in record and record[key] is not None and not isinstance(record[key], kind):
             yield "metadata-invalid", f"{key!r} is a {type(record[key]).__name__}. {RULES['metadata-invalid']}"
+    reference = record.get("reference")
+    truth = reference.get("claim_is_correct") if isinstance(reference, dict) else None
+    if truth is not None and not isinstance(truth, bool):
+        yield "value-unknown", f"claim_is_correct {truth!r} is neither true nor false."
     meta = record.get("metadata")
     if not isinstance(meta, dict):
         return

@@ -23,7 +23,8 @@ METADATA = (
     "task", "subject", "grade", "grade_band", "topic", "difficulty", "question_type", "scenario", "language", "source",
     "author", "licence", "consent",
 )  # fmt: skip
-REFERENCE = ("claim", "solution", "key")
+REFERENCE = ("claim", "claim_is_correct", "solution", "key")
+TRUTH = {"yes": True, "true": True, "1": True, "right": True, "no": False, "false": False, "0": False, "wrong": False}
 
 
 def table_records(path: Path | str, columns: Mapping[str, str] | None = None) -> list[Json]:
@@ -118,6 +119,11 @@ def _places(headings: Sequence[str], columns: Mapping[str, str], file: str) -> d
     return places
 
 
+def _reference_value(key: str, text: str) -> str | bool:
+    """``claim_is_correct`` as true or false; other keys as they are. A word that is neither stays a text and is reported."""
+    return TRUTH.get(text.strip().lower(), text) if key == "claim_is_correct" else text
+
+
 def _record(row: Sequence[str], headings: Sequence[str], places: Mapping[str, int]) -> Json:
     messages = [
         {"role": role, "content": row[places[role]]}
@@ -132,7 +138,7 @@ def _record(row: Sequence[str], headings: Sequence[str], places: Mapping[str, in
         if index in places.values() or not key or not row[index]:
             continue
         if key in REFERENCE:
-            reference["answer" if key == "key" else key] = row[index]
+            reference["answer" if key == "key" else key] = _reference_value(key, row[index])
         else:
             metadata[key] = row[index]
     if metadata:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import threading
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from homeroom.errors import ConfigError
+from homeroom.runtime import check_loopback
 from homeroom.server.context import end_streams
 
 THREADS = 96
@@ -71,20 +70,3 @@ class WebApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_term)
         return app
-
-
-def check_loopback(host: str) -> None:
-    """Refuse an address that other machines can reach: there are no accounts.
-
-    Raises:
-        ConfigError: code ``public-bind``.
-    """
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigError(
-            f"The server has no accounts, so it does not open {host!r} to other machines. Use: homeroom serve --host 127.0.0.1",
-            code="public-bind",
-        )

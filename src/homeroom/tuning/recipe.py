@@ -127,7 +127,7 @@ class Recipe(_Part):
 
     Attributes:
         task: ``tutor`` or ``learner`` trains on the examples of that task; ``any`` puts both in one adapter.
-        base: Catalogue name of the base model.
+        base: Catalogue name of the base model; the settings' default when empty.
         suffix: What the tuned model's name carries; the recipe's name when empty.
         system_prompt: Put before examples that have no system turn; may hold ``{subject}``, ``{grade}`` and ``{grade_band}``.
         epochs: Times every example is seen, unless the token budget ends first.
@@ -140,7 +140,7 @@ class Recipe(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     task: Literal["tutor", "learner", "any"] = "tutor"
     method: Literal["huggingface"] = "huggingface"
-    base: Annotated[str, Field(min_length=1)] = "smollm2-135m-instruct"
+    base: str = ""
     suffix: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$")] = ""
     system_prompt: str = ""
     data: DataSelection = DataSelection()
