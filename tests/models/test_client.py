@@ -393,3 +393,10 @@ def test_every_exception_of_httpx_is_mapped(kind):
     }
     unread = {"StreamConsumed", "StreamClosed", "ResponseNotRead", "RequestNotRead"}
     assert (mapped.code == "provider-answer") == (kind.__name__ in readable | unread)
+
+
+def test_models_of_an_endpoint_that_cannot_be_reached_are_none():
+    from homeroom.models.client import list_models
+
+    assert list_models("http://127.0.0.1:9/v1") == ()
+    assert list_models("not a url") == ()

@@ -32,7 +32,7 @@ def test_defaults_need_neither_file_nor_environment() -> None:
     assert settings == Settings(home=Path("/users/ada/.homeroom"), cache=Path("/users/ada/.cache/homeroom"))
     assert (settings.host, settings.port, settings.default_base) == ("127.0.0.1", 8642, "smollm2-135m-instruct")
     assert (settings.threads, settings.engine_slots, settings.engine_context) == (0, 4, 2048)
-    assert (settings.engine_quantisation, settings.endpoints, settings.log_level) == ("q8_0", (), "info")
+    assert (settings.endpoints, settings.log_level) == ((), "info")
 
 
 def test_flags_outweigh_environment_which_outweighs_file(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_empty_variable_counts_as_unset(tmp_path: Path) -> None:
         ("port", "²", "a whole number"),
         ("engine_slots", 0, "from 1 to 64"),
         ("engine_context", "many", "from 256 to 1048576"),
-        ("engine_quantisation", "q8", "did you mean 'q8_0'?"),
+        ("log_level", "warn", "did you mean 'warning'?"),
         ("log_level", "loud", "one of debug, info, warning, error"),
         ("host", "my host", "a text without spaces"),
         ("default_base", "", "a text without spaces"),

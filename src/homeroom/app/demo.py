@@ -127,6 +127,8 @@ def _check_machine(home: Homeroom, show: Show) -> None:
         )
     for check in (checks["machine"], checks["GPU"], checks["disk"]):
         show.line(_told(check))
+    if checks["server"].state != "ok":  # said now, not only when the chat is to open
+        show.line(_told(checks["server"]))
 
 
 def _told(check: Check) -> str:

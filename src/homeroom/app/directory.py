@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from homeroom.chat.directory import ModelCard, ScorecardLink
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.evaluation.metrics import metric
 from homeroom.evaluation.protocol import protocol
-from homeroom.models.client import OpenAIChatModel
+from homeroom.models.client import OpenAIChatModel, list_models
 from homeroom.models.engine_chat import EngineChatModel
 from homeroom.models.engine_info import EngineInfo
 from homeroom.registry.records import ScorecardRecord
@@ -22,6 +23,7 @@ from homeroom.settings import Endpoint
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
+ENDPOINT_LIST_S = 60.0
 Resolve = Callable[[str | None], EngineInfo]
 
 
@@ -35,6 +37,7 @@ class HomeDirectory:
 
     def __init__(self, home: Homeroom, resolve: Resolve) -> None:
         self._home, self._resolve = home, resolve
+        self._endpoint_models: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def list(self) -> Sequence[ModelCard]:
         """The default base first, then other bases and endpoints, then tuned models, newest first."""
@@ -105,7 +108,7 @@ class HomeDirectory:
 
     def _endpoint_cards(self) -> Iterator[ModelCard]:
         for endpoint in self._home.settings.endpoints:
-            for model in endpoint.models:
+            for model in endpoint.models or self._listed(endpoint):
                 name = f"{endpoint.name}/{model}"
                 yield ModelCard(
                     name=name,
@@ -116,6 +119,15 @@ class HomeDirectory:
                     default_for=self._defaults(name),
                     base=name,
                 )
+
+    def _listed(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """The models an endpoint lists, asked once in a while; none while it cannot be reached."""
+        kept = self._endpoint_models.get(endpoint.name)
+        if kept is not None and time.monotonic() < kept[0]:
+            return kept[1]
+        models = list_models(endpoint.base_url, os.environ.get(endpoint.api_key_env) if endpoint.api_key_env else None)
+        self._endpoint_models[endpoint.name] = (time.monotonic() + ENDPOINT_LIST_S, models)
+        return models
 
     def _tuned(self, model: TunedModel) -> ModelCard:
         scorecards = tuple(_link(s) for s in self._home.registry.scorecards(model.name))

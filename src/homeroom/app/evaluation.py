@@ -78,6 +78,12 @@ def submit_evaluation(
     Raises:
         NotFoundError: no such dataset. DataError: it holds nothing out. ConfigError: nothing to compare or bad numbers.
     """
+    if model.kind == "remote":
+        raise ConfigError(
+            f"{model.name!r} answers at an endpoint, and there is no base here to judge it against. Compare the two by hand: "
+            "homeroom serve, then the page Compare",
+            code="no-base",
+        )
     reference = dataset or model.dataset
     if not reference:
         raise ConfigError(f"{model.name!r} was imported without a dataset. Name one: --dataset NAME", code="no-dataset")

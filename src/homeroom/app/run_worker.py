@@ -8,6 +8,7 @@ import sys
 import threading
 
 from homeroom.app.home import Homeroom
+from homeroom.app.logs import log_to_stderr
 from homeroom.app.work import make_worker
 
 
@@ -18,6 +19,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     os.nice(5)  # jobs yield to the chat
     with Homeroom.open() as home:
+        log_to_stderr(home.settings.log_level)
         make_worker(home).run(stop)
     return 0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeroom.cli.common import emit, json_option, open_home, typed_lines
+from homeroom.cli.common import emit, json_option, open_home, typed_lines, visible
 
 if TYPE_CHECKING:
     from homeroom.chat.replies import Reply
@@ -60,7 +60,7 @@ def _reply(reply: Reply, *, quiet: bool) -> tuple[str, HomeroomError | None]:
             if isinstance(event, Delta):
                 parts.append(event.text)
                 if not quiet:
-                    click.echo(event.text, nl=False)
+                    click.echo(visible(event.text), nl=False)
             elif isinstance(event, Done):
                 error = event.error
     except KeyboardInterrupt:

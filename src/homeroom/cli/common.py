@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,11 @@ def typed_lines(prompt: str) -> Iterator[str]:
 def plural(count: int, noun: str) -> str:
     """``1 example``, ``3 examples``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def visible(text: str) -> str:
+    """What a model wrote, without the control characters that could steer a terminal; line breaks and tabs stay."""
+    return "".join(c for c in text if c in "\n\t" or not unicodedata.category(c).startswith("C"))
 
 
 def when(unix: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli import progress
-from homeroom.cli.common import duration, size
+from homeroom.cli.common import duration, size, visible
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -117,7 +117,7 @@ class Screen:
                 self._wrapped(name, transcript.replies[name] or "(nothing)")
 
     def _wrapped(self, label: str, text: str) -> None:
-        lines = textwrap.wrap(" ".join(text.split()), WIDTH - 16) or [""]
+        lines = textwrap.wrap(" ".join(visible(text).split()), WIDTH - 16) or [""]
         if len(lines) > 4:
             lines = [*lines[:3], lines[3] + " ..."]
         self._say(f"   {click.style(label.rjust(9), fg='cyan')}  {lines[0]}")
@@ -129,13 +129,13 @@ class Screen:
         shown = [m for m in result.measures if m.direction != "neither"]
         against = {d.name: d for d in result.differences if d.control == "base"}
         self._say("")
-        self._say(f"   {'':34}{'base':>8}{'few-shot':>10}{'tuned':>8}{'people':>8}   tuned minus base (95 % interval)")
+        self._say(f"   {'':44}{'base':>8}{'few-shot':>10}{'tuned':>8}{'people':>8}   tuned minus base (95 % interval)")
         for measure in shown:
             means = [
                 _mean(cards[s].summaries[measure.name].mean) if s in cards else ""
                 for s in ("base", "few-shot", "tuned", "authored")
             ]
-            row = f"   {measure.title[:33]:34}{means[0]:>8}{means[1]:>10}{means[2]:>8}{means[3]:>8}   "
+            row = f"   {measure.title[:43]:44}{means[0]:>8}{means[1]:>10}{means[2]:>8}{means[3]:>8}   "
             self._say(row + _difference(against.get(measure.name), measure.direction))
         losses = {s.name: s.held_out_loss for s in result.systems if s.held_out_loss is not None}
         if losses:

@@ -195,6 +195,7 @@ def import_(ctx: click.Context, source: str, base: str | None, task: str, suffix
     model = import_model(home, source, base=base, task=task, suffix=suffix, system_prompt=system)
 
     def text() -> None:
-        click.echo(f"Registered {model.name}. Judge it: homeroom eval run --model {model.id8} --dataset NAME")
+        judge = f" Judge it: homeroom eval run --model {model.id8} --dataset NAME" if model.kind == "lora" else ""
+        click.echo(f"Registered {model.name}.{judge}")
 
     emit(dataclasses.asdict(model), as_json, text)

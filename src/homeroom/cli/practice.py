@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from homeroom.cli.chat import suitability_note
-from homeroom.cli.common import emit, json_option, open_home, table, typed_lines
+from homeroom.cli.common import emit, json_option, open_home, table, typed_lines, visible
 
 
 @click.command(name="practice")
@@ -57,7 +57,7 @@ def _session(ctx: click.Context, scenario: object, model: str | None, as_json: b
             for chunk in chat_model.stream(transcript, card.generation):
                 reply += chunk.text
                 if not as_json:
-                    click.echo(chunk.text, nl=False)
+                    click.echo(visible(chunk.text), nl=False)
             if not as_json:
                 click.echo()
             transcript.append(Message("assistant", reply))

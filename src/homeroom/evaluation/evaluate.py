@@ -205,7 +205,7 @@ def _score(items: Sequence[Item], reply: Replies, dataset: str, metrics: Sequenc
 def _check(items: Sequence[Item], names: Sequence[str]) -> None:
     if not items:
         raise ConfigError(
-            "there are no held-out items to evaluate. Check the test split: homeroom data show NAME", code="no-items"
+            "there are no held-out items to evaluate. Check the test split: homeroom data versions", code="no-items"
         )
     twice = sorted({name for name in names if names.count(name) > 1 or name == AUTHORED})
     if twice:

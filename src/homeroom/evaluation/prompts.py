@@ -112,7 +112,7 @@ def few_shot_prompt(
             used[mark] = used.get(mark, 0) + 1
     if k and train_examples and not chosen:
         raise ConfigError(
-            f"no training example fits the few-shot budget of {budget_tokens!r} tokens. Give a larger --shots-budget, or "
+            f"no training example fits the few-shot budget of {budget_tokens!r} tokens. Give shorter training examples, or "
             f"--shots 0",
             code="few-shot",
         )

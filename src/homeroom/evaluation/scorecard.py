@@ -55,11 +55,11 @@ def score(
         ConfigError: there is nothing to score, items of two tasks, or answers of other items.
     """
     if not items:
-        raise ConfigError("there are no held-out items to score. Check the test split: homeroom data show NAME", code="no-items")
+        raise ConfigError("there are no held-out items to score. Check the test split: homeroom data versions", code="no-items")
     tasks = {item.example.task for item in items}
     if len(tasks) > 1:
         raise ConfigError(
-            f"items of one evaluation must share a task, these hold {sorted(tasks)!r}. Run: homeroom eval --task tutor",
+            f"items of one evaluation must share a task, these hold {sorted(tasks)!r}. Judge one task at a time: homeroom eval run --model NAME",
             code="mixed-tasks",
         )
     if [item.id for item in items] != [answer.item_id for answer in answers]:

@@ -127,3 +127,16 @@ def _usage(record: Any) -> Usage | None:  # JSON of the provider's making
     if not isinstance(record, dict):
         return None
     return Usage(int(record.get("prompt_tokens") or 0), int(record.get("completion_tokens") or 0))
+
+
+def list_models(base_url: str, api_key: str | None = None, *, timeout_s: float = 3.0) -> tuple[str, ...]:
+    """The names that an endpoint lists under ``/models``; none when it cannot be reached or lists nothing readable."""
+    import httpx
+
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        answer = httpx.get(f"{base_url.rstrip('/')}/models", headers=headers, timeout=timeout_s)
+        rows = answer.json()["data"] if answer.status_code == httpx.codes.OK else []
+        return tuple(str(row["id"]) for row in rows)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return ()

@@ -177,7 +177,7 @@ class EngineManager:
             if file.base_identity != self._base.identity:
                 raise ConflictError(
                     f"The adapter {file.name!r} was made for the base {file.base_identity[:16]!r}, and {self._base.name!r} here"
-                    f" is {self._base.identity[:16]!r}. Tune it again on this base: homeroom tune FILE --base {self._base.name}",
+                    f" is {self._base.identity[:16]!r}. Tune it again on this base: homeroom tune run --base {self._base.name}",
                     code="base-mismatch",
                 )
         return tuple(file for file in files if self._is_gguf(file))

@@ -63,14 +63,14 @@ def check_adapter_folder(folder: Path, base: BaseFiles | None = None) -> dict[st
     if config.get("peft_type") != "LORA" or used or config.get("bias", "none") != "none":
         raise ConfigError(
             f"The adapter is {config.get('peft_type')!r} with {', '.join(used) or 'bias=' + repr(config.get('bias'))}; the engine"
-            " takes plain LoRA on linear layers. Tune again with: homeroom tune FILE --method huggingface",
+            " takes plain LoRA on linear layers. Tune again with: homeroom tune run",
             code="adapter-unsupported",
         )
     identity = config.get(IDENTITY_KEY) or read_metadata(folder / WEIGHTS).get(IDENTITY_KEY)
     if base is not None and identity is not None and identity != base.identity:
         raise ConflictError(
             f"The adapter in {str(folder)!r} was made for the base {str(identity)[:16]!r}, and {base.name!r} here is "
-            f"{base.identity[:16]!r}. Tune it again on this base: homeroom tune FILE --base {base.name}",
+            f"{base.identity[:16]!r}. Tune it again on this base: homeroom tune run --base {base.name}",
             code="base-mismatch",
         )
     return config
@@ -122,7 +122,7 @@ def _pairs(folder: Path, base: BaseFiles) -> dict[str, tuple[Tensor, Tensor]]:
         if match is None or match[1].split(".", 3)[-1] not in LINEAR_LAYERS:
             raise ConfigError(
                 f"The adapter changes {tensor.name!r}; the engine takes LoRA on {', '.join(LINEAR_LAYERS)} only. "
-                "Tune again with the default target modules: homeroom tune FILE",
+                "Tune again with the default target modules: homeroom tune run",
                 code="adapter-unsupported",
             )
         found.setdefault(match[1], {})[match[2]] = tensor
@@ -133,7 +133,7 @@ def _pairs(folder: Path, base: BaseFiles) -> dict[str, tuple[Tensor, Tensor]]:
         if a is None or b is None or shape is None or (b.shape[0], a.shape[1]) != shape or a.shape[0] != b.shape[1]:
             raise ConflictError(
                 f"The adapter's {name!r} does not fit the base {base.name!r} (layer {shape}, A {a and a.shape}, B"
-                f" {b and b.shape}). Tune it again on this base: homeroom tune FILE --base {base.name}",
+                f" {b and b.shape}). Tune it again on this base: homeroom tune run --base {base.name}",
                 code="base-mismatch",
             )
         pairs[name] = (a, b)

@@ -77,7 +77,7 @@ class ChatTokenizer:
                 raise DataError(
                     f"Assistant turn {index} ({message.content[:40]!r}) is written differently inside the conversation than after"
                     " its prompt, so training would see other tokens than the chat. Remove white space at the start of the turn:"
-                    " homeroom data check FILE --fix; or keep one assistant turn per example",
+                    " homeroom data check FILE; or keep one assistant turn per example",
                     code="prefix-unstable",
                 )
             for position in range(len(prompt), self._turn_end(upto, len(prompt))):

@@ -23,7 +23,7 @@ def new_model_name(base: str, suffix: str) -> str:
     if not _SUFFIX.fullmatch(suffix):
         raise ConfigError(
             f"{suffix!r} cannot be part of a model's name. Use up to 40 lower-case letters, digits and hyphens, for example: "
-            "homeroom tune --suffix fractions-tutor",
+            "suffix: fractions-tutor in the recipe",
             code="bad-suffix",
         )
     return f"ft:{base.replace(':', '-')}:homeroom:{suffix}:{secrets.token_hex(4)}"

@@ -22,7 +22,7 @@ def _no_jobs() -> Sequence[Job]:
 
 
 def _no_job(job_id: str) -> Job:
-    raise NotFoundError(f"there is no job {job_id!r}. List them: homeroom jobs", code="job-not-found")
+    raise NotFoundError(f"there is no job {job_id!r}. List them: homeroom jobs list", code="job-not-found")
 
 
 def _no_events(job_id: str) -> Sequence[JobEvent]:

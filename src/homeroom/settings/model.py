@@ -39,7 +39,6 @@ class Settings:
     threads: int = 0
     engine_slots: int = 4
     engine_context: int = 2048
-    engine_quantisation: str = "q8_0"
     endpoints: tuple[Endpoint, ...] = ()
     log_level: str = "info"
 

@@ -8,8 +8,6 @@ from homeroom.settings import parse
 from homeroom.settings.model import Settings
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-# Those that the `gguf` package can write.
-QUANTISATIONS = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "f16", "bf16", "f32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +71,6 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
     _setting("threads", parse.whole_number(0, 1024), "Processor threads for models; 0 takes all cores."),
     _setting("engine_slots", parse.whole_number(1, 64), "Requests that the engine answers at once."),
     _setting("engine_context", parse.whole_number(256, 1_048_576), "Longest prompt plus reply, in tokens."),
-    _setting(
-        "engine_quantisation",
-        parse.choice(*QUANTISATIONS),
-        f"Weight format that the engine serves: {', '.join(QUANTISATIONS)}. q8_0 is closest to what training sees.",
-    ),
     _setting(
         "endpoints",
         parse.endpoints,

@@ -117,7 +117,7 @@ A LoRA adapter for `{facts.base.name}`, tuned as a **{
     }**.
 
 **Suitability: {facts.suitability}.** {SUITABLE_FOR[facts.suitability]}
-What it can do was not judged in training: see its scorecard before you use it (`homeroom eval show {facts.name}`).
+What it can do was not judged in training: see its scorecard before you use it (`homeroom models show {facts.name}`).
 
 | | |
 |---|---|

@@ -251,7 +251,7 @@ def _nothing_to_train(data: TrainingData, recipe: Recipe, *, chosen_count: int, 
         tutor, learner = (sum(example.task == task for example in data.train) for task in ("tutor", "learner"))
         return DataError(
             f"No training example has the recipe's task {recipe.task!r}: the data has {tutor} tutor and {learner} learner "
-            "examples. Set metadata.task in the data or task in the recipe, and look: homeroom data show NAME",
+            "examples. Set metadata.task in the data or task in the recipe, and look: homeroom data show FILE",
             code="too-few-examples",
         )
     if encoded.without_labels:
