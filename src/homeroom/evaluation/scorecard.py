@@ -59,7 +59,8 @@ def score(
     tasks = {item.example.task for item in items}
     if len(tasks) > 1:
         raise ConfigError(
-            f"items of one evaluation must share a task, these hold {sorted(tasks)!r}. Judge one task at a time: homeroom eval run --model NAME",
+            f"items of one evaluation must share a task, these hold {sorted(tasks)!r}. Judge one task at a time: "
+            "homeroom eval run --model NAME",
             code="mixed-tasks",
         )
     if [item.id for item in items] != [answer.item_id for answer in answers]:
