@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 SHOTS_BUDGET_TOKENS = 320
+SEED = 20
 TURN_TOKENS = 8  # what a turn costs beside its text
 
 
@@ -98,11 +100,12 @@ def _answer_and_judge(
 
 
 def _settings(model: TunedModel, max_tokens: int) -> GenerationSettings:
-    """The model's own settings, but greedy and short: all systems are asked alike; a repeated question gets the same answer."""
+    """The settings saved with the model, as people will meet it, but short and seeded: all systems are asked alike.
+
+    A learner is drawn at a temperature, and judged as drawn: greedy, a small model repeats itself where in use it does not.
+    """
     own = GenerationSettings.from_dict(dict(model.settings))
-    return GenerationSettings(
-        temperature=0.0, max_tokens=min(max_tokens, own.max_tokens), repeat_penalty=own.repeat_penalty, stop=own.stop, seed=0
-    )
+    return replace(own, max_tokens=min(max_tokens, own.max_tokens), seed=SEED, json_schema=None)
 
 
 def _few_shot(
