@@ -69,14 +69,14 @@ class HomeDirectory:
         Raises:
             ConflictError: it serves another one (``base-not-served``).
         """
-        info = self._resolve(model.name)
+        info = self._resolve(None)  # at once: its adapters would be waited for
         if info.identity != model.base_identity:
             raise ConflictError(
                 f"The engine serves {info.base!r}, and {model.name!r} was tuned on {model.base!r}. Serve that one: "
                 f"homeroom serve --base {model.base}",
                 code="base-not-served",
             )
-        return info
+        return self._resolve(model.name)
 
     def save_settings(self, name: str, settings: Mapping[str, Any]) -> None:
         """Store settings with the model version."""

@@ -103,9 +103,12 @@ def resolve_running(home: Homeroom, adapter: str | None = None, timeout_s: float
     """The server's engine; waits a while for one that is starting, or has just been told of a new ``adapter``.
 
     Raises:
+        NotFoundError: code ``not-pulled``: there is no engine because its base model is not here.
         ProviderError: code ``engine-down`` when there is none in time.
     """
     deadline = time.monotonic() + timeout_s
+    if read_info(home.settings.home) is None:
+        home.base_files()  # without it no engine will ever start: waiting would only hide why
     while True:
         # The file alone, without a probe: the request itself finds out whether the engine is alive, and asks again if not.
         info = read_info(home.settings.home)

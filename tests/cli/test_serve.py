@@ -1,0 +1,170 @@
+"""`homeroom serve`: one server to a home, everything of it kept running, and nothing left of it when it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from homeroom.app.home import Homeroom
+from homeroom.models.engine_info import read_info
+from homeroom.settings import load_settings
+from tests.app import material
+from tests.cli.conftest import Command, Demo, Outcome, eventually, processes_of
+
+
+class Server(Command):
+    """A server that has said where it is."""
+
+    def __init__(self, home: Path, port: int = 0) -> None:
+        super().__init__(home, "serve", "--port", str(port))
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.match(r"Homeroom is at (http://127\.0\.0\.1:(\d+))   \(API: \1/v1\)", line)
+        assert found, line + self.ended().err
+        self.address, self.port = found[1], int(found[2])
+
+    def models(self) -> list[str]:
+        return [model["id"] for model in httpx.get(f"{self.address}/v1/models").json()["data"]]
+
+    def answer(self, model: str) -> httpx.Response:
+        body = {"model": model, "messages": [{"role": "user", "content": "Half of 14 is 8."}], "max_tokens": 6}
+        return httpx.post(f"{self.address}/v1/chat/completions", json=body, timeout=60)
+
+    def healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.address}/ready", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def pids(self, part: str) -> list[int]:
+        """The processes of this home whose command line holds ``part``."""
+        return [pid for pid in processes_of(self.home) if part.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@pytest.fixture(scope="module")
+def _environment(cache: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        material.use_tiny(monkeypatch, cache)
+        yield
+
+
+@pytest.fixture(scope="module")
+def server(_environment: None, demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on a copy of the demo's home."""
+    home = tmp_path_factory.mktemp("serve") / "home"
+    shutil.copytree(demo.home, home)
+    server = Server(home)
+    yield server
+    server.process.kill()
+    server.process.communicate()
+
+
+def command(server: Server, *arguments: str | Path) -> Outcome:
+    return Command(server.home, *arguments).ended()
+
+
+def test_a_second_server_names_the_first(server):
+    told = command(server, "serve", "--port", "0")
+    assert told.code == 2
+    assert f"in use by process {server.process.pid} at {server.address}" in told.error
+    assert "#home-locked]" in told.error
+    assert server.healthy()
+
+
+def test_doctor_says_where_it_runs(server):
+    assert f"running at {server.address} (process {server.process.pid})" in command(server, "doctor").out
+
+
+def test_the_terminal_talks_through_the_running_engine(server):
+    before = server.pids("engine_child")
+    told = command(server, "chat", "--model", "tutor", "-m", "Half of 14 is 8.", "--json")
+    assert (told.code, bool(told.json["reply"])) == (0, True)
+    assert server.pids("engine_child") == before
+
+
+def test_a_new_model_answers_without_a_restart(server, tmp_path):
+    with Homeroom.open(load_settings({"home": str(server.home)})) as home:
+        adapter = material.random_adapter(home.base_files(), tmp_path / "newcomer")
+    before = (server.process.pid, server.pids("homeroom.server"))
+    name = json.loads(command(server, "models", "import", adapter, "--json").out)["name"]
+    eventually(lambda: name in server.models())
+    assert server.answer(name).json()["model"] == name
+    assert command(server, "chat", "--model", name, "-m", "Half of 14 is 8.").code == 0
+    assert (server.process.pid, server.pids("homeroom.server")) == before
+
+
+def test_a_model_that_does_not_exist_is_openais_error(server):
+    assert server.answer("nobody").status_code == 404
+    assert server.answer("nobody").json()["error"]["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize("part", ["homeroom.server", "engine_child", "run_worker"])
+def test_what_dies_is_started_again(server, part):
+    old = server.pids(part)
+    assert old
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: (new := server.pids(part)) and not set(new) & set(old))
+    eventually(server.healthy)
+    eventually(lambda: server.answer("tiny").status_code == 200)
+
+
+@pytest.mark.slow
+def test_the_servers_worker_runs_what_the_terminal_only_queues(server, tmp_path):
+    recipe = material.write_recipe(tmp_path / "later.yaml", {**material.QUICK, "seed": 7})
+    queued = json.loads(
+        command(server, "tune", "run", "--dataset", "small-course", "--recipe", recipe, "--no-wait", "--json").out
+    )
+    told = command(server, "jobs", "follow", queued[0]["id"], "--json")
+    assert (told.code, told.json["state"], told.json["attempts"]) == (0, "succeeded", 1)
+    name = told.json["result"]["model"]
+    eventually(lambda: name in server.models())
+    assert server.answer(name).status_code == 200
+
+
+def test_ctrl_c_ends_everything_and_the_next_start_works(server):
+    """The last test of this server."""
+    server.interrupt()
+    told = server.ended()
+    assert (told.code, "Traceback" in told.err) == (0, False)
+    assert processes_of(server.home) == []
+    assert read_info(server.home) is None
+    again = Server(server.home, server.port)
+    assert again.healthy()
+    again.process.terminate()
+    assert again.ended().code == 0
+    assert processes_of(server.home) == []
+
+
+def test_kill_9_leaves_nothing_and_the_next_start_works(_environment, tmp_path):
+    server = Server(tmp_path / "home")
+    assert {part for part in ("homeroom.server", "engine_child", "run_worker") if server.pids(part)} == {
+        "homeroom.server",
+        "engine_child",
+        "run_worker",
+    }
+    server.process.kill()
+    server.process.communicate()
+    eventually(lambda: processes_of(server.home) == [], patience_s=5)
+    again = Server(tmp_path / "home", server.port)
+    assert again.answer("tiny").status_code == 200
+    again.interrupt()
+    assert again.ended().code == 0
+    assert processes_of(server.home) == []
+
+
+def test_without_a_base_model_the_pages_are_there_already(_environment, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOMEROOM_DEFAULT_BASE", "smollm2-135m-instruct")
+    server = Server(tmp_path / "home")
+    assert httpx.get(f"{server.address}/health").status_code == 200
+    assert "homeroom models pull" in json.dumps(server.answer("smollm2-135m-instruct").json())
+    server.interrupt()
+    assert server.ended().code == 0
