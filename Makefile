@@ -14,7 +14,7 @@ test: $(VENV)/.dev
 	$(BIN)/pytest $(ARGS)
 
 test-slow: $(VENV)/.dev
-	$(BIN)/pytest -m "slow or browser" $(ARGS)
+	$(BIN)/pytest -m "(slow or browser) and not gpu" $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks scripts
