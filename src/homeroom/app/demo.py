@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # What the demo cannot do without, by the names of `homeroom doctor`.
 NEEDED = ("Python", "chat in the browser", "embedded engine", "local tuning", "home", "model cache")
 MAX_TOKENS = 64
-HELD_OUT = 16  # of each act: enough to judge a learner; to clear a tutor of false confirmation takes about 60
+HELD_OUT = 24  # replies of each act: enough to judge a learner; to clear a tutor of false confirmation takes about 60
 
 
 class Show(Protocol):
