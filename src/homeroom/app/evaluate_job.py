@@ -25,7 +25,7 @@ from homeroom.schema.models import BaseFiles, TunedModel
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
-SHOTS_BUDGET_TOKENS = 320
+SHOTS_BUDGET_TOKENS = 520
 SEED = 20
 TURN_TOKENS = 8  # what a turn costs beside its text
 
@@ -65,9 +65,12 @@ def _answer_and_judge(
         directory = HomeDirectory(home.with_base(base.name), lambda adapter: resolve())
         base_model = directory.chat_model(base.name)
         identity = f"{base.identity}:{resolve().context_tokens}"
+        count = len(shown.demonstrations)
         systems = [
             System("base", "base", base_model, plain, identity, "Base", losses.get("base")),
-            System("few-shot", "few-shot", base_model, shown, identity, f"Base, {len(shown.demonstrations)} demonstrations"),
+            System(
+                "few-shot", "few-shot", base_model, shown, identity, f"Base, {count} demonstration{'s' if count != 1 else ''}"
+            ),
             System(
                 "tuned",
                 "candidate",
