@@ -1,7 +1,7 @@
 """Write the hash locks under requirements/: `make lock` (needs pip-tools; takes minutes).
 
-PyTorch is resolved at the tested version, so that the locks hold what *its* CPU build needs and no CUDA package, and then left out:
-its wheel depends on the machine. So is Homeroom itself, which the extras name.
+PyTorch is resolved at the tested version, so that the locks hold what *its* CPU build needs and no CUDA package, and is then
+left out: its wheel depends on the machine. So is Homeroom itself, which the extras name.
 """
 
 from __future__ import annotations
@@ -14,9 +14,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SETS = {"demo": ("demo", "build"), "dev": ("dev", "build")}
 LEFT_OUT = re.compile(r"^(torch|homeroom|nvidia-[\w-]+|cuda-[\w-]+|triton|pip)(\s*@|==)")
-OPTIONS = (
-    "--quiet --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url --no-header --no-annotate --allow-unsafe"
-).split()
+OPTIONS = [
+    "--quiet",
+    "--generate-hashes",
+    "--strip-extras",
+    "--no-emit-find-links",
+    "--no-emit-index-url",
+    "--no-header",
+    "--no-annotate",
+    "--allow-unsafe",
+]
 
 
 def compile_set(name: str, extras: tuple[str, ...], more: list[str]) -> None:

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,82 +14,16 @@ import pytest
 
 from homeroom.cli.main import run
 from tests.app import material
+from tests.cli.commands import Command, Outcome, kill_all
+from tests.cli.stories import Story, play_demo, play_tuning
 
-SOURCE = Path(__file__).parents[2] / "src"
-PATIENCE_S = 280.0  # never reached on a machine that is not overloaded
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command said, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> str:
-        """The one line of an error, checked to be one line and no traceback."""
-        assert "Traceback" not in self.out + self.err
-        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1, self.err
-        assert lines[0] == self.err.splitlines()[-1]
-        return lines[0]
+TIMEOUT_S = 900  # the stories are played in the set-up of the first test that asks for one
 
 
-class Command:
-    """A command that runs as a process of its own, in its own process group as a shell gives it."""
-
-    def __init__(self, home: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> None:
-        self.home = home
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "homeroom", *map(str, arguments)],
-            env=environment(home, env),
-            cwd=home.parent,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def ended(self) -> Outcome:
-        out, err = self.process.communicate(timeout=PATIENCE_S)
-        return Outcome(self.process.returncode, out, err)
-
-    def interrupt(self) -> None:
-        """What Ctrl-C does."""
-        self.process.send_signal(signal.SIGINT)
-
-
-def environment(home: Path, more: dict[str, str] | None = None) -> dict[str, str]:
-    """This test's environment for a process that works on ``home``."""
-    return {**os.environ, "HOMEROOM_HOME": str(home), "PYTHONPATH": str(SOURCE), **(more or {})}
-
-
-def processes_of(home: Path) -> list[int]:
-    """Every process that was started for ``home``, found by its environment: children in groups of their own too."""
-    mark = f"HOMEROOM_HOME={home}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-            if mark in (folder / "environ").read_bytes().split(b"\0") and state not in "ZX":
-                found.append(int(folder.name))
-    return found
-
-
-def eventually(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
-    """What ``condition`` gives, once it is true."""
-    deadline = time.monotonic() + patience_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it never came to pass"
-        time.sleep(0.02)
-    return value
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
 @pytest.fixture(scope="session")
@@ -142,9 +70,7 @@ def start(home: Path) -> Iterator[Callable[..., Command]]:
     for one in commands:
         one.process.kill()
         one.process.communicate()
-    for pid in processes_of(home):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    kill_all(home)
 
 
 @pytest.fixture(scope="session")
@@ -160,26 +86,35 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return material.write_recipe(tmp_path_factory.mktemp("recipe") / "quick.yaml", material.BOTH_TASKS)
 
 
-@dataclass(frozen=True)
-class Demo:
-    """A whole demo, once for all tests: what it said, and the home it left."""
-
-    home: Path
-    outcome: Outcome
-    arguments: tuple[str, ...]
-
-
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, cache: Path, course: Path, recipe: Path) -> Demo:
-    home = tmp_path_factory.mktemp("demo") / "home"
-    arguments = ("demo", "--no-serve", "--data", str(course), "--recipe", str(recipe))
-    with pytest.MonkeyPatch.context() as monkeypatch:
+def stories(tmp_path_factory: pytest.TempPathFactory, cache: Path, course: Path, recipe: Path) -> Iterator[tuple[Story, Story]]:
+    """Both long stories, once for all tests, side by side on two cores."""
+    demo, tuning = Story(tmp_path_factory.mktemp("demo") / "home"), Story(tmp_path_factory.mktemp("tuning") / "home")
+    with pytest.MonkeyPatch.context() as monkeypatch, ThreadPoolExecutor(2) as pool:
         material.use_tiny(monkeypatch, cache)
-        return Demo(home, Command(home, *arguments).ended(), arguments)
+        try:
+            for played in (pool.submit(play_demo, demo, course, recipe), pool.submit(play_tuning, tuning)):
+                played.result()
+        finally:
+            for story in (demo, tuning):
+                kill_all(story.home)
+    yield demo, tuning
 
 
 @pytest.fixture
-def tuned(demo: Demo, home: Path) -> Path:
+def demo(stories: tuple[Story, Story]) -> Story:
+    """A whole demo: what it said, and the home it left."""
+    return stories[0]
+
+
+@pytest.fixture
+def tuning(stories: tuple[Story, Story]) -> Story:
+    """A tuning run that was stopped in every way."""
+    return stories[1]
+
+
+@pytest.fixture
+def tuned(demo: Story, home: Path) -> Path:
     """This test's home: a copy of the demo's, with a tutor and a simulated learner, judged."""
     assert demo.outcome.code == 0, demo.outcome.err
     shutil.copytree(demo.home, home)

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from homeroom.app.home import Homeroom
-from tests.cli.conftest import processes_of
+from tests.cli.commands import processes_of
 
 
 def test_one_message_gives_one_reply_and_is_kept(tuned, homeroom, home):

@@ -6,6 +6,7 @@ import csv
 import json
 
 from homeroom.app.home import Homeroom
+from tests.app import material
 
 
 def test_demo_passes_every_step_and_names_the_command_of_each(demo):
@@ -78,6 +79,25 @@ def test_demo_refuses_what_was_not_good_enough(tuned):
         for task, verdict in verdicts.items():
             assert (home.registry.route(task) is None) == (verdict == "reject")
         assert verdicts["tutor"] == "reject"
+
+
+def test_demo_with_a_file_of_one_task_leaves_the_other_act_out(tuning):
+    """Its tuning was done before, by the same recipe."""
+    told = tuning.outcomes["demo"]
+    assert told.code == 0, told.err
+    assert "Done before" in told.out and "Tuning a simulated learner" not in told.out
+    with tuning.open() as home:
+        (model,) = home.registry.list()
+        assert (model.task, len(home.registry.scorecards(model.name))) == ("tutor", 1)
+        assert {job.state for job in home.jobs.list()} == {"succeeded"}
+        assert home.datasets.info("mine").version == 1
+
+
+def test_demo_of_a_task_that_no_run_trains_is_refused(homeroom, tmp_path):
+    material.write_jsonl(tmp_path / "learners.jsonl", material.learner_records())
+    only = material.write_recipe(tmp_path / "tutor.yaml", material.QUICK)
+    told = homeroom("demo", "--no-serve", "--data", "learners.jsonl", "--recipe", only)
+    assert (told.code, "has examples for learner, and the recipe trains tutor" in told.error) == (2, True)
 
 
 def test_demo_again_trains_nothing_twice(tuned, demo, homeroom):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.app import material
-from tests.cli.conftest import Outcome, environment
+from tests.cli.commands import Outcome, environment
 
 ROOT = Path(__file__).parents[2]
 CLOSED = "http://127.0.0.1:9"

@@ -71,5 +71,5 @@ def test_a_job_that_fails_says_why_in_one_line(homeroom):
         job = home.jobs.submit("tune", {"dataset": "gone", "recipe": {**material.QUICK, "name": "quick"}})
     told = homeroom("jobs", "follow", job.id)
     assert told.code == 1
-    assert "There is no dataset 'gone'" in told.error and "homeroom data versions" in told.error
+    assert "There is no dataset 'gone'" in told.error and "homeroom data" in told.error
     assert homeroom("jobs", "list", "--state", "failed", "--json").json[0]["error_code"] == "dataset-not-found"

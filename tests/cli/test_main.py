@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from homeroom.cli.main import COMMANDS
-from tests.cli.conftest import environment
+from tests.cli.commands import environment
 
 HEAVY = (
     "torch",

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -17,7 +17,8 @@ from homeroom.app.home import Homeroom
 from homeroom.models.engine_info import read_info
 from homeroom.settings import load_settings
 from tests.app import material
-from tests.cli.conftest import Command, Demo, Outcome, eventually, processes_of
+from tests.cli.commands import Command, Outcome, eventually, kill_all, processes_of
+from tests.cli.stories import Story
 
 
 class Server(Command):
@@ -57,14 +58,19 @@ def _environment(cache: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def server(_environment: None, demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(_environment: None, stories: tuple[Story, Story], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on a copy of the demo's home."""
     home = tmp_path_factory.mktemp("serve") / "home"
-    shutil.copytree(demo.home, home)
-    server = Server(home)
-    yield server
-    server.process.kill()
-    server.process.communicate()
+    shutil.copytree(stories[0].home, home)
+    yield Server(home)
+    kill_all(home)
+
+
+@pytest.fixture
+def serve(_environment: None, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts a server of this test's own."""
+    yield lambda port=0: Server(tmp_path / "home", port)
+    kill_all(tmp_path / "home")
 
 
 def command(server: Server, *arguments: str | Path) -> Outcome:
@@ -144,8 +150,8 @@ def test_ctrl_c_ends_everything_and_the_next_start_works(server):
     assert processes_of(server.home) == []
 
 
-def test_kill_9_leaves_nothing_and_the_next_start_works(_environment, tmp_path):
-    server = Server(tmp_path / "home")
+def test_kill_9_leaves_nothing_and_the_next_start_works(serve):
+    server = serve()
     assert {part for part in ("homeroom.server", "engine_child", "run_worker") if server.pids(part)} == {
         "homeroom.server",
         "engine_child",
@@ -154,16 +160,16 @@ def test_kill_9_leaves_nothing_and_the_next_start_works(_environment, tmp_path):
     server.process.kill()
     server.process.communicate()
     eventually(lambda: processes_of(server.home) == [], patience_s=5)
-    again = Server(tmp_path / "home", server.port)
+    again = serve(server.port)
     assert again.answer("tiny").status_code == 200
     again.interrupt()
     assert again.ended().code == 0
     assert processes_of(server.home) == []
 
 
-def test_without_a_base_model_the_pages_are_there_already(_environment, tmp_path, monkeypatch):
+def test_without_a_base_model_the_pages_are_there_already(serve, monkeypatch):
     monkeypatch.setenv("HOMEROOM_DEFAULT_BASE", "smollm2-135m-instruct")
-    server = Server(tmp_path / "home")
+    server = serve()
     assert httpx.get(f"{server.address}/health").status_code == 200
     assert "homeroom models pull" in json.dumps(server.answer("smollm2-135m-instruct").json())
     server.interrupt()

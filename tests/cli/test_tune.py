@@ -29,13 +29,15 @@ def test_plan_of_one_task_only(homeroom, course, recipe):
     assert [plan["recipe"] for plan in plans] == ["tutor"]
 
 
-def test_a_task_that_the_dataset_lacks_is_named(homeroom, tmp_path, recipe):
+def test_a_run_without_examples_is_left_out(homeroom, tmp_path, recipe):
     material.write_jsonl(tmp_path / "mine.jsonl", material.tutor_records())
     homeroom("data", "split", "mine.jsonl")
     told = homeroom("tune", "run", "--dataset", "mine", "--recipe", recipe, "--no-wait")
-    assert told.code == 2
-    assert "no training example for the task 'learner'" in told.error and "--task tutor" in told.error
-    assert homeroom("tune", "run", "--dataset", "mine", "--recipe", recipe, "--no-wait", "--task", "tutor").code == 0
+    assert told.code == 0
+    assert "learner: left out, the dataset has no learner examples" in told.err
+    assert [job["payload"]["recipe"]["task"] for job in homeroom("jobs", "list", "--json").json] == ["tutor"]
+    refused = homeroom("tune", "run", "--dataset", "mine", "--recipe", recipe, "--no-wait", "--task", "learner")
+    assert (refused.code, "no training example for the task 'learner'" in refused.error) == (2, True)
 
 
 def test_a_base_that_is_not_here_says_how_to_get_it(homeroom, course, recipe):

@@ -16,9 +16,8 @@ import pytest
 
 from homeroom.chat.testing import PacedChatModel
 from homeroom.errors import ConfigError
-from homeroom.runtime import free_port
+from homeroom.runtime import check_loopback, free_port
 from homeroom.server.context import end_streams
-from homeroom.runtime import check_loopback
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 
