@@ -97,7 +97,7 @@ def test_demo_of_a_task_that_no_run_trains_is_refused(homeroom, tmp_path):
     material.write_jsonl(tmp_path / "learners.jsonl", material.learner_records())
     only = material.write_recipe(tmp_path / "tutor.yaml", material.QUICK)
     told = homeroom("demo", "--no-serve", "--data", "learners.jsonl", "--recipe", only)
-    assert (told.code, "has examples for learner, and the recipe trains tutor" in told.error) == (2, True)
+    assert (told.code, "has examples for learner; the recipe trains tutor" in told.error) == (2, True)
 
 
 def test_demo_again_trains_nothing_twice(tuned, demo, homeroom):

@@ -151,7 +151,8 @@ def _data(home: Homeroom, options: Options, recipes: Sequence[Recipe], show: Sho
     wanted = [r.task for r in recipes if r.task in tasks]
     if not wanted:
         raise DataError(
-            f"{source!r} has examples for {', '.join(sorted(tasks))}; the recipe trains {', '.join(r.task for r in recipes)}.",
+            f"{source!r} has examples for {', '.join(sorted(tasks))}; the recipe trains {', '.join(r.task for r in recipes)}. "
+            "Take one that has a run for them: --recipe recipes/demo.yaml",
             code="too-few-examples",
         )
     dataset = home.datasets.create(options.data.stem if options.data else COURSE_NAME, examples)
