@@ -62,7 +62,7 @@ QUICK = {
 }
 BOTH_TASKS = {**QUICK, "runs": {"learner": {"task": "learner"}, "tutor": {"task": "tutor"}}}
 # Long enough that a test meets it in the middle, with a checkpoint at every step.
-LONG = {**QUICK, "epochs": 6, "max_trained_tokens": None, "accumulation": {"examples": 1}}
+LONG = {**QUICK, "epochs": 16, "max_trained_tokens": None, "accumulation": {"examples": 1}}
 
 
 def tutor_records() -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeroom.errors import ProviderError
@@ -33,12 +34,19 @@ def adapters_of(home: Homeroom, base: BaseFiles) -> list[AdapterFile]:
     return [AdapterFile(m.name, home.artifacts.path(m.artifact) / "adapter.gguf", m.base_identity) for m in models[:MAX_ADAPTERS]]
 
 
-def make_manager(home: Homeroom, base: BaseFiles, *, threads: int = 0) -> EngineManager:
-    """An engine manager for ``base`` with the home's settings; 0 threads takes the settings' number."""
+def make_manager(home: Homeroom, base: BaseFiles, *, threads: int = 0, folder: Path | None = None) -> EngineManager:
+    """An engine manager for ``base`` with the home's settings.
+
+    Args:
+        home: The open home.
+        base: The model to serve.
+        threads: 0 takes the settings' number.
+        folder: Where the engine says that it runs; the home itself, where every command finds it, when None.
+    """
     settings = home.settings
     return EngineManager(
         base,
-        home=settings.home,
+        home=folder or settings.home,
         spawn=spawn,
         slots=settings.engine_slots,
         context=settings.engine_context,
@@ -72,7 +80,10 @@ def engine(home: Homeroom, base: BaseFiles, *, batch: bool = False) -> Iterator[
         return
     cores = home.settings.threads or os.cpu_count() or 1
     copies = min(cores, MAX_COPIES) if batch and base.gguf.stat().st_size < COPIES_BELOW_BYTES else 1
-    managers = [make_manager(home, base, threads=max(1, cores // copies) if copies > 1 else 0) for _ in range(copies)]
+    # Not announced in the home: another command would take it for the server's, and lose it when this one ends.
+    own = home.settings.home / "run" / "own"
+    threads = max(1, cores // copies) if copies > 1 else 0
+    managers = [make_manager(home, base, threads=threads, folder=own) for _ in range(copies)]
     turn = itertools.cycle(managers)
     lock = threading.Lock()
 

@@ -95,7 +95,7 @@ class Supervisor:
             ConflictError: another server holds the home (``home-locked``) or the port is taken (``port-taken``).
         """
         with HomeLock(self._home.settings.home, self.address):
-            self._check_port()
+            check_port(self._host, self._port)
             previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
                 for service in self._services:
@@ -113,18 +113,6 @@ class Supervisor:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop.set()
-
-    def _check_port(self) -> None:
-        with socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self._host, self._port))
-            except OSError as error:
-                raise ConflictError(
-                    f"Port {self._port} on {self._host} is taken by another program ({error.strerror}). "
-                    f"Choose another: homeroom serve --port {self._port + 1}",
-                    code="port-taken",
-                ) from error
 
     def _start(self, service: _Service) -> None:
         service.child = spawn(service.argv, env=child_environment(self._home), stdout=service.log)
@@ -191,3 +179,21 @@ class Supervisor:
             thread.start()
         for thread in threads:
             thread.join()
+
+
+def check_port(host: str, port: int, command: str = "homeroom serve") -> None:
+    """Refuse a port that another program listens on.
+
+    Raises:
+        ConflictError: ``port-taken``, naming the next one as an option of ``command``.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConflictError(
+                f"Port {port} on {host} is taken by another program ({error.strerror}). "
+                f"Choose another: {command} --port {port + 1}",
+                code="port-taken",
+            ) from error

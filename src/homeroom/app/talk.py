@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.engines import engine, resolve_running
+from homeroom.chat.directory import ModelCard, resolve_card
 from homeroom.chat.scenarios import PracticeScenario, scenarios_from_examples
 from homeroom.data.course import load_course
 from homeroom.errors import NotFoundError
-from homeroom.models.engine_info import EngineInfo, find_running
+from homeroom.models.engine_info import find_running
 from homeroom.models.pull import installed
 
 if TYPE_CHECKING:
@@ -24,34 +25,32 @@ def running_directory(home: Homeroom) -> HomeDirectory:
 
 
 @contextmanager
-def directory(home: Homeroom, model: str | None = None) -> Iterator[HomeDirectory]:
-    """The models for one command: through the running engine, or one started for as long as the block lasts.
+def talking(home: Homeroom, model: str | None, task: str) -> Iterator[tuple[HomeDirectory, ModelCard]]:
+    """A model that will be asked and the directory that reaches it: the running engine, or one for as long as the block lasts.
 
     Args:
         home: The open home.
-        model: The model that will be asked; no engine is started for one that an endpoint serves.
+        model: Name, id8 or suffix; what the page for ``task`` uses when None.
+        task: ``tutor`` or ``learner``.
+
+    Raises:
+        NotFoundError: no such model, or its base is not on this machine.
     """
-    external = model is not None and any(model.startswith(f"{e.name}/") for e in home.settings.endpoints)
-    if external or find_running(home.settings.home) is not None:
-        yield running_directory(home)
+    if model is not None and installed(model, home.settings.cache) is not None:
+        home = home.with_base(model)
+    models = running_directory(home)
+    card = resolve_card(models, full_name(home, models, model), task)
+    tuned = home.registry.get(card.name) if card.kind == "tuned" else None
+    if card.kind == "endpoint" or (tuned and tuned.kind == "remote"):
+        yield models, card
         return
-    home = home.with_base(_base_of(home, model))
-    with engine(home, home.base_files()) as resolve:
-
-        def own(adapter: str | None) -> EngineInfo:
-            return resolve()
-
-        yield HomeDirectory(home, own)
-
-
-def _base_of(home: Homeroom, model: str | None) -> str:
-    """The base that must be served for ``model``: its own if it is tuned, itself if it is a base."""
-    if model is None or model == home.settings.default_base:
-        return home.settings.default_base
-    tuned = [m for m in home.registry.list() if model in (m.name, m.id8, m.suffix)]
-    if tuned:
-        return tuned[0].base if tuned[0].kind == "lora" else home.settings.default_base
-    return model if installed(model, home.settings.cache) is not None else home.settings.default_base
+    base = home.base_files(tuned.base if tuned else card.name)
+    running = find_running(home.settings.home)
+    if running is not None and running.identity == base.identity:
+        yield models, card
+        return
+    with engine(home, base) as resolve:
+        yield HomeDirectory(home.with_base(base.name), lambda adapter: resolve()), card
 
 
 def full_name(home: Homeroom, models: HomeDirectory, reference: str | None) -> str | None:

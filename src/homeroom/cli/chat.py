@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(ctx: click.Context, model: str | None, system: str | None, message: str | None, as_json: bool) -> None:
     """Chat in the terminal. An empty line or Ctrl-D ends; Ctrl-C stops a reply."""
-    from homeroom.app.talk import directory, full_name
+    from homeroom.app.talk import talking
     from homeroom.chat.conversations import ConversationStore
-    from homeroom.chat.directory import resolve_card
     from homeroom.chat.service import ChatService
     from homeroom.storage import Scope
 
     home = open_home(ctx)
-    with directory(home, model) as models:
-        card = resolve_card(models, full_name(home, models, model), "tutor")
+    with talking(home, model, "tutor") as (models, card):
         conversations = ConversationStore(home.database)
         chat = ChatService(models, conversations)
         scope = Scope()

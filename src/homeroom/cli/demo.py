@@ -38,9 +38,14 @@ def command(
     A rerun continues where the last one stopped. Ctrl-C ends everything that was started.
     """
     from homeroom.app.demo import Options, run_demo
+    from homeroom.app.serve import Supervisor, check_port
     from homeroom.cli.demo_view import Screen
+    from homeroom.storage.lock import HomeLock
 
     home = open_home(ctx, port=port, default_base=base)
+    running = HomeLock.holder(home.settings.home)
+    if serve and not as_json and running is None and home.settings.port:
+        check_port(home.settings.host, home.settings.port, "homeroom demo")  # now, not after minutes of training
     screen = Screen(home, quiet=as_json)
     screen.title()
     started = time.monotonic()
@@ -57,7 +62,7 @@ def command(
         for act in acts
     ]
     emit({"seconds": round(time.monotonic() - started, 1), "acts": results}, as_json, lambda: None)
-    if serve and not as_json:
-        from homeroom.app.serve import Supervisor
-
+    if serve and not as_json and running is not None:
+        screen.line(f"The chat is open already: {running.address}")
+    elif serve and not as_json:
         Supervisor(home, say=screen.line).run(screen.ready)

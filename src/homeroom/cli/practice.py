@@ -33,16 +33,14 @@ def command(ctx: click.Context, scenario: str | None, list_: bool, model: str | 
 def _session(ctx: click.Context, scenario: object, model: str | None, as_json: bool) -> None:
     import dataclasses
 
-    from homeroom.app.talk import directory, full_name
-    from homeroom.chat.directory import resolve_card
+    from homeroom.app.talk import talking
     from homeroom.chat.practice_feedback import feedback
     from homeroom.chat.scenarios import PracticeScenario
     from homeroom.schema.examples import Message
 
     assert isinstance(scenario, PracticeScenario)
     home = open_home(ctx)
-    with directory(home, model) as models:
-        card = resolve_card(models, full_name(home, models, model), "learner")
+    with talking(home, model, "learner") as (models, card):
         chat_model = models.chat_model(card.name)
         transcript = [Message("system", scenario.system_message)]
         if not as_json:
