@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,15 +26,17 @@ COPIES_BELOW_BYTES = 600_000_000
 SWITCH_TIMEOUT_S = 60.0
 
 
-def adapters_of(home: Homeroom, base: BaseFiles) -> list[AdapterFile]:
-    """The adapters of ``base`` that an engine should hold: those in use, then the newest ones."""
+def adapters_of(home: Homeroom, base: BaseFiles, wanted: Collection[str] = ()) -> list[AdapterFile]:
+    """The adapters of ``base`` that an engine should hold: those ``wanted`` by name or in use, then the newest ones."""
     models = [m for m in home.registry.list() if m.kind == "lora" and m.base_identity == base.identity]
-    routed = {name for task in ("tutor", "learner") if (name := home.registry.route(task))}
-    models.sort(key=lambda m: (m.name not in routed, -m.created_at))
+    first = {*wanted} | {name for task in ("tutor", "learner") if (name := home.registry.route(task))}
+    models.sort(key=lambda m: (m.name not in first, -m.created_at))
     return [AdapterFile(m.name, home.artifacts.path(m.artifact) / "adapter.gguf", m.base_identity) for m in models[:MAX_ADAPTERS]]
 
 
-def make_manager(home: Homeroom, base: BaseFiles, *, threads: int = 0, folder: Path | None = None) -> EngineManager:
+def make_manager(
+    home: Homeroom, base: BaseFiles, *, threads: int = 0, folder: Path | None = None, wanted: Collection[str] = ()
+) -> EngineManager:
     """An engine manager for ``base`` with the home's settings.
 
     Args:
@@ -42,6 +44,7 @@ def make_manager(home: Homeroom, base: BaseFiles, *, threads: int = 0, folder: P
         base: The model to serve.
         threads: 0 takes the settings' number.
         folder: Where the engine says that it runs; the home itself, where every command finds it, when None.
+        wanted: Adapters that it must hold, however old.
     """
     settings = home.settings
     return EngineManager(
@@ -51,7 +54,7 @@ def make_manager(home: Homeroom, base: BaseFiles, *, threads: int = 0, folder: P
         slots=settings.engine_slots,
         context=settings.engine_context,
         threads=threads or settings.threads or engine_threads(),
-        adapters=lambda: adapters_of(home, base),
+        adapters=lambda: adapters_of(home, base, wanted),
     )
 
 
@@ -65,7 +68,9 @@ def engine_threads() -> int:
 
 
 @contextmanager
-def engine(home: Homeroom, base: BaseFiles, *, batch: bool = False) -> Iterator[Callable[[], EngineInfo]]:
+def engine(
+    home: Homeroom, base: BaseFiles, *, batch: bool = False, wanted: Collection[str] = ()
+) -> Iterator[Callable[[], EngineInfo]]:
     """A way to the engine: yields what resolves it at each request. An engine started here ends with the block.
 
     Args:
@@ -73,6 +78,7 @@ def engine(home: Homeroom, base: BaseFiles, *, batch: bool = False) -> Iterator[
         base: The model to serve.
         batch: Many answers are wanted and nobody waits for a single one: engines of one thread each side by side, asked in
             turn. Of a small model they answer more in all than one engine whose threads wait for each other.
+        wanted: Adapters that will be asked for.
     """
     running = find_running(home.settings.home)
     if running is not None and running.identity == base.identity:
@@ -83,7 +89,7 @@ def engine(home: Homeroom, base: BaseFiles, *, batch: bool = False) -> Iterator[
     # Not announced in the home: another command would take it for the server's, and lose it when this one ends.
     own = home.settings.home / "run" / "own"
     threads = max(1, cores // copies) if copies > 1 else 0
-    managers = [make_manager(home, base, threads=threads, folder=own) for _ in range(copies)]
+    managers = [make_manager(home, base, threads=threads, folder=own, wanted=wanted) for _ in range(copies)]
     turn = itertools.cycle(managers)
     lock = threading.Lock()
 

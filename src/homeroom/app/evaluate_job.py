@@ -61,7 +61,7 @@ def _answer_and_judge(
     task, shots = str(context.job.payload["task"]), int(context.job.payload["shots"])
     shown = _few_shot(home, base, dataset, task, shots, prompt_text, items)
     settings = _settings(model, int(context.job.payload["max_tokens"]))
-    with engine(home, base, batch=True) as resolve:
+    with engine(home, base, batch=True, wanted=(model.name,)) as resolve:
         directory = HomeDirectory(home.with_base(base.name), lambda adapter: resolve())
         base_model = directory.chat_model(base.name)
         identity = f"{base.identity}:{resolve().context_tokens}"

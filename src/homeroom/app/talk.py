@@ -49,7 +49,7 @@ def talking(home: Homeroom, model: str | None, task: str) -> Iterator[tuple[Home
     if running is not None and running.identity == base.identity:
         yield models, card
         return
-    with engine(home, base) as resolve:
+    with engine(home, base, wanted=(card.name,)) as resolve:
         yield HomeDirectory(home.with_base(base.name), lambda adapter: resolve()), card
 
 
