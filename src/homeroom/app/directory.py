@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ Resolve = Callable[[str | None], EngineInfo]
 
 
 class HomeDirectory:
-    """Implements the chat layer's ``ModelDirectory`` over one home. Thread-safe.
+    """Implements the chat layer's ``ModelDirectory`` over one home. Thread-safe. `close` it, unless the process ends with it.
 
     Args:
         home: The open home.
@@ -38,6 +39,8 @@ class HomeDirectory:
     def __init__(self, home: Homeroom, resolve: Resolve) -> None:
         self._home, self._resolve = home, resolve
         self._endpoint_models: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._lock = threading.Lock()
+        self._clients: dict[str, EngineChatModel | OpenAIChatModel] = {}  # kept, because each holds connections
 
     def list(self) -> Sequence[ModelCard]:
         """The default base first, then other bases and endpoints, then tuned models, newest first."""
@@ -52,16 +55,29 @@ class HomeDirectory:
         """
         endpoint = self._endpoint_of(name)
         if endpoint is not None:
-            return endpoint_model(endpoint, name.partition("/")[2], name)
+            return self._kept(name, lambda: endpoint_model(endpoint, name.partition("/")[2], name))
         if name == self._home.settings.default_base:
-            return EngineChatModel(name, lambda: self._resolve(None), None)
+            return self._kept(name, lambda: EngineChatModel(name, lambda: self._resolve(None), None))
         model = self._home.registry.get(name)
         if model.kind == "remote":
             remote = self._endpoint_of(model.remote_id)
             if remote is None:
                 raise NotFoundError(f"The endpoint of {name!r} is no longer in the settings.", code="endpoint-unknown")
-            return endpoint_model(remote, model.remote_id.partition("/")[2], model.name)
-        return EngineChatModel(model.name, lambda: self._engine_of(model), model.name)
+            return self._kept(model.name, lambda: endpoint_model(remote, model.remote_id.partition("/")[2], model.name))
+        return self._kept(model.name, lambda: EngineChatModel(model.name, lambda: self._engine_of(model), model.name))
+
+    def _kept(self, name: str, make: Callable[[], EngineChatModel | OpenAIChatModel]) -> ChatModel:
+        with self._lock:
+            if name not in self._clients:
+                self._clients[name] = make()
+            return self._clients[name]
+
+    def close(self) -> None:
+        """Close the connections to engines and endpoints."""
+        with self._lock:
+            clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            client.close()
 
     def _engine_of(self, model: TunedModel) -> EngineInfo:
         """The engine, if it serves the base that ``model`` was tuned on.
@@ -170,7 +186,7 @@ def _link(card: ScorecardRecord) -> ScorecardLink:
     return ScorecardLink(dataset=card.dataset[:12], summary=figures, report=card.report_artifact)
 
 
-def endpoint_model(endpoint: Endpoint, model: str, name: str) -> ChatModel:
+def endpoint_model(endpoint: Endpoint, model: str, name: str) -> OpenAIChatModel:
     """A model of an OpenAI-compatible endpoint.
 
     Raises:

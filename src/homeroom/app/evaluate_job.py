@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,10 @@ def _answer_and_judge(
     task, shots = str(context.job.payload["task"]), int(context.job.payload["shots"])
     shown = _few_shot(home, base, dataset, task, shots, prompt_text, items)
     settings = _settings(model, int(context.job.payload["max_tokens"]))
-    with engine(home, base, batch=True, wanted=(model.name,)) as resolve:
-        directory = HomeDirectory(home.with_base(base.name), lambda adapter: resolve())
+    with (
+        engine(home, base, batch=True, wanted=(model.name,)) as resolve,
+        closing(HomeDirectory(home.with_base(base.name), lambda adapter: resolve())) as directory,
+    ):
         base_model = directory.chat_model(base.name)
         identity = f"{base.identity}:{resolve().context_tokens}"
         count = len(shown.demonstrations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from homeroom.app.directory import HomeDirectory
@@ -42,15 +42,20 @@ def talking(home: Homeroom, model: str | None, task: str) -> Iterator[tuple[Home
     card = resolve_card(models, full_name(home, models, model), task)
     tuned = home.registry.get(card.name) if card.kind == "tuned" else None
     if card.kind == "endpoint" or (tuned and tuned.kind == "remote"):
-        yield models, card
+        with closing(models):
+            yield models, card
         return
     base = home.base_files(tuned.base if tuned else card.name)
     running = find_running(home.settings.home)
     if running is not None and running.identity == base.identity:
-        yield models, card
+        with closing(models):
+            yield models, card
         return
-    with engine(home, base, wanted=(card.name,)) as resolve:
-        yield HomeDirectory(home.with_base(base.name), lambda adapter: resolve()), card
+    with (
+        engine(home, base, wanted=(card.name,)) as resolve,
+        closing(HomeDirectory(home.with_base(base.name), lambda adapter: resolve())) as own,
+    ):
+        yield own, card
 
 
 def full_name(home: Homeroom, models: HomeDirectory, reference: str | None) -> str | None:

@@ -1,0 +1,157 @@
+"""Submitting work: what is the same question, and who answers it."""
+
+from __future__ import annotations
+
+import pytest
+
+from homeroom.app.evaluation import held_out_items, submit_evaluation
+from homeroom.app.importing import import_model
+from homeroom.app.tuning import plan_tuning, submit_tuning, training_data
+from homeroom.app.work import child_environment, key_of, submit_once, wait_for
+from homeroom.data.reading import load_examples
+from homeroom.errors import ConfigError, DataError, JobFailed, NotFoundError
+from homeroom.tuning.recipe_file import parse_recipe
+from tests.app import material
+
+RECIPE = parse_recipe({**material.QUICK, "name": "quick", "task": "tutor"})
+
+
+@pytest.fixture
+def dataset(home, tmp_path):
+    records = [*material.tutor_records(), *material.learner_records()]
+    return home.datasets.create("mine", load_examples(material.write_jsonl(tmp_path / "mine.jsonl", records)))
+
+
+@pytest.fixture
+def model(home, base, tmp_path):
+    return import_model(home, str(material.random_adapter(base, tmp_path / "adapter")), base=None, task="tutor", suffix=None)
+
+
+def test_a_key_depends_on_content_and_not_on_order():
+    assert key_of({"a": 1, "b": {"c": 2, "d": 3}}) == key_of({"b": {"d": 3, "c": 2}, "a": 1})
+    assert key_of({"a": 1}) != key_of({"a": 2})
+
+
+def test_a_job_is_found_again_unless_it_failed_or_was_cancelled(home):
+    first = submit_once(home, "tune", {"n": 1}, "key")
+    assert submit_once(home, "tune", {"n": 1}, "key").id == first.id
+    home.jobs.request_cancel(first.id)
+    second = submit_once(home, "tune", {"n": 1}, "key")
+    assert second.id != first.id
+    claimed = home.jobs.claim("worker", 5.0, second.id)
+    home.jobs.finish(claimed.id, claimed.token, "failed", None, "no reason")
+    third = submit_once(home, "tune", {"n": 1}, "key")
+    assert len({first.id, second.id, third.id}) == 3
+    assert submit_once(home, "tune", {"n": 1}, "key").id == third.id
+
+
+def test_the_same_run_is_the_same_job(home, dataset):
+    job = submit_tuning(home, "mine", RECIPE)
+    assert submit_tuning(home, dataset.info.id, RECIPE).id == job.id
+    assert submit_tuning(home, "mine@1", RECIPE.model_copy(update={"base": ""})).id == job.id
+    assert job.payload["base_identity"] == home.base_files().identity
+    others = {
+        submit_tuning(home, "mine", RECIPE, again=True).id,
+        submit_tuning(home, "mine", RECIPE.model_copy(update={"seed": 1})).id,
+        submit_tuning(home, "mine", RECIPE.model_copy(update={"task": "learner"})).id,
+    }
+    assert len(others) == 3 and job.id not in others
+
+
+def test_what_cannot_be_tuned_is_refused_before_a_job_is_made(home, dataset, tmp_path):
+    tutors = load_examples(material.write_jsonl(tmp_path / "tutors.jsonl", material.tutor_records()))
+    home.datasets.create("tutors", tutors)
+    with pytest.raises(DataError) as none:
+        submit_tuning(home, "tutors", RECIPE.model_copy(update={"task": "learner"}))
+    assert none.value.code == "too-few-examples"
+    with pytest.raises(NotFoundError):
+        submit_tuning(home, "nothing", RECIPE)
+    with pytest.raises(NotFoundError):
+        submit_tuning(home, "mine", RECIPE.model_copy(update={"base": "qwen3-0.6b"}))
+    assert home.jobs.list() == ()
+
+
+def test_training_data_leaves_the_test_split_out(home, dataset):
+    data = training_data(dataset, RECIPE.model_copy(update={"task": "any"}))
+    used = {example.id for example in (*data.train, *data.validation)}
+    assert used == {e.id for e in dataset.examples} - {e.id for e in dataset.part("test")}
+    assert {e.task for e in training_data(dataset, RECIPE).train} == {"tutor"}
+
+
+@pytest.mark.slow  # the plan loads the training packages
+def test_a_plan_counts_and_starts_nothing(home, dataset):
+    plan = plan_tuning(home, "mine", RECIPE)
+    assert plan.examples == len(dataset.part("train", "tutor"))
+    assert home.jobs.list() == ()
+
+
+def test_held_out_items_are_dealt_over_the_topics(home, dataset):
+    everything = held_out_items(dataset, "tutor", 1000)
+    topics = [item.example.metadata["topic"] for item in everything]
+    some = held_out_items(dataset, "tutor", len(set(topics)))
+    assert [item.id for item in some] == [item.id for item in everything[: len(some)]]
+    assert sorted(item.example.metadata["topic"] for item in some) == sorted(set(topics))
+    assert held_out_items(dataset, "learner", 1000, max_turns=1) == [
+        item for item in held_out_items(dataset, "learner", 1000, max_turns=1) if item.turn == 0
+    ]
+    with pytest.raises(DataError) as none:
+        held_out_items(dataset, "nobody", 3)
+    assert none.value.code == "no-items"
+
+
+def test_the_same_question_is_the_same_evaluation(home, dataset, model):
+    job = submit_evaluation(home, model, dataset="mine", items=4)
+    assert submit_evaluation(home, model, dataset="mine@1", items=4).id == job.id
+    assert submit_evaluation(home, model, dataset="mine", items=5).id != job.id
+    assert submit_evaluation(home, model, dataset="mine", items=4, again=True).id != job.id
+    assert job.payload["task"] == "tutor"
+    with pytest.raises(ConfigError) as nothing:
+        submit_evaluation(home, model)
+    assert nothing.value.code == "no-dataset"
+    with pytest.raises(NotFoundError):
+        submit_evaluation(home, model, dataset="nothing")
+
+
+def test_a_job_of_an_unknown_kind_fails_and_says_so(home):
+    job = home.jobs.submit("knit", {})
+    seen = []
+    with pytest.raises(JobFailed, match="No handler is known for jobs of kind 'knit'") as failed:
+        wait_for(home, job.id, lambda now, events: seen.append((now.state, [e.message for e in events])))
+    assert failed.value.job_id == job.id
+    assert seen[-1][0] == "failed"
+
+
+def test_children_work_on_the_same_home_cache_and_base(home, monkeypatch):
+    environment = child_environment(home.with_base("other"))
+    assert environment["HOMEROOM_HOME"] == str(home.settings.home)
+    assert environment["HOMEROOM_CACHE"] == str(home.settings.cache)
+    assert environment["HOMEROOM_DEFAULT_BASE"] == "other"
+    assert environment["PATH"]
+
+
+@pytest.mark.slow
+def test_a_running_job_is_cancelled_and_its_checkpoint_kept(home, dataset):
+    job = submit_tuning(home, "mine", RECIPE.model_copy(update={"epochs": 500, "max_trained_tokens": None}))
+
+    def cancel_once_it_trains(now, events):
+        if list(home.work_root.glob("*/work/checkpoints/step-*")):
+            home.jobs.request_cancel(job.id)
+
+    with pytest.raises(JobFailed, match="it was cancelled"):
+        wait_for(home, job.id, cancel_once_it_trains)
+    assert home.jobs.get(job.id).state == "cancelled"
+    assert list((home.work_root / job.id / "work" / "checkpoints").glob("step-*"))
+    assert home.registry.list() == ()
+
+
+@pytest.mark.slow
+def test_dialogues_longer_than_the_few_shot_budget_are_judged_too(home, model, tmp_path):
+    long = []
+    for record in material.tutor_records()[::2]:
+        question, reply = record["messages"]
+        words = " ".join(["the teacher asks a question and waits"] * 20)
+        long.append({**record, "messages": [question, {**reply, "content": f"{reply['content']} {words}"}]})
+    home.datasets.create("long", load_examples(material.write_jsonl(tmp_path / "long.jsonl", long)))
+    job = wait_for(home, submit_evaluation(home, model, dataset="long", items=3, max_tokens=4).id)
+    assert job.state == "succeeded"
+    assert home.registry.get(model.name).verdict == job.result["outcome"]
