@@ -60,9 +60,9 @@ QUICK = {
     "checkpoint": {"every_steps": 1},
     "generation": {"max_tokens": 12},
 }
-BOTH_TASKS = {**QUICK, "runs": {"learner": {"task": "learner"}, "tutor": {"task": "tutor"}}}
-# Long enough that a test meets it in the middle, with a checkpoint at every step.
-LONG = {**QUICK, "epochs": 16, "max_trained_tokens": None, "accumulation": {"examples": 1}}
+# Long enough that a test meets it in the middle, with a checkpoint at every step: finished runs keep none.
+LONG = {**QUICK, "epochs": 12, "max_trained_tokens": None, "accumulation": {"examples": 1}}
+BOTH_TASKS = {**LONG, "runs": {"learner": {"task": "learner", "epochs": 4}, "tutor": {"task": "tutor", "epochs": 2}}}
 
 
 def tutor_records() -> list[dict[str, Any]]:
