@@ -6,6 +6,7 @@ import pytest
 
 from homeroom.app.home import Homeroom
 from tests.app import material
+from tests.cli.commands import eventually, processes_of
 
 
 @pytest.fixture
@@ -42,7 +43,9 @@ def test_show_follow_and_logs_of_a_job_that_is_done(tuned, homeroom):
     assert text.startswith(f"{job.id}  tune  succeeded  100%  attempt 1 of 3")
     assert homeroom("jobs", "follow", job.id, "--json").json["id"] == job.id
     assert homeroom("jobs", "follow", job.id).code == 0
-    assert homeroom("jobs", "logs", job.id).code == 0
+    log = homeroom("jobs", "logs", job.id, "--json").json
+    assert log["job"] == job.id
+    assert (log["log"] or f"Job {job.id} has written nothing") in homeroom("jobs", "logs", job.id).out
 
 
 def test_a_queued_job_is_cancelled_at_once_and_made_anew_when_asked_for_again(queued, homeroom, recipe):
@@ -73,3 +76,17 @@ def test_a_job_that_fails_says_why_in_one_line(homeroom):
     assert told.code == 1
     assert "There is no dataset 'gone'" in told.error and "homeroom data" in told.error
     assert homeroom("jobs", "list", "--state", "failed", "--json").json[0]["error_code"] == "dataset-not-found"
+
+
+def test_a_worker_runs_what_is_queued_until_ctrl_c(start, homeroom, home):
+    with Homeroom.open() as opened:
+        job = opened.jobs.submit("knit", {})
+        worker = start("worker")
+        eventually(lambda: opened.jobs.get(job.id).done)
+    worker.interrupt()
+    told = worker.ended()
+    assert (told.code, told.out) == (0, "")
+    assert told.err.splitlines()[-1] == "Stopped. A job that ran goes on when a worker runs again."
+    assert "Traceback" not in told.err
+    assert homeroom("jobs", "show", job.id, "--json").json["error_code"] == "job-kind-unknown"
+    assert processes_of(home) == []

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import click
 import pytest
 
-from homeroom.cli.main import COMMANDS
+from homeroom.cli.main import COMMANDS, cli
 from tests.cli.commands import environment
 
 HEAVY = (
@@ -183,3 +185,42 @@ def test_a_file_that_may_not_be_read_is_one_line(homeroom, tmp_path):
     (tmp_path / "mine.jsonl").chmod(0)
     told = homeroom("data", "check", "mine.jsonl")
     assert (told.code, "mine.jsonl" in told.error) == (2, True)
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that does something, with its path."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def test_every_command_that_has_a_result_gives_it_as_json():
+    found = {path: {option for p in command.params for option in p.opts} for path, command in commands(cli)}
+    assert len(found) > 25
+    assert {path for path, options in found.items() if "--json" not in options} == {("worker",)}
+
+
+def test_every_option_says_what_it_is_for():
+    silent = [
+        (path, p.name) for path, command in commands(cli) for p in command.params if isinstance(p, click.Option) and not p.help
+    ]
+    assert silent == []
+    assert all(command.help for _, command in commands(cli))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_without_a_letter_ends_nothing(tmp_path, encoding):
+    (tmp_path / "mine.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "☃"}, {"role": "assistant", "content": "é"}]}'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "homeroom", "data", "show", "mine.jsonl"],
+        capture_output=True, cwd=tmp_path, check=False, env={**environment(tmp_path / "home"), "PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"user: " in done.stdout

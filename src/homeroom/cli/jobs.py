@@ -15,8 +15,10 @@ def command() -> None:
 
 
 @command.command(name="list")
-@click.option("--state", type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]))
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--state", type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]), help="Only jobs in this state."
+)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Most jobs.")
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, state: str | None, limit: int, as_json: bool) -> None:
@@ -79,13 +81,13 @@ def cancel(ctx: click.Context, job_id: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("job_id")
+@json_option
 @click.pass_context
-def logs(ctx: click.Context, job_id: str) -> None:
+def logs(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Print what the job's process wrote."""
     home = open_home(ctx)
     job = home.jobs.get(job_id)
     path = home.work_root / job.id / "log.txt"
-    if not path.exists():
-        click.echo(f"Job {job.id} has written nothing. See its events: homeroom jobs show {job.id}")
-        return
-    click.echo(path.read_text("utf-8", errors="replace"), nl=False)
+    log = path.read_text("utf-8", errors="replace") if path.exists() else ""
+    nothing = f"Job {job.id} has written nothing. See its events: homeroom jobs show {job.id}\n"
+    emit({"job": job.id, "log": log}, as_json, lambda: click.echo(log or nothing, nl=False))

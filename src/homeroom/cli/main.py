@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from importlib import import_module
@@ -75,6 +76,9 @@ def cli(ctx: click.Context, home: str | None, debug: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 success, 1 a check did not pass, 2 a user's error, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows another, and ends nothing
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 

@@ -182,7 +182,9 @@ def delete(ctx: click.Context, name: str, yes: bool, as_json: bool) -> int:
 @command.command(name="import")
 @click.argument("source")
 @click.option("--base", help="Base model that it was tuned on.")
-@click.option("--task", type=click.Choice(["tutor", "learner"]), default="tutor", show_default=True)
+@click.option(
+    "--task", type=click.Choice(["tutor", "learner"]), default="tutor", show_default=True, help="What it was tuned to be."
+)
 @click.option("--suffix", help="What to call it: up to 40 lower-case letters, digits and hyphens.")
 @click.option("--system", default="", help="System prompt it was tuned with.")
 @json_option

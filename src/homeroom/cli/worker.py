@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import click
@@ -16,5 +17,9 @@ def command(ctx: click.Context) -> None:
     from homeroom.app.work import make_worker
 
     home = open_home(ctx)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     click.echo("Waiting for jobs. Ctrl-C ends.", err=True)
-    make_worker(home).run(threading.Event())
+    make_worker(home).run(stop)
+    click.echo("Stopped. A job that ran goes on when a worker runs again.", err=True)
