@@ -58,6 +58,23 @@ def test_a_route_decides_what_a_page_uses_and_settings_are_kept(home, tutor):
     assert find_card(models, tutor.name).generation.temperature == 0.7
 
 
+def test_what_was_refused_is_used_only_when_it_is_chosen(home, adapter, tutor):
+    models = running_directory(home)
+    assert resolve_card(models, None, "tutor").name == tutor.name
+    assert resolve_card(models, None, "learner").name == "tiny"
+    home.registry.set_verdict(tutor.name, "reject")
+    assert resolve_card(models, None, "tutor").name == "tiny"
+    newer = import_model(home, str(adapter), base=None, task="tutor", suffix="newer")
+    assert resolve_card(models, None, "tutor").name == newer.name
+    models.use_for(tutor.name, "tutor")
+    assert resolve_card(models, None, "tutor").name == tutor.name
+
+
+def test_a_page_takes_no_model_by_itself_that_the_engine_does_not_serve(home, tutor):
+    elsewhere = running_directory(home.with_base("smollm2-135m-instruct"))
+    assert resolve_card(elsewhere, None, "tutor").name == "smollm2-135m-instruct"
+
+
 def test_names_are_found_by_id8_and_suffix(home, tutor):
     models = running_directory(home)
     assert {full_name(home, models, name) for name in (tutor.name, tutor.id8, "red")} == {tutor.name}

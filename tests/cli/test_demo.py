@@ -72,13 +72,14 @@ def test_demo_leaves_a_scorecard_a_report_and_a_verdict(tuned):
             assert "<script" not in page and " src=" not in page.replace(' src="data:', "")
 
 
-def test_demo_refuses_what_was_not_good_enough(tuned):
+def test_demo_refuses_what_was_not_good_enough(tuned, homeroom):
     """A random model of two layers cannot pass: the demo says so, and no route leads to it."""
     with Homeroom.open() as home:
         verdicts = {model.task: model.verdict for model in home.registry.list()}
         for task, verdict in verdicts.items():
             assert (home.registry.route(task) is None) == (verdict == "reject")
         assert verdicts["tutor"] == "reject"
+    assert homeroom("chat", "-m", "Half of 14 is 8.", "--json").json["model"] == "tiny"
 
 
 def test_demo_with_a_file_of_one_task_leaves_the_other_act_out(tuning):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ENDPOINT_LIST_S = 60.0
 Resolve = Callable[[str | None], EngineInfo]
+Routes = Mapping[str, str]  # task to the model that its pages use
 
 
 class HomeDirectory:
@@ -44,7 +45,9 @@ class HomeDirectory:
 
     def list(self) -> Sequence[ModelCard]:
         """The default base first, then other bases and endpoints, then tuned models, newest first."""
-        return [*self._bases(), *self._endpoint_cards(), *(self._tuned(m) for m in self._home.registry.list())]
+        tuned = self._home.registry.list()
+        routes = {task: self._home.registry.route(task) or self._unrouted(task, tuned) for task in ("tutor", "learner")}
+        return [*self._bases(routes), *self._endpoint_cards(routes), *(self._tuned(model, routes) for model in tuned)]
 
     def chat_model(self, name: str) -> ChatModel:
         """What answers as ``name``.
@@ -102,13 +105,13 @@ class HomeDirectory:
         """Make ``name`` what the pages for ``task`` use."""
         self._home.registry.set_route(task, name)
 
-    def _routes(self) -> dict[str, str | None]:
-        return {task: self._home.registry.route(task) for task in ("tutor", "learner")}
+    def _unrouted(self, task: str, tuned: Sequence[TunedModel]) -> str:
+        """What a page uses that nobody chose a model for: the newest for its task that was not refused, else the base."""
+        base = self._home.settings.default_base
+        fit = (m for m in tuned if m.task == task and m.verdict != "reject" and (m.base == base or m.kind == "remote"))
+        return next((model.name for model in fit), base)
 
-    def _defaults(self, name: str) -> tuple[str, ...]:
-        return tuple(task for task, routed in self._routes().items() if routed == name)
-
-    def _bases(self) -> Iterator[ModelCard]:
+    def _bases(self, routes: Routes) -> Iterator[ModelCard]:
         name = self._home.settings.default_base
         listed = listed_base(name)
         yield ModelCard(
@@ -117,12 +120,12 @@ class HomeDirectory:
             kind="base",
             suitability=listed.suitability if listed else "practice",
             settings=self._home.registry.base_settings(name),
-            default_for=self._defaults(name),
+            default_for=_default_for(name, routes),
             description="Not tuned: what the model does by itself.",
             base=name,
         )
 
-    def _endpoint_cards(self) -> Iterator[ModelCard]:
+    def _endpoint_cards(self, routes: Routes) -> Iterator[ModelCard]:
         for endpoint in self._home.settings.endpoints:
             for model in endpoint.models or self._listed(endpoint):
                 name = f"{endpoint.name}/{model}"
@@ -132,7 +135,7 @@ class HomeDirectory:
                     kind="endpoint",
                     suitability="trainee",
                     settings=self._home.registry.base_settings(name),
-                    default_for=self._defaults(name),
+                    default_for=_default_for(name, routes),
                     base=name,
                 )
 
@@ -145,7 +148,7 @@ class HomeDirectory:
         self._endpoint_models[endpoint.name] = (time.monotonic() + ENDPOINT_LIST_S, models)
         return models
 
-    def _tuned(self, model: TunedModel) -> ModelCard:
+    def _tuned(self, model: TunedModel, routes: Routes) -> ModelCard:
         scorecards = tuple(_link(s) for s in self._home.registry.scorecards(model.name))
         return ModelCard(
             name=model.name,
@@ -156,7 +159,7 @@ class HomeDirectory:
             verdict=model.verdict,
             created_at=model.created_at,
             settings=dict(model.settings),
-            default_for=self._defaults(model.name),
+            default_for=_default_for(model.name, routes),
             base=model.base,
             method=model.method,
             dataset=model.dataset,
@@ -174,6 +177,10 @@ def _title(model: TunedModel) -> str:
     """``Tuned learner 3f0a91c2``; with what it is called where that says more: ``Tuned tutor fractions 3f0a91c2``."""
     called = "" if model.suffix == model.task else f" {model.suffix}"
     return f"Tuned {model.task}{called} {model.id8}" if model.task != "any" else f"Tuned{called} {model.id8}"
+
+
+def _default_for(name: str, routes: Routes) -> tuple[str, ...]:
+    return tuple(task for task, routed in routes.items() if routed == name)
 
 
 def _link(card: ScorecardRecord) -> ScorecardLink:
