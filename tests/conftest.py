@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 
 import pytest
+
+# A runner that was started in the background ignores SIGINT, and so would every command that a test starts and stops with Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _REAL_CONNECT = socket.socket.connect
 _LOOPBACK = ("127.", "::1", "localhost")

@@ -54,8 +54,6 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            # A runner that was started in the background ignores SIGINT, and children inherit that: here Ctrl-C must work.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def ended(self) -> Outcome:
