@@ -99,6 +99,5 @@ def wait(
 
     try:
         return wait_for(home, job.id, watch)
-    except BaseException:
-        line.clear()
-        raise
+    finally:
+        line.clear()  # nothing is left of an interrupted one; a finished one is a line of its own already
