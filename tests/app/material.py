@@ -61,7 +61,7 @@ QUICK = {
     "generation": {"max_tokens": 12},
 }
 # Long enough that a test meets it in the middle, with a checkpoint at every step: finished runs keep none.
-LONG = {**QUICK, "epochs": 12, "max_trained_tokens": None, "accumulation": {"examples": 1}}
+LONG = {**QUICK, "epochs": 6, "max_trained_tokens": None, "accumulation": {"examples": 1}}
 BOTH_TASKS = {**LONG, "runs": {"learner": {"task": "learner", "epochs": 4}, "tutor": {"task": "tutor", "epochs": 2}}}
 
 
