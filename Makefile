@@ -13,7 +13,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/pytest $(ARGS)
 
+# The real model is fetched first (about 90 MB, once): the tests themselves stay on loopback.
 test-slow: $(VENV)/.dev
+	HOMEROOM_CACHE="$${HOMEROOM_TEST_CACHE:-$$HOME/.cache/homeroom}" HOMEROOM_HOME="$$(mktemp -d)" $(BIN)/homeroom models pull
 	$(BIN)/pytest -m "(slow or browser) and not gpu" $(ARGS)
 
 check: $(VENV)/.dev

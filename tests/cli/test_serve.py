@@ -62,15 +62,25 @@ def server(_environment: None, stories: tuple[Story, Story], tmp_path_factory: p
     """A server on a copy of the demo's home."""
     home = tmp_path_factory.mktemp("serve") / "home"
     shutil.copytree(stories[0].home, home)
-    yield Server(home)
+    started = Server(home)
+    yield started
     kill_all(home)
+    started.process.communicate()
 
 
 @pytest.fixture
 def serve(_environment: None, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts a server of this test's own."""
-    yield lambda port=0: Server(tmp_path / "home", port)
+    started: list[Server] = []
+
+    def start(port: int = 0) -> Server:
+        started.append(Server(tmp_path / "home", port))
+        return started[-1]
+
+    yield start
     kill_all(tmp_path / "home")
+    for server in started:
+        server.process.communicate()
 
 
 def command(server: Server, *arguments: str | Path) -> Outcome:
