@@ -177,6 +177,19 @@ def test_kill_9_leaves_nothing_and_the_next_start_works(serve):
     assert processes_of(server.home) == []
 
 
+def test_the_demo_ends_with_the_chat_and_ctrl_c_ends_that(demo, tuned, start):
+    """Everything was done before, so that it comes to the chat at once."""
+    command = start(*(argument for argument in demo.arguments if argument != "--no-serve"), "--port", "0")
+    assert command.process.stdout is not None
+    lines = iter(command.process.stdout.readline, "")
+    address = next(found[1] for line in lines if (found := re.search(r"The chat is at (\S+)", line)))
+    assert httpx.get(f"{address}/health").status_code == 200
+    assert len(httpx.get(f"{address}/v1/models").json()["data"]) == 3
+    command.interrupt()
+    assert command.ended().code == 0
+    assert processes_of(tuned) == []
+
+
 def test_without_a_base_model_the_pages_are_there_already(serve, monkeypatch):
     monkeypatch.setenv("HOMEROOM_DEFAULT_BASE", "smollm2-135m-instruct")
     server = serve()
