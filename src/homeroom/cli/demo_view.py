@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 SHOWN_TRANSCRIPTS = 3
-JUDGE_SHARE = 1.3  # judging one act takes about this many times as long as tuning it
+JUDGE_SHARE = 1.3  # a rough guess, for the estimate only: judging an act takes about as long as tuning it, or a little longer
 OUTCOMES = {"promote": "green", "practice": "yellow", "reject": "red"}
 
 
