@@ -151,7 +151,8 @@ def _losses(
     found: dict[str, float] = {}
     for name, adapter in (("base", None), ("tuned", home.artifacts.path(model.artifact))):
         context.progress(0.0, f"held-out loss of {name}")
-        rows = held_out_loss(base, adapter, [e.with_system(prompt_text) for e in examples])
+        own = [e.with_system(prompt_text) for e in examples]
+        rows = held_out_loss(base, adapter, own, threads=home.settings.threads)
         rows = [row for row, kept in zip(rows, keep, strict=True) if kept]
         found[name] = sum(row.nll for row in rows) / max(1, sum(row.tokens for row in rows))
     return found
