@@ -59,7 +59,7 @@ def _wheel(source: IndexWheel, cache: Path, progress: Progress) -> Path:
         return target
     progress(0, source.wheel_bytes, "asking the package index")
     requirement = f"{source.package}=={source.version}"
-    report = json.loads(_pip(["install", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-", requirement]))
+    report = json.loads(run_pip(["install", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-", requirement]))
     info = report["install"][0]["download_info"]
     offered = info.get("archive_info", {}).get("hashes", {}).get("sha256", source.wheel_sha256)
     if offered != source.wheel_sha256:
@@ -86,7 +86,7 @@ def _wheel(source: IndexWheel, cache: Path, progress: Progress) -> Path:
 def _download_with_pip(requirement: str, target: Path, source: IndexWheel, reason: HomeroomError) -> Path:
     folder = target.with_suffix(".pip")
     try:
-        _pip(["download", "--no-deps", "--dest", str(folder), requirement])
+        run_pip(["download", "--no-deps", "--dest", str(folder), requirement])
         (wheel,) = folder.glob("*.whl")
         if file_sha256(wheel) != source.wheel_sha256:
             raise ProviderError(f"{wheel.name!r} does not have the pinned SHA-256; it was deleted", code="hash-mismatch")
@@ -99,7 +99,13 @@ def _download_with_pip(requirement: str, target: Path, source: IndexWheel, reaso
     return target
 
 
-def _pip(arguments: list[str]) -> str:
+def run_pip(arguments: list[str]) -> str:
+    """Run pip as its user has set it up, and return what it printed.
+
+    Raises:
+        ProviderError: ``no-network``, or ``index`` with pip's own reason.
+        ConfigError: ``pip-missing``.
+    """
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--retries", "1", "--disable-pip-version-check", "--no-input"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_TIMEOUT_S, check=False)
