@@ -7,12 +7,14 @@ Nothing is canned: another file takes the same way. A rerun continues: every lon
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from homeroom.app.bases import fetch_base
 from homeroom.app.doctor import Check, examine
+from homeroom.app.endpoints import endpoint_of, leaves_this_machine, open_endpoint_model
 from homeroom.app.evaluation import held_out_items, submit_evaluation
 from homeroom.app.tuning import submit_tuning
 from homeroom.data.course import COURSE_NAME, load_course
@@ -21,8 +23,10 @@ from homeroom.data.reading import load_examples
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.report import read_report
 from homeroom.evaluation.results import Evaluation
+from homeroom.schema.chat import GenerationSettings
+from homeroom.schema.examples import Message
 from homeroom.schema.jobs import Job
-from homeroom.schema.models import BaseFiles, TunedModel
+from homeroom.schema.models import TunedModel
 from homeroom.tuning.recipe import Recipe
 from homeroom.tuning.recipe_file import load_recipes
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 # What the demo cannot do without, by the names of `homeroom doctor`.
 NEEDED = ("Python", "chat in the browser", "embedded engine", "local tuning", "home", "model cache")
+NEEDED_AT_ENDPOINT = ("Python", "chat in the browser", "home")
 MAX_TOKENS = 64
 HELD_OUT = 24  # replies of each act: enough to judge a learner; to clear a tutor of false confirmation takes about 60
 
@@ -69,12 +74,15 @@ class Options:
 
     Attributes:
         data: A file of examples in place of the course.
+        base: In place of the recipe's and the settings': a catalogue name, a Hugging Face id, or ``ENDPOINT/MODEL``, of which
+            the prompt is tuned in place of weights.
         recipe: Recipe file with a run for each act.
         again: Tune and evaluate anew although it was done before.
         items: Held-out replies of each act.
     """
 
     data: Path | None = None
+    base: str = ""
     recipe: Path = Path("recipes/demo.yaml")
     again: bool = False
     items: int = HELD_OUT
@@ -97,12 +105,12 @@ def run_demo(home: Homeroom, options: Options, show: Show) -> list[Act]:
         HomeroomError: the first thing that went wrong, with the command that mends it. What was finished stays finished.
     """
     recipes = _recipes(home, options)
-    _check_machine(home, show)
+    _check_machine(home, recipes[0].base, show)
     dataset = _data(home, options, recipes, show)
     recipes = [recipe for recipe in recipes if recipe.task in dataset.tasks]
-    base = _base(home, recipes, show)
+    _base(home, recipes[0].base, show)
     show.begin(len(recipes))
-    models = [_tune(home, dataset, recipe, base, options, show) for recipe in recipes]
+    models = [_tune(home, dataset, recipe, options, show) for recipe in recipes]
     acts = [_judge(home, model, options, show) for model in models]
     _route(home, acts, show)
     return acts
@@ -111,13 +119,14 @@ def run_demo(home: Homeroom, options: Options, show: Show) -> list[Act]:
 def _recipes(home: Homeroom, options: Options) -> list[Recipe]:
     """The runs, each on a named base: the recipe's own, else the settings' default."""
     recipes = load_recipes(options.recipe)
-    return [r if r.base else r.model_copy(update={"base": home.settings.default_base}) for r in recipes]
+    return [r.model_copy(update={"base": options.base or r.base or home.settings.default_base}) for r in recipes]
 
 
-def _check_machine(home: Homeroom, show: Show) -> None:
+def _check_machine(home: Homeroom, base: str, show: Show) -> None:
     show.step("Looking at this machine", "homeroom doctor")
     checks = {check.name: check for check in examine(home.settings)}
-    missing = [c for c in (checks[name] for name in NEEDED) if c.state == "missing"]
+    needed = NEEDED if endpoint_of(home.settings, base) is None else NEEDED_AT_ENDPOINT
+    missing = [c for c in (checks[name] for name in needed) if c.state == "missing"]
     if missing:
         first = missing[0]
         raise ConfigError(
@@ -135,12 +144,20 @@ def _told(check: Check) -> str:
     return f"{check.name}: {check.detail}" + (f" ({check.mend})" if check.mend else "")
 
 
-def _base(home: Homeroom, recipes: Sequence[Recipe], show: Show) -> BaseFiles:
-    name = recipes[0].base
-    show.step("Fetching and verifying the base model", f"homeroom models pull {name}")
-    files = fetch_base(home, name, show.download)
-    show.line(f"{files.name}, identity {files.identity[:16]}, in the cache")
-    return files
+def _base(home: Homeroom, name: str, show: Show) -> None:
+    endpoint = endpoint_of(home.settings, name)
+    if endpoint is None:
+        show.step("Fetching and verifying the base model", f"homeroom models pull {name}")
+        files = fetch_base(home, name, show.download)
+        show.line(f"{files.name}, identity {files.identity[:16]}, in the cache")
+        return
+    show.step("Asking the endpoint for one word", f"homeroom chat --model {name}")
+    model, _ = open_endpoint_model(home, name)
+    with closing(model):
+        answer = model.complete([Message("user", "Say hello.")], GenerationSettings(max_tokens=8))
+    show.line(f"{name} answered in {answer.latency_s:.1f} s. Its weights are elsewhere: its prompt will be tuned.")
+    if leaves_this_machine(endpoint):
+        show.line(f"Your examples will be sent to {endpoint.base_url}, and it may charge for them. Ctrl-C stops here.")
 
 
 def _data(home: Homeroom, options: Options, recipes: Sequence[Recipe], show: Show) -> Dataset:
@@ -170,18 +187,27 @@ def _data(home: Homeroom, options: Options, recipes: Sequence[Recipe], show: Sho
     return dataset
 
 
-def _tune(home: Homeroom, dataset: Dataset, recipe: Recipe, base: BaseFiles, options: Options, show: Show) -> TunedModel:
+def _tune(home: Homeroom, dataset: Dataset, recipe: Recipe, options: Options, show: Show) -> TunedModel:
     version = f"{dataset.info.name}@{dataset.info.version}"
     title = "Tuning a simulated learner" if recipe.task == "learner" else "Tuning a tutor"
     show.step(title, f"homeroom tune run --dataset {version} --task {recipe.task} --recipe {options.recipe}")
     job = show.wait(submit_tuning(home, dataset.info.id, recipe, again=options.again))
     model = home.registry.get(str((job.result or {})["model"]))
+    show.line(f"{model.name}: {_outcome(model)}")
+    return model
+
+
+def _outcome(model: TunedModel) -> str:
     m = model.metrics
-    show.line(
-        f"{model.name}: validation loss {_loss(m.get('base_valid_loss'))} -> {_loss(m.get('valid_loss'))}, "
+    if model.kind == "prompt":
+        return (
+            f"{m['kept']} was best of {m['candidates']}: its validation replies pass {m['validation_score']:.2f} of the checks, "
+            f"the plain prompt's {m['validation_score_plain']:.2f} ({m['requests']} requests; the held-out replies come next)"
+        )
+    return (
+        f"validation loss {_loss(m.get('base_valid_loss'))} -> {_loss(m.get('valid_loss'))}, "
         f"{m.get('tokens', 0):,} tokens at {m.get('tokens_per_s', 0):.0f}/s (loss is not quality: that is measured next)"
     )
-    return model
 
 
 def _loss(value: object) -> str:

@@ -16,6 +16,7 @@ from homeroom.evaluation.protocol import protocol
 from homeroom.models.client import OpenAIChatModel, list_models
 from homeroom.models.engine_chat import EngineChatModel
 from homeroom.models.engine_info import EngineInfo
+from homeroom.models.prompt_program import ProgramChatModel, PromptProgram
 from homeroom.registry.records import ScorecardRecord
 from homeroom.schema.chat import ChatModel
 from homeroom.schema.models import TunedModel
@@ -67,6 +68,9 @@ class HomeDirectory:
             if remote is None:
                 raise NotFoundError(f"The endpoint of {name!r} is no longer in the settings.", code="endpoint-unknown")
             return self._kept(model.name, lambda: endpoint_model(remote, model.remote_id.partition("/")[2], model.name))
+        if model.kind == "prompt":
+            program = PromptProgram.load(self._home.artifacts.path(model.artifact))
+            return ProgramChatModel(model.name, self.chat_model(model.base), program)
         return self._kept(model.name, lambda: EngineChatModel(model.name, lambda: self._engine_of(model), model.name))
 
     def _kept(self, name: str, make: Callable[[], EngineChatModel | OpenAIChatModel]) -> ChatModel:
@@ -108,7 +112,7 @@ class HomeDirectory:
     def _unrouted(self, task: str, tuned: Sequence[TunedModel]) -> str:
         """What a page uses that nobody chose a model for: the newest for its task that was not refused, else the base."""
         base = self._home.settings.default_base
-        fit = (m for m in tuned if m.task == task and m.verdict != "reject" and (m.base == base or m.kind == "remote"))
+        fit = (m for m in tuned if m.task == task and m.verdict != "reject" and (m.base == base or "/" in m.remote_id + m.base))
         return next((model.name for model in fit), base)
 
     def _bases(self, routes: Routes) -> Iterator[ModelCard]:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
 from homeroom.app.directory import HomeDirectory
+from homeroom.app.endpoints import endpoint_of, open_endpoint_model
 from homeroom.app.engines import engine
 from homeroom.app.evaluation import held_out_items
+from homeroom.app.talk import running_directory
+from homeroom.app.tuning import CHARACTERS_A_TOKEN
 from homeroom.data.datasets import Dataset
 from homeroom.evaluation.evaluate import System, evaluate
 from homeroom.evaluation.prompts import FewShotPrompt, PlainPrompt, few_shot_prompt, leaks
 from homeroom.evaluation.protocol import protocol
 from homeroom.evaluation.report import write_report
+from homeroom.evaluation.results import Evaluation
 from homeroom.models.tokenizer import ChatTokenizer
-from homeroom.schema.chat import GenerationSettings
+from homeroom.registry.records import ScorecardRecord
+from homeroom.schema.chat import ChatModel, GenerationSettings
 from homeroom.schema.examples import Item
 from homeroom.schema.jobs import JobContext
 from homeroom.schema.models import BaseFiles, TunedModel
@@ -35,74 +40,121 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     """Run the evaluation of ``context.job`` and register its scorecard, report and verdict."""
     payload = context.job.payload
     model = home.registry.get(str(payload["model"]))
+    card_id = f"score-{context.job.id.removeprefix('job-')}"
+    known = next((card for card in home.registry.scorecards(model.name) if card.id == card_id), None)
+    if known is not None:  # an earlier attempt recorded it and died before it could say so
+        return _told(home, known)
     dataset = home.datasets.get(str(payload["dataset"]))
     items = held_out_items(dataset, str(payload["task"]), int(payload["items"]))
-    base = home.base_files(model.base)
-    losses = _losses(context, base, model, home, items)
-    result = _answer_and_judge(context, home, base, model, dataset, items, losses)
+    if endpoint_of(home.settings, model.base) is None:
+        base = home.base_files(model.base)
+        losses = _losses(context, base, model, home, items)
+        with _at_the_engine(home, base, model) as asked:
+            result = _answer_and_judge(context, home, asked, model, dataset, items, losses)
+    else:
+        with _at_the_endpoint(home, model) as asked:
+            result = _answer_and_judge(context, home, asked, model, dataset, items, {})
     with home.artifacts.write("report") as draft:
         write_report(result, draft.folder)
-    summary = result.summary()
-    home.registry.add_scorecard(model.name, dataset.info.id, draft.id, summary)
-    home.registry.set_verdict(model.name, summary["outcome"])
-    return {"model": model.name, "report": draft.id, **summary}
+    card = home.registry.add_scorecard(model.name, dataset.info.id, draft.id, result.summary(), scorecard_id=card_id)
+    return _told(home, card)
+
+
+def _told(home: Homeroom, card: ScorecardRecord) -> Mapping[str, Any]:  # the job's result
+    home.registry.set_verdict(card.model_name, card.summary["outcome"])
+    return {"model": card.model_name, "report": card.report_artifact, **card.summary}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who answers.
+
+    Attributes:
+        base: The base model.
+        tuned: The candidate.
+        name: Of the base.
+        identity: Of the base and how it is served: part of the answers' cache key.
+        count: Tokens of a text, exactly or roughly.
+        context_tokens: Longest prompt plus reply.
+    """
+
+    base: ChatModel
+    tuned: ChatModel
+    name: str
+    identity: str
+    count: Callable[[str], int]
+    context_tokens: int
+
+
+@contextmanager
+def _at_the_engine(home: Homeroom, base: BaseFiles, model: TunedModel) -> Iterator[_Asked]:
+    tokenizer = ChatTokenizer(base.weights)
+    with (
+        engine(home, base, batch=True, wanted=(model.name,)) as resolve,
+        closing(HomeDirectory(home.with_base(base.name), resolve)) as directory,
+    ):
+        yield _Asked(
+            directory.chat_model(base.name),
+            directory.chat_model(model.name),
+            base.name,
+            f"{base.identity}:{resolve().context_tokens}",
+            lambda text: len(tokenizer.encode(text)),
+            min(home.settings.engine_context, base.context_tokens),
+        )
+
+
+@contextmanager
+def _at_the_endpoint(home: Homeroom, model: TunedModel) -> Iterator[_Asked]:
+    base, identity = open_endpoint_model(home, model.base)
+    with closing(base), closing(running_directory(home)) as directory:
+        context = home.settings.engine_context
+
+        def count(text: str) -> int:
+            return len(text) // CHARACTERS_A_TOKEN
+
+        yield _Asked(base, directory.chat_model(model.name), model.base, identity, count, context)
 
 
 def _answer_and_judge(
     context: JobContext,
     home: Homeroom,
-    base: BaseFiles,
+    asked: _Asked,
     model: TunedModel,
     dataset: Dataset,
     items: Sequence[Item],
     losses: Mapping[str, float],
-) -> Any:  # an Evaluation
+) -> Evaluation:
     prompt_text = str(model.settings.get("system_prompt") or "")
     plain = PlainPrompt(prompt_text)
     task, shots = str(context.job.payload["task"]), int(context.job.payload["shots"])
-    shown = _few_shot(home, base, dataset, task, shots, prompt_text, items)
-    settings = _settings(model, int(context.job.payload["max_tokens"]))
-    with (
-        engine(home, base, batch=True, wanted=(model.name,)) as resolve,
-        closing(HomeDirectory(home.with_base(base.name), lambda adapter: resolve())) as directory,
-    ):
-        base_model = directory.chat_model(base.name)
-        identity = f"{base.identity}:{resolve().context_tokens}"
-        count = len(shown.demonstrations)
-        systems = [
-            System("base", "base", base_model, plain, identity, "Base", losses.get("base")),
-            System(
-                "few-shot", "few-shot", base_model, shown, identity, f"Base, {count} demonstration{'s' if count != 1 else ''}"
-            ),
-            System(
-                "tuned",
-                "candidate",
-                directory.chat_model(model.name),
-                plain,
-                f"{identity}:{model.artifact}",
-                "Tuned",
-                losses.get("tuned"),
-            ),
-        ]
-        return evaluate(
-            items,
-            systems,
-            settings,
-            cache_dir=home.settings.home / "answers",
-            dataset=f"{dataset.info.name}@{dataset.info.version}",
-            plan=protocol(str(context.job.payload["task"])),
-            concurrency=home.settings.engine_slots,
-            reporter=context,
-            lineage={
-                "model": model.name,
-                "dataset": dataset.info.id,
-                "base": base.name,
-                "base identity": base.identity[:16],
-                "recipe": str(model.recipe.get("name", "")),
-                "code": __version__,
-            },
-            created_at=time.time(),
-        )
+    shown = _few_shot(asked, dataset, task, shots, prompt_text, items)
+    count = len(shown.demonstrations)
+    demonstrations = f"Base, {count} demonstration{'s' if count != 1 else ''}"
+    tuned_identity = f"{asked.identity}:{model.artifact or model.remote_id}"
+    systems = [
+        System("base", "base", asked.base, plain, asked.identity, "Base", losses.get("base")),
+        System("few-shot", "few-shot", asked.base, shown, asked.identity, demonstrations),
+        System("tuned", "candidate", asked.tuned, plain, tuned_identity, "Tuned", losses.get("tuned")),
+    ]
+    return evaluate(
+        items,
+        systems,
+        _settings(model, int(context.job.payload["max_tokens"])),
+        cache_dir=home.settings.home / "answers",
+        dataset=f"{dataset.info.name}@{dataset.info.version}",
+        plan=protocol(task),
+        concurrency=home.settings.engine_slots,
+        reporter=context,
+        lineage={
+            "model": model.name,
+            "dataset": dataset.info.id,
+            "base": asked.name,
+            "base identity": asked.identity[:16],
+            "recipe": str(model.recipe.get("name", "")),
+            "code": __version__,
+        },
+        created_at=time.time(),
+    )
 
 
 def _settings(model: TunedModel, max_tokens: int) -> GenerationSettings:
@@ -114,20 +166,13 @@ def _settings(model: TunedModel, max_tokens: int) -> GenerationSettings:
     return replace(own, max_tokens=min(max_tokens, own.max_tokens), seed=SEED, json_schema=None)
 
 
-def _few_shot(
-    home: Homeroom, base: BaseFiles, dataset: Dataset, task: str, shots: int, prompt_text: str, items: Sequence[Item]
-) -> FewShotPrompt:
-    tokenizer = ChatTokenizer(base.weights)
+def _few_shot(asked: _Asked, dataset: Dataset, task: str, shots: int, prompt_text: str, items: Sequence[Item]) -> FewShotPrompt:
     train = dataset.part("train", task)
-
-    def count(text: str) -> int:
-        return len(tokenizer.encode(text))
-
     # Where every dialogue is long, the shortest one is shown; where even that leaves no room for the question, none is.
-    shortest = min((sum(count(m.content) + TURN_TOKENS for m in e.messages) for e in train), default=0)
-    room = min(home.settings.engine_context, base.context_tokens) // 2
+    shortest = min((sum(asked.count(m.content) + TURN_TOKENS for m in e.messages) for e in train), default=0)
     budget = max(SHOTS_BUDGET_TOKENS, shortest)
-    shown = few_shot_prompt(train, shots if shortest <= room else 0, 0, budget, count, system_text=prompt_text)
+    fitting = shots if shortest <= asked.context_tokens // 2 else 0
+    shown = few_shot_prompt(train, fitting, 0, budget, asked.count, system_text=prompt_text)
     leaked = leaks(shown, items)
     assert not leaked, f"demonstrations share topics with held-out items: {leaked}"  # the split makes this impossible
     return shown

@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from homeroom.app.endpoints import endpoint_of
 from homeroom.app.work import key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
-from homeroom.schema.examples import Item
+from homeroom.schema.examples import Example, Item
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import TunedModel
 
@@ -20,19 +21,17 @@ if TYPE_CHECKING:
 DEFAULT_ITEMS = 24
 DEFAULT_SHOTS = 3
 DEFAULT_MAX_TOKENS = 96
+MAX_TURNS = 3
 
 
-def held_out_items(dataset: Dataset, task: str, limit: int, *, max_turns: int = 3) -> list[Item]:
-    """At most ``limit`` replies of the test split, spread over its topics, the same for every model.
+def spread(examples: Sequence[Example], limit: int, *, max_turns: int = MAX_TURNS) -> list[Item]:
+    """At most ``limit`` replies of ``examples``, spread over their topics, the same every time.
 
     The order is a hash of each item's id, dealt topic by topic: no topic has two more items than another that has any left.
     Later turns of long dialogues are left out (``max_turns``): their prompts hold most of the answer already.
-
-    Raises:
-        DataError: the test split has no example of the task (``no-items``).
     """
     by_topic: dict[str, list[Item]] = {}
-    for example in dataset.part("test", task):
+    for example in examples:
         topic = str(example.metadata.get("topic") or example.id)
         by_topic.setdefault(topic, []).extend(item for item in example.items() if item.turn < max_turns)
     for items in by_topic.values():
@@ -43,6 +42,16 @@ def held_out_items(dataset: Dataset, task: str, limit: int, *, max_turns: int = 
         for queue in queues:
             if queue and len(dealt) < limit:
                 dealt.append(queue.pop(0))
+    return dealt
+
+
+def held_out_items(dataset: Dataset, task: str, limit: int) -> list[Item]:
+    """At most ``limit`` replies of the test split, chosen by `spread`: the same for every model.
+
+    Raises:
+        DataError: the test split has no example of the task (``no-items``).
+    """
+    dealt = spread(dataset.part("test", task), limit)
     if not dealt:
         raise DataError(
             f"Dataset {dataset.info.name}@{dataset.info.version} holds out no example of the task {task!r}. "
@@ -78,10 +87,10 @@ def submit_evaluation(
     Raises:
         NotFoundError: no such dataset. DataError: it holds nothing out. ConfigError: nothing to compare or bad numbers.
     """
-    if model.kind == "remote":
+    if model.kind == "remote" and endpoint_of(home.settings, model.base) is None:
         raise ConfigError(
-            f"{model.name!r} answers at an endpoint, and there is no base here to judge it against. Compare the two by hand: "
-            "homeroom serve, then the page Compare",
+            f"{model.name!r} answers at an endpoint, and it is not known which model it was tuned from. Import it again "
+            f"with that one: homeroom models import {model.remote_id} --base ENDPOINT/MODEL",
             code="no-base",
         )
     reference = dataset or model.dataset

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,8 @@ def import_model(
     Args:
         home: The open home.
         source: A folder with a PEFT adapter, a ``.gguf`` LoRA, or ``ENDPOINT/MODEL``.
-        base: Base model of an adapter; the default base when None.
+        base: Base model of an adapter, the default base when None; for a model of an endpoint the one that it was tuned from
+            (``ENDPOINT/MODEL``), which it can then be judged against.
         task: ``tutor`` or ``learner``.
         suffix: Its name; taken from the source when None.
         system_prompt: What it was tuned with.
@@ -52,7 +52,7 @@ def import_model(
         return home.registry.register(
             TunedModel(
                 name=name,
-                base=model,
+                base=base or model,
                 base_identity="",
                 method="openai",
                 kind="remote",
@@ -60,7 +60,6 @@ def import_model(
                 suffix=name.split(":")[-2],
                 suitability="trainee",
                 code_version=__version__,
-                created_at=time.time(),
                 settings=settings,
                 remote_id=source,
             )
@@ -103,7 +102,6 @@ def _import_adapter(
             suitability=suitability,
             artifact=draft.id,
             code_version=__version__,
-            created_at=time.time(),
             settings=settings,
         )
     )

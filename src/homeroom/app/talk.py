@@ -41,7 +41,7 @@ def talking(home: Homeroom, model: str | None, task: str) -> Iterator[tuple[Home
     models = running_directory(home)
     card = resolve_card(models, full_name(home, models, model), task)
     tuned = home.registry.get(card.name) if card.kind == "tuned" else None
-    if card.kind == "endpoint" or (tuned and tuned.kind == "remote"):
+    if card.kind == "endpoint" or (tuned and tuned.kind in ("remote", "prompt")):
         with closing(models):
             yield models, card
         return

@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
 from homeroom.app.bases import listed_base
 from homeroom.app.engines import engine
+from homeroom.app.prompt_job import tune_prompt
 from homeroom.app.tuning import training_data
+from homeroom.errors import ConflictError
 from homeroom.models.engine_chat import engine_render_ids
 from homeroom.models.engine_info import find_running
 from homeroom.registry.names import new_model_name
 from homeroom.schema.examples import Message
 from homeroom.schema.jobs import JobContext
-from homeroom.schema.models import BaseFiles
+from homeroom.schema.models import BaseFiles, TunedModel
 from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 from homeroom.tuning.recipe import Recipe
 from homeroom.tuning.recipe_file import parse_recipe
@@ -29,7 +32,9 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     """Run the tuning of ``context.job``, continuing what its folder holds, and register the model."""
     known = next((m for m in home.registry.list() if m.job_id == context.job.id), None)
     if known is not None:  # an earlier attempt registered it and died before it could say so
-        return {"model": known.name, "metrics": dict(known.metrics)}
+        return _told(context, known)
+    if context.job.payload["recipe"].get("method") == "dspy":
+        return _told(context, _registered(home, tune_prompt(context, home)))
     recipe = parse_recipe(dict(context.job.payload["recipe"]))
     dataset = home.datasets.get(str(context.job.payload["dataset"]))
     base = home.base_files(recipe.base)
@@ -46,10 +51,25 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         code_version=__version__,
     )
     model = tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
-    home.registry.register(model)
-    shutil.rmtree(
-        context.work_dir / "checkpoints", ignore_errors=True
-    )  # the artifact holds the best step; nothing is left to resume
+    return _told(context, _registered(home, model))
+
+
+def _registered(home: Homeroom, model: TunedModel) -> TunedModel:
+    """The model, registered once: an attempt that was thought dead may have been quicker."""
+    try:
+        # The registry gives the time: one that is later than all others', whatever the clock says.
+        return home.registry.register(replace(model, created_at=0.0))
+    except ConflictError as error:
+        if error.code != "model-exists":
+            raise
+        known = home.registry.get(model.name)
+        if known.job_id != model.job_id:
+            raise
+        return known
+
+
+def _told(context: JobContext, model: TunedModel) -> Mapping[str, Any]:  # the job's result
+    shutil.rmtree(context.work_dir / "checkpoints", ignore_errors=True)  # the artifact holds the best step: nothing is to resume
     return {"model": model.name, "metrics": dict(model.metrics)}
 
 

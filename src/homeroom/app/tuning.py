@@ -5,15 +5,21 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from homeroom.app.endpoints import endpoint_identity, endpoint_of
 from homeroom.app.work import key_of, submit_once
 from homeroom.data.datasets import Dataset
-from homeroom.errors import DataError
+from homeroom.errors import ConfigError, DataError
 from homeroom.schema.jobs import Job
 from homeroom.schema.tuning import Plan, TrainingData
+from homeroom.tuning.prompts.recipe import PromptRecipe
+from homeroom.tuning.prompts.search import candidates
 from homeroom.tuning.recipe import Recipe
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
+
+CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is not here
+SECONDS_A_REQUEST = 2.0  # assumed, and said so
 
 
 def training_data(dataset: Dataset, recipe: Recipe) -> TrainingData:
@@ -37,8 +43,52 @@ def plan_tuning(home: Homeroom, dataset: str, recipe: Recipe) -> Plan:
     """What the run will need; starts nothing."""
     from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 
+    if endpoint_of(home.settings, recipe.base) is not None:
+        return _plan_prompt(home.datasets.get(dataset), prompt_recipe(recipe))
     tuner = HuggingFaceTuner(home.base_files(recipe.base), home.work_root, home.artifacts)
     return tuner.plan(training_data(home.datasets.get(dataset), recipe), recipe)
+
+
+def _plan_prompt(dataset: Dataset, recipe: PromptRecipe) -> Plan:
+    from homeroom.app.prompt_job import demonstrations_and_items
+
+    pool, items = demonstrations_and_items(dataset, recipe)
+    planned = candidates(pool, recipe, "")
+    asked = len(planned) * len(items)
+    written = sum(
+        sum(len(m.content) for m in program.render(item.prompt)) + CHARACTERS_A_TOKEN * recipe.generation.max_tokens
+        for _, program in planned
+        for item in items
+    )
+    return Plan(
+        method=recipe.method,
+        examples=len(pool),
+        trained_tokens=0,
+        steps=len(planned),
+        time_s=asked * SECONDS_A_REQUEST,
+        memory_bytes=0,
+        disk_bytes=1_000_000,
+        warnings=(
+            f"{asked} requests to {recipe.base}, about {written // CHARACTERS_A_TOKEN:,} tokens, at the endpoint's price",
+            f"the time assumes {SECONDS_A_REQUEST:g} s a request",
+        ),
+        details={"requests": asked, "tokens": written // CHARACTERS_A_TOKEN},
+    )
+
+
+def prompt_recipe(recipe: Recipe) -> PromptRecipe:
+    """What stands in for a run on weights where the base is at an endpoint: a search for the prompt.
+
+    Raises:
+        ConfigError: ``recipe-task``: one prompt cannot play both parts.
+    """
+    if recipe.task == "any":
+        raise ConfigError(
+            f"{recipe.base!r} is at an endpoint, where the prompt is tuned, and one prompt cannot play both parts. Choose "
+            "--task tutor or --task learner, or --recipe recipes/demo.yaml",
+            code="recipe-task",
+        )
+    return PromptRecipe.of(recipe, recipe.task)
 
 
 def submit_tuning(home: Homeroom, dataset: str, recipe: Recipe, *, again: bool = False) -> Job:
@@ -50,8 +100,12 @@ def submit_tuning(home: Homeroom, dataset: str, recipe: Recipe, *, again: bool =
     """
     found = home.datasets.get(dataset)
     training_data(found, recipe)
-    base = home.base_files(recipe.base)
-    recipe = recipe.model_copy(update={"base": base.name})
-    about = {"kind": "tune", "dataset": found.info.id, "recipe": recipe.to_dict(), "base_identity": base.identity}
+    endpoint = endpoint_of(home.settings, recipe.base)
+    if endpoint is None:
+        base = home.base_files(recipe.base)
+        run, identity = recipe.model_copy(update={"base": base.name}).to_dict(), base.identity
+    else:
+        run, identity = prompt_recipe(recipe).to_dict(), endpoint_identity(endpoint, recipe.base)
+    about = {"kind": "tune", "dataset": found.info.id, "recipe": run, "base_identity": identity}
     key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
     return submit_once(home, "tune", about, key)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from homeroom.cli.common import duration, emit, json_option, open_home
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.command(name="demo")
 @click.option("--data", type=click.Path(path_type=Path), help="A JSONL file of examples in place of the bundled course.")
-@click.option("--base", help="Base model in place of the embedded one: a catalogue name or a Hugging Face id.")
+@click.option("--base", help="Base model in place of the embedded one: a catalogue name, a Hugging Face id, or ENDPOINT/MODEL.")
 @click.option("--recipe", default="recipes/demo.yaml", show_default=True, type=click.Path(path_type=Path), help="Recipe file.")
 @click.option("--again", is_flag=True, help="Tune and judge anew, although it was done before.")
 @click.option("--serve/--no-serve", default=True, show_default=True, help="Whether to open the chat at the end.")
@@ -38,18 +34,21 @@ def command(
     A rerun continues where the last one stopped. Ctrl-C ends everything that was started.
     """
     from homeroom.app.demo import Options, run_demo
+    from homeroom.app.endpoints import endpoint_of
     from homeroom.app.serve import Supervisor, check_port
     from homeroom.cli.demo_view import Screen
     from homeroom.storage.lock import HomeLock
 
-    home = open_home(ctx, port=port, default_base=base)
+    home = open_home(ctx, port=port)
+    if base and endpoint_of(home.settings, base) is None:
+        home = home.with_base(base)  # the chat at the end serves it too
     running = HomeLock.holder(home.settings.home)
     if serve and not as_json and running is None and home.settings.port:
         check_port(home.settings.host, home.settings.port, "homeroom demo")  # now, not after minutes of training
     screen = Screen(home, quiet=as_json)
     screen.title()
     started = time.monotonic()
-    acts = run_demo(home, Options(data, recipe, again), screen)
+    acts = run_demo(home, Options(data, base or "", recipe, again), screen)
     screen.closing(duration(time.monotonic() - started))
     results = [
         {

@@ -18,6 +18,7 @@ def command() -> None:
 @command.command()
 @click.option("--model", help="Name, id8 or suffix of a tuned model; the newest when omitted.")
 @click.option("--dataset", default="", help="Dataset to test on; the model's own when omitted.")
+@click.option("--task", type=click.Choice(["tutor", "learner"]), help="What to judge a model for that plays both parts.")
 @click.option("--items", default=24, show_default=True, type=click.IntRange(1, 10_000), help="Most held-out replies.")
 @click.option("--shots", default=3, show_default=True, type=click.IntRange(0, 32), help="Demonstrations of the few-shot control.")
 @click.option("--max-tokens", default=96, show_default=True, type=click.IntRange(1, 4096), help="Longest reply, in tokens.")
@@ -29,6 +30,7 @@ def run(
     ctx: click.Context,
     model: str | None,
     dataset: str,
+    task: str | None,
     items: int,
     shots: int,
     max_tokens: int,
@@ -48,7 +50,16 @@ def run(
     if model is None and not models:
         raise NotFoundError("There is no tuned model yet. Make one: homeroom tune run", code="model-not-found")
     candidate = home.registry.get(model) if model else models[0]
-    job = submit_evaluation(home, candidate, dataset=dataset, items=items, shots=shots, max_tokens=max_tokens, again=again)
+    job = submit_evaluation(
+        home,
+        candidate,
+        dataset=dataset,
+        items=items,
+        shots=shots,
+        max_tokens=max_tokens,
+        tasks=(task,) if task else (),
+        again=again,
+    )
     if not wait:
         emit(dataclasses.asdict(job), as_json, lambda: click.echo(f"Queued {job.id}. Follow: homeroom jobs follow {job.id}"))
         return 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from homeroom.errors import ConfigError
+from homeroom.models.prompt_program import ShownAs, with_demonstrations
 from homeroom.schema.examples import Example, Item, Message
 
 PromptBuilder = Callable[[Item], list[Message]]
@@ -40,28 +41,9 @@ class FewShotPrompt:
 
     def __call__(self, item: Item) -> list[Message]:
         """The messages for one item."""
-        plain = PlainPrompt(self.system_text)(item)
-        if not self.demonstrations:
-            return plain
-        if item.example.task == "learner":
-            return _with_appendix(plain, self.demonstrations)
-        head = [message for message in plain if message.role == "system"]
-        tail = [message for message in plain if message.role != "system"]
-        shown = [Message(m.role, m.content) for example in self.demonstrations for m in example.messages if m.role != "system"]
-        return [*head, *shown, *tail]
-
-
-def _with_appendix(plain: list[Message], demonstrations: Sequence[Example]) -> list[Message]:
-    parts = [f"Example {number}\n{_script(example)}" for number, example in enumerate(demonstrations, start=1)]
-    appendix = "Examples of how other students talked with their teacher:\n\n" + "\n\n".join(parts) + "\n\nNow it is your turn."
-    if plain and plain[0].role == "system":
-        return [Message("system", f"{plain[0].content}\n\n{appendix}"), *plain[1:]]
-    return [Message("system", appendix), *plain]
-
-
-def _script(example: Example) -> str:
-    names = {"system": "About the student", "user": "Teacher", "assistant": "Student"}
-    return "\n".join(f"{names[m.role]}: {m.content}" for m in example.messages if m.role in names)
+        shown = [example.messages for example in self.demonstrations]
+        shown_as: ShownAs = "appendix" if item.example.task == "learner" else "turns"
+        return with_demonstrations(PlainPrompt(self.system_text)(item), shown, shown_as)
 
 
 def _topic(example: Example) -> str:

@@ -73,3 +73,18 @@ class SoundTurn:
             for index, value in enumerate(metric.score(items, answers)):
                 passed[index] = passed[index] and (value is None or holds(value))
         return [float(ok) for ok in passed]
+
+
+def share_of_checks(items: Sequence[Item], answers: Sequence[Answer]) -> list[float]:
+    """The share of the checks behind `SoundTurn` that each reply passes, of those that apply: 0 to 1.
+
+    For choosing between prompts on few items, where passing all at once is too rare to tell them apart. No verdict uses it.
+    """
+    learner = bool(items) and items[0].example.task == "learner"
+    passed, applied = [0] * len(items), [0] * len(items)
+    for metric, holds in _LEARNER if learner else _TUTOR:
+        for index, value in enumerate(metric.score(items, answers)):
+            if value is not None:
+                applied[index] += 1
+                passed[index] += holds(value)
+    return [p / a if a else 0.0 for p, a in zip(passed, applied, strict=True)]

@@ -1,0 +1,61 @@
+"""Bases that answer at an endpoint of the settings: ``ENDPOINT/MODEL``. Their prompt can be tuned here, their weights cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from homeroom.app.directory import endpoint_model
+from homeroom.errors import NotFoundError
+from homeroom.models.client import list_models
+from homeroom.settings import Endpoint, Settings
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+    from homeroom.models.client import OpenAIChatModel
+
+
+def endpoint_of(settings: Settings, name: str) -> Endpoint | None:
+    """The endpoint that ``ENDPOINT/MODEL`` names; None where its first part names none of the settings."""
+    prefix, slash, model = name.partition("/")
+    return next((e for e in settings.endpoints if slash and model and e.name == prefix), None)
+
+
+def endpoint_identity(endpoint: Endpoint, name: str) -> str:
+    """What stands for the identity of a model whose weights are elsewhere: a hash of its address and name."""
+    return hashlib.sha256(f"{endpoint.base_url.rstrip('/')} {name.partition('/')[2]}".encode()).hexdigest()
+
+
+def open_endpoint_model(home: Homeroom, name: str) -> tuple[OpenAIChatModel, str]:
+    """The model and its identity. Close the model.
+
+    Raises:
+        NotFoundError: ``endpoint-unknown``.
+        ConfigError: ``key-not-set``.
+    """
+    endpoint = endpoint_of(home.settings, name)
+    if endpoint is None:
+        known = ", ".join(e.name for e in home.settings.endpoints) or "none"
+        raise NotFoundError(
+            f"No endpoint of the settings serves {name!r} (endpoints: {known}). Add it to config.yaml in the home, or choose "
+            "another with --base",
+            code="endpoint-unknown",
+        )
+    return endpoint_model(endpoint, name.partition("/")[2], name), endpoint_identity(endpoint, name)
+
+
+def listed_elsewhere(endpoint: Endpoint, name: str, key: str | None) -> tuple[str, ...]:
+    """The models that the endpoint lists instead, where it lists any and not this one; empty when all is well or unknown."""
+    listed = list_models(endpoint.base_url, key)
+    return () if name.partition("/")[2] in listed else listed
+
+
+def leaves_this_machine(endpoint: Endpoint) -> bool:
+    """Whether what is sent to the endpoint leaves this machine: anything but a loopback address."""
+    host = urlsplit(endpoint.base_url).hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
