@@ -1,0 +1,224 @@
+"""What a rule is, what it sees and what it says.
+
+Two kinds of rule. A `RecordRule` looks at one record. A `CorpusRule` looks at all of them: from each record it takes a small fact,
+in whichever process reads that record, and judges the facts together at the end. So a file of any size is read once, by all cores,
+and memory grows with the facts alone.
+
+Codes are three letters for the family and three digits: STR structure, CNS consistency, DIV diversity, QUA quality, SAF safety and
+inclusion, LEA leakage, COS consent. A code is never used again for something else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from homeroom.schema.examples import Example, Message
+
+Severity = Literal["error", "warning", "info"]
+Family = Literal["structure", "consistency", "diversity", "quality", "safety", "leakage", "consent"]
+Where = Literal["prompt", "reply", "metadata", "record"]
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+|\n+")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A safe fix of one message: ``messages[message].content`` becomes ``content``. Applied by `homeroom data fix` only."""
+
+    message: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a rule says of one place, before the runner adds code, name and severity.
+
+    Attributes:
+        message: What is wrong, with the words concerned quoted, and what to do.
+        line: Line of the record in its file, from 1; 0 for the file as a whole.
+        lines: Further lines that belong to it (the other member of a duplicate pair).
+        quote: The words concerned, for a report.
+        edit: A fix that is safe without a person; None where a person must decide.
+        severity: In place of the rule's own, where the case is milder or graver.
+        needs_person: No rule can decide it: it goes to the review queue.
+    """
+
+    message: str
+    line: int = 0
+    lines: tuple[int, ...] = ()
+    quote: str = ""
+    edit: Edit | None = None
+    severity: Severity | None = None
+    needs_person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A `Hit` with everything that the output contract names. ``fix`` says in words what `homeroom data fix` would do, or is empty."""
+
+    code: str
+    name: str
+    severity: Severity
+    file: str
+    line: int
+    message: str
+    lines: tuple[int, ...] = ()
+    quote: str = ""
+    fix: str = ""
+    edit: Edit | None = None
+    needs_person: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record of `homeroom data check --json`: code, name, severity, file, line, lines, message, fix."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "severity": self.severity,
+            "file": self.file,
+            "line": self.line,
+            "lines": list(self.lines),
+            "message": self.message,
+            "quote": self.quote,
+            "fix": self.fix,
+            "needs_person": self.needs_person,
+        }
+
+
+class Text:
+    """One turn's text with what rules ask of it again and again, worked out once."""
+
+    def __init__(self, content: str) -> None:
+        self.content = content
+
+    @cached_property
+    def lower(self) -> str:
+        """In lower case."""
+        return self.content.lower()
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Words in lower case, without numbers and marks."""
+        return _WORD.findall(self.lower)
+
+    @cached_property
+    def sentences(self) -> list[str]:
+        """Sentences as they stand, without empty ones."""
+        return [part.strip() for part in _SENTENCE_END.split(self.content) if part.strip()]
+
+
+class Record:
+    """One record of a file, checked for structure before any other rule sees it.
+
+    Attributes:
+        line: In its file, from 1.
+        example: The record as Homeroom's type.
+        texts: One `Text` for each message, in order.
+    """
+
+    def __init__(self, line: int, example: Example) -> None:
+        self.line, self.example = line, example
+
+    @cached_property
+    def texts(self) -> list[Text]:
+        """One for each message."""
+        return [Text(message.content) for message in self.example.messages]
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Of the example: subject, grade, grade_band, topic, question_type, scenario, language, source, consent, task ..."""
+        return self.example.metadata
+
+    def turns(self, role: str) -> Iterator[tuple[int, Message, Text]]:
+        """Index, message and text of each turn of ``role``."""
+        for index, (message, text) in enumerate(zip(self.example.messages, self.texts, strict=True)):
+            if message.role == role:
+                yield index, message, text
+
+    @property
+    def is_tutor(self) -> bool:
+        """Whether the model plays the tutor; in a learner's record the assistant's turns are a child's, mistakes included."""
+        return self.example.task == "tutor"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person may set for a run of the rules. Thresholds are kept by rule code: ``{"CNS003": {"factor": 3.0}}``.
+
+    Attributes:
+        base: Catalogue name of the base model whose tokenizer counts; empty estimates at four characters a token.
+        method: ``dspy``, ``openai`` or ``huggingface``: what "too few" means.
+        roster: Names of learners of the class, lower case.
+        thresholds: Values in place of a rule's own, by code.
+    """
+
+    base: str = ""
+    method: str = ""
+    roster: frozenset[str] = frozenset()
+    thresholds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def value(self, code: str, name: str, default: Any) -> Any:  # whatever type the rule's threshold has
+        """A rule's threshold."""
+        return self.thresholds.get(code, {}).get(name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What every rule says of itself; the page of the documentation is made from it.
+
+    Attributes:
+        code: ``QUA001``.
+        name: Kebab case, stable: ``wrong-arithmetic``.
+        severity: ``error`` stops a dataset version, ``warning`` asks for attention, ``info`` tells.
+        what: One sentence: what is reported.
+        why: One or two sentences: what it does to a tuned model.
+        do: What a person does about it.
+        bad, good: A record's words that are reported, and the same mended.
+        guideline: The line of the quality guidelines that it serves: ``Consistency: Formatting`` ...
+        fixable: Whether some of its hits carry an edit.
+    """
+
+    code: str
+    name: str
+    family: Family
+    severity: Severity
+    what: str
+    why: str
+    do: str
+    bad: str
+    good: str
+    guideline: str = ""
+    fixable: bool = False
+
+
+@runtime_checkable
+class RecordRule(Protocol):
+    """A rule about one record. Stateless: one instance serves every process."""
+
+    about: About
+
+    def check(self, record: Record, options: Options) -> Iterable[Hit]:
+        """What is wrong with ``record``. A hit's line defaults to the record's."""
+        ...
+
+
+@runtime_checkable
+class CorpusRule(Protocol):
+    """A rule about all records together."""
+
+    about: About
+
+    def fact(self, record: Record, options: Options) -> Any:  # each rule's own small, plain value: a few hundred bytes at most
+        """What to remember of ``record``; None to forget it."""
+        ...
+
+    def judge(self, facts: Sequence[tuple[int, Any]], options: Options) -> Iterable[Hit]:
+        """What is wrong with the whole, from (line, fact) in file order."""
+        ...
+
+
+Rule = RecordRule | CorpusRule
