@@ -1,11 +1,11 @@
 """What a rule is, what it sees and what it says.
 
-Two kinds of rule. A `RecordRule` looks at one record. A `CorpusRule` looks at all of them: from each record it takes a small fact,
-in whichever process reads that record, and judges the facts together at the end. So a file of any size is read once, by all cores,
-and memory grows with the facts alone.
+Two kinds of rule. A `RecordRule` looks at one record. A `CorpusRule` looks at all of them: from each record it takes a small
+fact, in whichever process reads that record, and judges the facts together at the end. So a file of any size is read once, by
+all cores, and memory grows with the facts alone.
 
-Codes are three letters for the family and three digits: STR structure, CNS consistency, DIV diversity, QUA quality, SAF safety and
-inclusion, LEA leakage, COS consent. A code is never used again for something else.
+Codes are three letters for the family and three digits: STR structure, CNS consistency, DIV diversity, QUA quality, SAF safety
+and inclusion, LEA leakage, COS consent. A code is never used again for something else.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A `Hit` with everything that the output contract names. ``fix`` says in words what `homeroom data fix` would do, or is empty."""
+    """A `Hit` with everything that the output contract names.
+
+    ``fix`` says in words what `homeroom data fix` would do; it is empty where a person must decide.
+    """
 
     code: str
     name: str
