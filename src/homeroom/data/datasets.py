@@ -72,10 +72,20 @@ class DatasetStore:
         seed: int = 0,
         ratios: Mapping[Split, float] = DEFAULT_RATIOS,
         parent: str | None = None,
+        assigned: Mapping[str, Split] | None = None,
     ) -> Dataset:
         """Split ``examples`` and store them as the next version of ``name``; the same content gives the stored version.
 
         Exact duplicates are stored once.
+
+        Args:
+            name: Of the dataset.
+            examples: All of them.
+            seed: Of the split.
+            ratios: Wanted share of each split.
+            parent: Version whose split is inherited.
+            assigned: Example id to split, where the examples come split already (a training and a validation file); then
+                nothing is split here.
 
         Raises:
             DataError: no examples, too few topics to split, or leakage against the parent version.
@@ -84,7 +94,10 @@ class DatasetStore:
         if not unique:
             raise DataError(f"Dataset {name!r} would be empty. Name a file with examples.", code="empty-file")
         inherited = self.get(parent).splits if parent else None
-        splits = assign(unique, seed=seed, ratios=ratios, inherited=inherited)
+        if assigned is not None:
+            splits: Mapping[str, Split] = {example.id: assigned[example.id] for example in unique}
+        else:
+            splits = assign(unique, seed=seed, ratios=ratios, inherited=inherited)
         dataset_id = _content_id(name, unique, splits)
         existing = self._row(dataset_id)
         if existing is not None:
@@ -114,8 +127,9 @@ class DatasetStore:
         for info in rows:
             if info.id == reference or (len(reference) >= 8 and info.id.startswith(reference)):
                 return info
-            if info.name == name and version in ("", str(info.version)):
-                return info
+        named = [info for info in rows if info.name == name and version in ("", str(info.version))]
+        if named:  # by number: the clock may have been set back between two versions
+            return max(named, key=lambda info: info.version)
         known = ", ".join(f"{i.name}@{i.version}" for i in rows[:5])
         hint = (
             f"known: {known}; all of them: homeroom data versions" if known else "there is none yet. Make it: homeroom data split"
