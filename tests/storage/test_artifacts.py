@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ import pytest
 
 from homeroom.errors import NotFoundError, StorageError
 from homeroom.storage import ArtifactStore, Draft
+
+SOURCE = str(Path(__file__).parents[2] / "src")
 
 
 def model(artifacts: ArtifactStore, text: str = "card") -> Draft:
@@ -199,14 +202,48 @@ def test_kinds_are_plain_names(artifacts: ArtifactStore, kind: str) -> None:
         artifacts.write(kind)
 
 
-def test_abandoned_drafts_are_swept_when_the_store_is_opened(artifacts: ArtifactStore) -> None:
-    tmp = artifacts.root / "tmp"
+WRITER = """
+import sys, time
+from pathlib import Path
+from homeroom.storage import ArtifactStore
+with ArtifactStore(Path(sys.argv[1])).write("model") as draft:
+    (draft / "inner").mkdir()
+    (draft / "inner" / "file").write_text("half")
+    print("writing", flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_drafts_are_swept_when_their_writer_is_dead_and_only_then(artifacts: ArtifactStore) -> None:
+    """However old they look: the clock of the machine may be set while somebody writes."""
+    (artifacts.root / "tmp" / "deleted-0123" / "inner").mkdir(parents=True)
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(artifacts.root)],
+            env={**os.environ, "PYTHONPATH": SOURCE},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        with writer.stdout:
+            assert writer.stdout.readline() == "writing\n"
     two_days_ago = time.time() - 2 * 24 * 3600
-    for name in ("old", "busy", "new"):
-        (tmp / name / "inner").mkdir(parents=True)
-        (tmp / name / "inner" / "file").write_text("")
-    for path in [tmp / "old", tmp / "busy", *(tmp / "old").rglob("*"), *(tmp / "busy").rglob("*")]:
+    for path in (artifacts.root / "tmp").rglob("*"):
         os.utime(path, (two_days_ago, two_days_ago))
-    (tmp / "busy" / "inner" / "file").write_text("still being written")
+    try:
+        ArtifactStore(artifacts.root)
+        assert len([name for name in drafts(artifacts) if name.startswith("model-") and ".lock" not in name]) == 2
+        assert "deleted-0123" not in drafts(artifacts)
+        writers[0].kill()
+        writers[0].wait()
+        ArtifactStore(artifacts.root)
+        assert len([name for name in drafts(artifacts) if ".lock" not in name]) == 1
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
     ArtifactStore(artifacts.root)
-    assert sorted(drafts(artifacts)) == ["busy", "new"]
+    assert drafts(artifacts) == []

@@ -1,7 +1,7 @@
 """Large things as folders of files: hashed, whole or absent, never changed.
 
     <root>/<kind>/<kind>-<hash12>/…        one artifact: its files and manifest.json
-    <root>/tmp/…                           drafts; those a day old are swept when the store is opened
+    <root>/tmp/…                           drafts; those whose writer is dead are swept when the store is opened
 
 A draft is written in ``tmp``, hashed into a manifest, flushed to the disk and renamed. The id is the hash of the manifest, so the
 same content has the same id and is kept once.
@@ -16,8 +16,8 @@ import re
 import secrets
 import shutil
 import stat
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,11 +25,12 @@ from types import TracebackType
 from homeroom.errors import NotFoundError, StorageError
 from homeroom.storage.errors import disk_errors, folder_errors
 from homeroom.storage.files import PRIVATE_FILE, PRIVATE_FOLDER, make_private_folder, sync_file, sync_folder, write_atomically
+from homeroom.storage.held import Held, hold
 
 MANIFEST = "manifest.json"
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _ID = re.compile(rf"({_KIND.pattern})-([0-9a-f]{{12}})")
-_DRAFT_KEPT_S = 24 * 3600
+_MARK = ".lock"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -61,6 +62,7 @@ class Draft(os.PathLike[str]):
         self.kind = kind
         self.folder = folder
         self._store = store
+        self._mark: Held | None = None
         self._id = ""
 
     @property
@@ -82,8 +84,10 @@ class Draft(os.PathLike[str]):
         return self.folder / name
 
     def __enter__(self) -> Draft:
-        with folder_errors(self.folder):
+        with folder_errors(self.folder), ExitStack() as undo:
+            self._mark = undo.enter_context(_mark(self.folder))  # first: a folder without a mark is swept
             make_private_folder(self.folder)
+            undo.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -94,10 +98,12 @@ class Draft(os.PathLike[str]):
                 self._id = self._store.keep(self)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+            if self._mark is not None:
+                self._mark.release()
 
 
 class ArtifactStore:
-    """The artifacts under ``root``. Opening it makes the folder and sweeps drafts that were abandoned a day ago.
+    """The artifacts under ``root``. Opening it makes the folder and sweeps the drafts of processes that are dead.
 
     Raises:
         StorageError: code ``no-space`` or ``not-writable``, when the folder cannot be made.
@@ -108,9 +114,8 @@ class ArtifactStore:
         self._drafts = root / "tmp"
         with folder_errors(root):
             make_private_folder(self._drafts)
-        for folder in self._drafts.iterdir():
-            if _newest_change(folder) < time.time() - _DRAFT_KEPT_S:
-                shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # no room for a mark, or a disk that may only be read: the next opening sweeps
+            _sweep(self._drafts)
 
     def write(self, kind: str) -> Draft:
         """A new draft of that kind (lower-case letters, digits and hyphens); see `Draft`.
@@ -201,15 +206,20 @@ class ArtifactStore:
         shutil.rmtree(rubbish, ignore_errors=True)
 
 
-def _newest_change(folder: Path) -> float:
-    """When anything in the folder last changed: a long training run writes deep inside its draft."""
-    newest = 0.0
-    for path in (folder, *folder.rglob("*")):
-        try:
-            newest = max(newest, path.lstat().st_mtime)
-        except FileNotFoundError:
-            continue
-    return newest
+def _mark(folder: Path) -> Held:
+    """Mark a draft as being written by this process."""
+    while (mark := hold(folder.with_name(folder.name + _MARK))) is None:
+        continue  # it is being swept: the next try finds it gone
+    return mark
+
+
+def _sweep(drafts: Path) -> None:
+    """Remove every draft whose writer is dead, and what was being deleted when its process died."""
+    for name in {path.name.removesuffix(_MARK) for path in drafts.iterdir()}:
+        mark = hold(drafts / (name + _MARK))
+        if mark is not None:
+            with mark:
+                shutil.rmtree(drafts / name, ignore_errors=True)
 
 
 def _plain_files(folder: Path) -> Iterator[Path]:

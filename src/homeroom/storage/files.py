@@ -11,10 +11,14 @@ PRIVATE_FILE = 0o600
 
 
 def make_private_folder(path: Path) -> Path:
-    """Make the folder and its missing parents with mode 0700; one that exists keeps its mode. Returns ``path``."""
+    """Make the folder and its missing parents with mode 0700; one that exists keeps its mode. Returns ``path``.
+
+    What is made is on the disk on return: files that are flushed in a folder whose own name was not are lost with it.
+    """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
         folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        sync_folder(folder.parent)
     return path
 
 

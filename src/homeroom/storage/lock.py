@@ -14,6 +14,8 @@ from homeroom.errors import ConflictError
 from homeroom.storage.errors import disk_errors, folder_errors
 from homeroom.storage.files import make_private_folder
 
+_NAME_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
@@ -54,7 +56,7 @@ class HomeLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = _read_holder(descriptor)
+            holder = _await_holder(descriptor)
             os.close(descriptor)
             raise ConflictError(self._message(holder), code="home-locked") from error
         self._descriptor = descriptor
@@ -112,6 +114,14 @@ class HomeLock:
             f"The home {str(self.home)!r} is in use by {who}. Stop that one, or use another home: "
             "HOMEROOM_HOME=<folder> homeroom serve"
         )
+
+
+def _await_holder(descriptor: int) -> LockHolder | None:
+    """Who holds it; of two that start in the same moment, the first may not have written its name yet."""
+    deadline = time.monotonic() + _NAME_S
+    while (holder := _read_holder(descriptor)) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return holder
 
 
 def _read_holder(descriptor: int) -> LockHolder | None:
