@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from homeroom.storage import ArtifactStore, Database
 
 # A runner that was started in the background ignores SIGINT, and so would every command that a test starts and stops with Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,3 +36,35 @@ def _hermetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.F
     monkeypatch.setenv("HOMEROOM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HOMEROOM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The test's home: a folder that need not exist yet."""
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh database file: copying it is faster than migrating for each test."""
+    folder = tmp_path_factory.mktemp("fresh")
+    database = Database.for_home(folder)
+    database.migrate()
+    database.close()
+    return folder / "homeroom.db"
+
+
+@pytest.fixture
+def database(home: Path, fresh_database: Path) -> Iterator[Database]:
+    """The home's database, up to date and empty."""
+    home.mkdir(exist_ok=True)
+    shutil.copy(fresh_database, home / fresh_database.name)
+    database = Database.for_home(home)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def artifacts(home: Path) -> ArtifactStore:
+    """The home's artifacts: none."""
+    return ArtifactStore(home / "artifacts")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from homeroom.chat.directory import ModelCard
@@ -13,24 +9,6 @@ from homeroom.chat.testing import Desk, MemoryDirectory, PacedChatModel, make_de
 from homeroom.storage import Database
 
 TUTOR_SETTINGS = {"temperature": 0.5, "max_tokens": 64, "system_prompt": "You are a tutor."}
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with empty tables, made once and copied for each test."""
-    home = tmp_path_factory.mktemp("migrated")
-    database = Database.for_home(home)
-    database.migrate()
-    database.close()
-    return home
-
-
-@pytest.fixture
-def database(tmp_path: Path, migrated: Path) -> Iterator[Database]:
-    shutil.copytree(migrated, tmp_path / "home")
-    database = Database.for_home(tmp_path / "home")
-    yield database
-    database.close()
 
 
 @pytest.fixture

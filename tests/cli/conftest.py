@@ -52,12 +52,6 @@ def homeroom(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The home that commands of this test work on."""
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def start(home: Path) -> Iterator[Callable[..., Command]]:
     """Starts a command as a process; whatever still runs at the end of the test is killed."""
     commands: list[Command] = []

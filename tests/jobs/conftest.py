@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,30 +14,6 @@ from homeroom.jobs import JobStore, ManualClock
 from homeroom.storage import Database
 
 SOURCE = str(Path(__file__).parents[2] / "src")
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh database file: copying it is faster than migrating for each test."""
-    home = tmp_path_factory.mktemp("migrated")
-    database = Database.for_home(home)
-    database.migrate()
-    database.close()
-    return home / "homeroom.db"
-
-
-@pytest.fixture
-def database(home: Path, migrated: Path) -> Iterator[Database]:
-    home.mkdir(exist_ok=True)
-    shutil.copy(migrated, home / migrated.name)
-    database = Database.for_home(home)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -68,6 +43,7 @@ def program(home: Path) -> Callable[[str], list[str]]:
     """Writes a job's program: its text defines ``handle(context)``; it is called with home, job id and token."""
 
     def write(handler: str) -> list[str]:
+        home.mkdir(exist_ok=True)
         path = home / "program.py"
         path.write_text(
             "import os, signal, sys, time\n"

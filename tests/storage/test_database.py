@@ -171,6 +171,41 @@ def test_only_known_consent_states_can_be_stored(database: Database) -> None:
         session.add(FeedbackRow(id="f", turn_id="t", consent="maybe"))
 
 
+def test_a_person_says_one_thing_of_a_reply(database: Database) -> None:
+    """Whatever the isolation of the database: the rule is its own."""
+    with database.write() as session:
+        session.add(conversation())
+        session.flush()
+        session.add(TurnRow(id="t", conversation_id="c-1", turn_index=0, role="user", content=""))
+        session.flush()
+        session.add(FeedbackRow(id="f", turn_id="t", rating="up"))
+        session.add(FeedbackRow(id="g", turn_id="t", rating="down", owner_id="another"))
+    with pytest.raises(IntegrityError, match="UNIQUE"), database.write() as session:
+        session.add(FeedbackRow(id="h", turn_id="t", rating="down"))
+
+
+def test_feedback_that_was_stored_twice_is_kept_once(home: Path) -> None:
+    """A database of the first revision, in which nothing forbade it."""
+    home.mkdir()
+    database = Database.for_home(home)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(migrations, "HEAD", "0001")
+        database.migrate()
+    with database.write() as session:
+        session.add(conversation())
+        session.flush()
+        for turn in ("t", "u"):
+            session.add(TurnRow(id=turn, conversation_id="c-1", turn_index="tu".index(turn), role="user", content=""))
+        session.flush()
+        for name, turn, made, owner in (("a", "t", 2.0, "x"), ("b", "t", 1.0, "x"), ("c", "t", 2.0, "x"), ("d", "t", 1.0, "y")):
+            session.add(FeedbackRow(id=name, turn_id=turn, rating="up", created_at=made, owner_id=owner))
+        session.add(FeedbackRow(id="e", turn_id="u", rating="up", created_at=1.0, owner_id="x"))
+    database.migrate()
+    with database.read() as session:
+        assert set(session.scalars(select(FeedbackRow.id))) == {"c", "d", "e"}
+    database.close()
+
+
 def test_deleting_a_conversation_deletes_what_hangs_on_it(database: Database) -> None:
     with database.write() as session:
         session.add(conversation())

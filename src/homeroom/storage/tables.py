@@ -218,11 +218,11 @@ class TurnRow(Owned, Base):
 
 
 class FeedbackRow(Owned, Base):
-    """What a person said of a reply. Only a better answer whose consent is ``granted`` may become an example."""
+    """What a person said of a reply, once. Only a better answer whose consent is ``granted`` may become an example."""
 
     __tablename__ = "feedback"
     __table_args__ = (
-        Index(None, "turn_id"),
+        Index(None, "turn_id", "workspace_id", "owner_id", unique=True),
         _one_of("rating", "up", "down"),
         _one_of("consent", "not-asked", "granted", "refused"),
     )
