@@ -9,7 +9,7 @@ from homeroom.app.importing import import_model
 from homeroom.app.tuning import plan_tuning, submit_tuning, training_data
 from homeroom.app.work import child_environment, key_of, submit_once, wait_for
 from homeroom.data.reading import load_examples
-from homeroom.errors import ConfigError, DataError, JobFailed, NotFoundError
+from homeroom.errors import ConfigError, DataError, JobFailed, NotFoundError, StorageError
 from homeroom.tuning.recipe_file import parse_recipe
 from tests.app import material
 
@@ -32,17 +32,34 @@ def test_a_key_depends_on_content_and_not_on_order():
     assert key_of({"a": 1}) != key_of({"a": 2})
 
 
-def test_a_job_is_found_again_unless_it_failed_or_was_cancelled(home):
+def test_a_job_that_failed_or_was_cancelled_goes_on_when_it_is_asked_for_again(home):
     first = submit_once(home, "tune", {"n": 1}, "key")
     assert submit_once(home, "tune", {"n": 1}, "key").id == first.id
     home.jobs.request_cancel(first.id)
+    again = submit_once(home, "tune", {"n": 1}, "key")
+    assert (again.id, again.state) == (first.id, "queued")  # and so its folder, with what was saved there
+    claimed = home.jobs.claim("worker", 5.0, first.id)
+    home.jobs.finish(claimed.id, claimed.token, "failed", None, "no reason")
+    assert submit_once(home, "tune", {"n": 1}, "key").id == first.id
+    assert len(home.jobs.list()) == 1
+
+
+def test_a_job_whose_folder_holds_another_run_is_replaced_by_a_new_one(home):
+    first = submit_once(home, "tune", {"n": 1}, "key")
+    claimed = home.jobs.claim("worker", 5.0, first.id)
+    home.jobs.finish(claimed.id, claimed.token, "failed", None, "another run", error_code="resume-mismatch")
     second = submit_once(home, "tune", {"n": 1}, "key")
     assert second.id != first.id
-    claimed = home.jobs.claim("worker", 5.0, second.id)
-    home.jobs.finish(claimed.id, claimed.token, "failed", None, "no reason")
-    third = submit_once(home, "tune", {"n": 1}, "key")
-    assert len({first.id, second.id, third.id}) == 3
-    assert submit_once(home, "tune", {"n": 1}, "key").id == third.id
+    assert submit_once(home, "tune", {"n": 1}, "key").id == second.id
+
+
+def test_what_the_disk_refused_a_job_is_told_as_what_it_is(home):
+    job = home.jobs.submit("tune", {})
+    claimed = home.jobs.claim("worker", 5.0, job.id)
+    home.jobs.finish(claimed.id, claimed.token, "failed", None, "There is no space left.", error_code="no-space")
+    with pytest.raises(StorageError, match="There is no space left") as refused:
+        wait_for(home, job.id)
+    assert (refused.value.code, refused.value.exit_code) == ("no-space", 2)
 
 
 def test_the_same_run_is_the_same_job(home, dataset):

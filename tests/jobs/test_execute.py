@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from homeroom.errors import DataError
 from homeroom.jobs import JobStore, ManualClock, execute
 from homeroom.schema.jobs import Handler, Job, JobCancelled, JobContext
 from homeroom.storage import Database
+from homeroom.storage.held import hold
 
 
 def run(store: JobStore, home: Path, handler: Handler, payload: Mapping[str, Any] | None = None) -> Job:
@@ -157,3 +159,23 @@ def test_outcome_that_cannot_be_recorded_asks_for_another_attempt(
     with database.write():
         assert execute(impatient, job.id, job.token, {"work": lambda _: {}}, home / "jobs") == 75
     assert store.get(job.id).state == "running"
+
+
+def test_it_waits_until_the_process_of_an_earlier_attempt_is_gone(live_store: JobStore, home: Path) -> None:
+    job = claimed(live_store)
+    begun = threading.Event()
+
+    def handler(context: JobContext) -> Mapping[str, Any]:
+        begun.set()
+        return {}
+
+    (home / "jobs" / job.id).mkdir(parents=True)
+    earlier = hold(home / "jobs" / job.id / "running.lock")
+    assert earlier is not None
+    attempt = threading.Thread(target=execute, args=(live_store, job.id, job.token, {"work": handler}, home / "jobs"))
+    attempt.start()
+    assert not begun.wait(0.3)
+    earlier.release()
+    attempt.join()
+    assert begun.is_set() and live_store.get(job.id).state == "succeeded"
+    assert [path.name for path in (home / "jobs" / job.id).iterdir()] == ["work"]

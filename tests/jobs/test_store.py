@@ -315,3 +315,47 @@ def test_many_workers_never_get_the_same_job(live_store: JobStore) -> None:
     for thread in threads:
         thread.join()
     assert len(got) == 24 and set(got) == ids
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_job_that_is_asked_for_again_starts_anew_as_the_same_job(store: JobStore, state: str) -> None:
+    job = claimed(store, max_attempts=1)
+    store.event(job.id, job.token, "step 1")
+    store.finish(job.id, job.token, state, None, "no space", error_code="no-space")  # type: ignore[arg-type]
+    later = store.submit("work", {})
+    again = store.retry(job.id)
+    assert (again.id, again.state, again.attempts, again.error, again.error_code) == (job.id, "queued", 0, "", "")
+    assert (again.finished_at, again.cancel_requested) == (None, False)
+    assert messages(store, job)[0] == "step 1" and "asked for again" in messages(store, job)[-1]
+    assert store.retry(job.id) == again  # whoever asks second finds it queued
+    first = store.claim("worker", LEASE_S)
+    assert first is not None and first.id == later.id  # it does not push in
+    second = store.claim("worker", LEASE_S)
+    assert second is not None and second.id == job.id and second.token > job.token
+    with pytest.raises(LeaseLost):
+        store.finish(job.id, job.token, "succeeded")
+
+
+def test_a_job_that_is_not_over_or_went_well_stays_as_it_is(store: JobStore) -> None:
+    job = claimed(store)
+    assert store.retry(job.id) == job
+    store.finish(job.id, job.token, "succeeded", {"n": 1})
+    assert store.retry(job.id).result == {"n": 1}
+    with pytest.raises(NotFoundError):
+        store.retry("job-none")
+
+
+def test_others_cannot_ask_for_a_job_again(database: Database, store: JobStore) -> None:
+    job = claimed(store)
+    store.finish(job.id, job.token, "failed", None, "x")
+    with pytest.raises(NotFoundError):
+        JobStore(database, scope=Scope("local", "another")).retry(job.id)
+
+
+def test_the_job_of_a_worker_that_is_known_to_be_dead_is_free_at_once(store: JobStore) -> None:
+    job = claimed(store)
+    assert store.claim("other", LEASE_S, is_dead=lambda worker: worker != "worker") is None
+    again = store.claim("other", LEASE_S, is_dead=lambda worker: worker == "worker")
+    assert again is not None and (again.id, again.attempts) == (job.id, 2)
+    with pytest.raises(LeaseLost):
+        store.heartbeat(job.id, job.token, LEASE_S)

@@ -295,7 +295,7 @@ def test_killed_worker_leaves_no_process_and_its_job_goes_on(
         "import threading; from pathlib import Path\n"
         "from homeroom.jobs import JobStore, Worker; from homeroom.storage import Database\n"
         f"home = Path({str(home)!r}); store = JobStore(Database.for_home(home))\n"
-        f"worker = Worker(store, lambda job: [*{argv!r}, job.id, str(job.token)], home=home, lease_s=2.0, heartbeat_s=0.1)\n"
+        f"worker = Worker(store, lambda job: [*{argv!r}, job.id, str(job.token)], home=home, lease_s=3000.0, heartbeat_s=0.1)\n"
         "worker.run(threading.Event())\n"
     )
     worker = subprocess.Popen([sys.executable, "-c", text], env=child_env)
@@ -313,8 +313,12 @@ def test_killed_worker_leaves_no_process_and_its_job_goes_on(
     eventually(lambda: not any(map(alive, members)))
     assert (live_store.get(job.id).state, live_store.get(job.id).attempts) == ("running", 1)
     go(home, job)
-    make_worker(argv, job_id=job.id).run(threading.Event())
+    make_worker(argv, job_id=job.id).run(threading.Event())  # does not wait for the dead one's lease
     assert (live_store.get(job.id).state, live_store.get(job.id).result) == ("succeeded", {"attempt": 2})
+    (dead,) = (home / "run" / "workers").iterdir()
+    with running(make_worker(argv)):
+        eventually(lambda: not dead.exists())
+    assert list((home / "run" / "workers").iterdir()) == []
 
 
 def _members(group: int) -> list[int]:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from homeroom.errors import JobFailed
+from homeroom.errors import JobFailed, StorageError
 from homeroom.jobs.worker import Worker
 from homeroom.schema.jobs import Job, JobEvent
+from homeroom.storage.errors import STORAGE_CODES
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -47,13 +48,22 @@ def key_of(parts: Mapping[str, Any]) -> str:  # any JSON: the key is its hash
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
+# What cannot be continued: the folder of such a job holds another run than the one that is asked for.
+_START_ANEW = frozenset({"resume-mismatch"})
+
+
 def submit_once(home: Homeroom, kind: str, payload: Mapping[str, Any], key: str) -> Job:
-    """The job of this key if it is queued, running or done; a new one where there is none or it failed or was cancelled."""
+    """The job of this key. One that failed or was cancelled is queued again and goes on from what it had saved.
+
+    Only where that is of no use, because its folder holds another run, a new job is made.
+    """
     attempt = 0
     while True:
         job = home.jobs.submit(kind, dict(payload), idempotency_key=f"{key}-{attempt}" if attempt else key)
         if job.state not in ("failed", "cancelled"):
             return job
+        if job.error_code not in _START_ANEW:
+            return home.jobs.retry(job.id)
         attempt += 1
 
 
@@ -82,6 +92,7 @@ def wait_for(home: Homeroom, job_id: str, watch: Watcher | None = None) -> Job:
 
     Raises:
         JobFailed: it failed or was cancelled; the message says why.
+        StorageError: the disk or the database refused what it had to write.
         KeyboardInterrupt: passed on after the job's process has ended; what it had saved is kept.
     """
     seen = 0
@@ -96,6 +107,8 @@ def wait_for(home: Homeroom, job_id: str, watch: Watcher | None = None) -> Job:
             if job.done:
                 break
             pause.wait(POLL_S)
+    if job.error_code in STORAGE_CODES:  # the person's to mend, as if the command itself had met it
+        raise StorageError(job.error, code=job.error_code)
     if job.state != "succeeded":
         reason = job.error or ("it was cancelled" if job.state == "cancelled" else "no reason was recorded")
         hint = "" if "homeroom " in reason else f" See: homeroom jobs logs {job.id}"

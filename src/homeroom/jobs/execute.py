@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from homeroom.errors import HomeroomError, StorageError
 from homeroom.jobs.store import JobStore, LeaseLost
 from homeroom.schema.jobs import Handler, Job, JobCancelled, JobState
-from homeroom.storage.errors import TRANSIENT_CODES
+from homeroom.storage.errors import TRANSIENT_CODES, disk_errors
 from homeroom.storage.files import make_private_folder
+from homeroom.storage.held import Held, hold
 
 EXIT_TOLD = 0
 EXIT_NOT_TOLD = 75  # the outcome could not be written: run the job again (EX_TEMPFAIL of sysexits.h)
 EXIT_LEASE_LOST = 76
 
 _KEPT_WRITES = 1000
+_PREDECESSOR_S = 30.0
 log = logging.getLogger(__name__)
 
 
@@ -40,8 +44,9 @@ def execute(store: JobStore, job_id: str, token: int, handlers: Mapping[str, Han
     """
     try:
         job = store.held(job_id, token)
-        context = RunningJob(store, job, make_private_folder(work_root / job_id / "work"))
-        state, result, error = _run(context, handlers)
+        with _sole(work_root / job_id):
+            context = RunningJob(store, job, work_root / job_id / "work")
+            state, result, error = _run(context, handlers)
         context.flush()
         store.finish(job_id, token, state, result, error.message if error else "", error_code=error.code if error else "")
     except LeaseLost:
@@ -62,6 +67,8 @@ def _run(
         message = f"No handler is known for jobs of kind {job.kind!r}; known: {', '.join(sorted(handlers)) or 'none'}. "
         return "failed", None, HomeroomError(message + "Was it submitted by a newer version?", code="job-kind-unknown")
     try:
+        with disk_errors(context.work_dir):
+            make_private_folder(context.work_dir)
         return "succeeded", handler(context), None
     except LeaseLost:
         raise
@@ -69,6 +76,23 @@ def _run(
         return "cancelled", None, None
     except HomeroomError as error:
         return "failed", None, error
+
+
+@contextmanager
+def _sole(folder: Path) -> Iterator[None]:
+    """Be the only process in the job's folder.
+
+    The process of an earlier attempt may live a moment longer than its worker. One that does not die, because somebody stopped it
+    in a debugger, is not waited for: it has lost its lease and finds that out at its next step.
+    """
+    mark: Held | None = None
+    with suppress(OSError):  # no room for a mark: the lease alone keeps others out
+        make_private_folder(folder)
+        deadline = time.monotonic() + _PREDECESSOR_S
+        while (mark := hold(folder / "running.lock")) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+    with mark or nullcontext():
+        yield
 
 
 class RunningJob:

@@ -5,27 +5,25 @@ write with an older token is refused (`LeaseLost`), so a worker that was thought
 lease has run out is claimed again, at most ``max_attempts`` times.
 
     queued ──claim──► running ──finish──► succeeded | failed | cancelled
-       ▲                 │
-       └────release──────┘   its process died, or its worker ended
+       ▲                 │                                │
+       ├────release──────┘                                │   its process died, or its worker ended
+       └────retry─────────────────────────────────────────┘   somebody asked for it again, unless it succeeded
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from homeroom.errors import ConflictError, NotFoundError
-from homeroom.jobs.clock import MAX_LEASE_S, Clock, Instant, SystemClock
+from homeroom.jobs.clock import MAX_LEASE_S, Clock, SystemClock
+from homeroom.jobs.rows import Json, event_of, job_of, lease_of, plain
 from homeroom.schema.jobs import FINAL_STATES, Job, JobEvent, JobState
 from homeroom.storage import LOCAL, Database, Scope
 from homeroom.storage.tables import JobEventRow, JobRow, new_id
 
-Json = Mapping[str, Any]  # payloads, results and event data: keys and types are their writers'
 _MESSAGE_CHARS = 10_000
 
 
@@ -61,7 +59,7 @@ class JobStore:
         """
         if max_attempts < 1:
             raise ValueError(f"max_attempts is at least 1, not {max_attempts!r}")
-        content = _plain(payload)
+        content = plain(payload)
         with self._database.write() as session:
             if idempotency_key is not None:
                 query = select(JobRow).filter_by(idempotency_key=idempotency_key, **self._scope.columns())
@@ -69,7 +67,7 @@ class JobStore:
                     return self._same(earlier, kind, content)
             row = JobRow(
                 id=new_id("job"),
-                position=(session.scalar(select(func.max(JobRow.position))) or 0) + 1,
+                position=self._last_position(session) + 1,
                 kind=kind,
                 payload=content,
                 idempotency_key=idempotency_key,
@@ -79,7 +77,7 @@ class JobStore:
             )
             session.add(row)
             session.flush()
-            return _job(row)
+            return job_of(row)
 
     def get(self, job_id: str) -> Job:
         """The job as it is now.
@@ -88,14 +86,14 @@ class JobStore:
             NotFoundError: code ``job-not-found``.
         """
         with self._database.read() as session:
-            return _job(self._mine(session, job_id))
+            return job_of(self._mine(session, job_id))
 
     def list(self, state: str | None = None, kind: str | None = None, limit: int = 50) -> tuple[Job, ...]:
         """The newest jobs first, optionally of one state or kind."""
         wanted = {name: value for name, value in (("state", state), ("kind", kind)) if value is not None}
         query = select(JobRow).filter_by(**wanted, **self._scope.columns()).order_by(JobRow.position.desc()).limit(limit)
         with self._database.read() as session:
-            return tuple(_job(row) for row in session.scalars(query))
+            return tuple(job_of(row) for row in session.scalars(query))
 
     def events(self, job_id: str, after: int = 0, limit: int = 500) -> tuple[JobEvent, ...]:
         """What the job said after event ``after``, oldest first. Cheap to poll.
@@ -106,7 +104,7 @@ class JobStore:
         query = select(JobEventRow).where(JobEventRow.job_id == job_id, JobEventRow.seq > after)
         with self._database.read() as session:
             self._mine(session, job_id)
-            return tuple(_event(row) for row in session.scalars(query.order_by(JobEventRow.seq).limit(limit)))
+            return tuple(event_of(row) for row in session.scalars(query.order_by(JobEventRow.seq).limit(limit)))
 
     def request_cancel(self, job_id: str) -> Job:
         """Cancel a job: at once when nothing works on it, otherwise as soon as its handler has saved what is whole.
@@ -122,26 +120,56 @@ class JobStore:
                     f"The job {job_id!r} has already {row.state} and cannot be cancelled. See it: homeroom jobs show {job_id}",
                     code="job-finished",
                 )
-            if row.state == "queued" or (row.state == "running" and _lease(row).is_past(self._clock.now())):
+            if row.state == "queued" or (row.state == "running" and lease_of(row).is_past(self._clock.now())):
                 row.token += 1
                 self._end(session, row, "cancelled")
             elif row.state == "running" and not row.cancel_requested:
                 row.cancel_requested = True
                 self._say(session, row, "Cancellation was asked for.")
-            return _job(row)
+            return job_of(row)
 
-    def claim(self, worker_id: str, lease_s: float, job_id: str | None = None) -> Job | None:
+    def retry(self, job_id: str) -> Job:
+        """Put a job that failed or was cancelled back at the end of the queue, with all its attempts before it.
+
+        It keeps its id, its events and its folder, and so what an attempt has saved there. A job in any other state stays as it
+        is: of two that ask at once, the second finds it queued.
+
+        Raises:
+            NotFoundError: code ``job-not-found``.
+        """
+        with self._database.write() as session:
+            row = self._mine(session, job_id, lock=True)
+            if row.state in ("failed", "cancelled"):
+                before = row.state
+                row.state = "queued"
+                row.position = self._last_position(session) + 1
+                row.token += 1
+                row.attempts = 0
+                row.cancel_requested = False
+                row.error, row.error_code, row.finished_at = "", "", None
+                self._say(session, row, f"It {'was cancelled' if before == 'cancelled' else before} and was asked for again.")
+            return job_of(row)
+
+    def claim(
+        self, worker_id: str, lease_s: float, job_id: str | None = None, *, is_dead: Callable[[str], bool] = lambda _: False
+    ) -> Job | None:
         """Take the next job that nobody works on (or only ``job_id``) for ``lease_s`` seconds; None when there is none.
 
         Jobs whose worker died come first. One that died too often is failed here, one that was to be cancelled is cancelled.
+
+        Args:
+            worker_id: Who takes it.
+            lease_s: For how long.
+            job_id: Only this one.
+            is_dead: Whether the worker of that id is known to be dead, so that the end of its lease need not be waited for.
         """
         if not 0 < lease_s <= MAX_LEASE_S:
             raise ValueError(f"a lease runs for up to {MAX_LEASE_S:.0f} seconds, not {lease_s!r}")
         with self._database.read() as session:  # looked at first, because most looks find nothing and need no write lock
-            if not self._waiting(session, job_id) and not self._abandoned(session, job_id):
+            if not self._waiting(session, job_id) and not self._abandoned(session, job_id, is_dead):
                 return None
         with self._database.write() as session:
-            for row in self._abandoned(session, job_id, lock=True):
+            for row in self._abandoned(session, job_id, is_dead, lock=True):
                 if self._may_go_on(session, row):
                     self._say(session, row, f"Attempt {row.attempts + 1} of {row.max_attempts}: the last one died.", "warning")
                     return self._take(row, worker_id, lease_s)
@@ -157,7 +185,7 @@ class JobStore:
         with self._database.write() as session:
             row = _held(session, job_id, token)
             self._set_lease(row, lease_s)
-            return _job(row)
+            return job_of(row)
 
     def held(self, job_id: str, token: int) -> Job:
         """The job that was claimed with ``token`` and is still running.
@@ -166,7 +194,7 @@ class JobStore:
             LeaseLost: the token is not the job's any more, or the job is over.
         """
         with self._database.read() as session:
-            return _job(_held(session, job_id, token, lock=False))
+            return job_of(_held(session, job_id, token, lock=False))
 
     def progress(self, job_id: str, token: int, fraction: float, message: str) -> None:
         """How far it is, 0 to 1 (cut to that), and what it is doing.
@@ -202,9 +230,9 @@ class JobStore:
             raise ValueError(f"{state!r} is no final state; to give a job back use release()")
         with self._database.write() as session:
             row = _held(session, job_id, token)
-            row.result = None if result is None else _plain(result)
+            row.result = None if result is None else plain(result)
             self._end(session, row, state, error, error_code)
-            return _job(row)
+            return job_of(row)
 
     def release(self, job_id: str, token: int, reason: str, *, count_attempt: bool = True) -> Job:
         """Give a job back whose process ended without an outcome: it is queued again, or failed when it died too often.
@@ -226,16 +254,16 @@ class JobStore:
                 row.state = "queued"
                 row.token += 1
                 self._say(session, row, reason, "warning" if count_attempt else "info")
-            return _job(row)
+            return job_of(row)
 
-    def _same(self, earlier: JobRow, kind: str, content: dict[str, Any]) -> Job:
+    def _same(self, earlier: JobRow, kind: str, content: Json) -> Job:
         if (earlier.kind, earlier.payload) != (kind, content):
             raise ConflictError(
                 f"The idempotency key {earlier.idempotency_key!r} belongs to the job {earlier.id!r}, which has another kind or "
                 f"content. Use a new key, or see that job: homeroom jobs show {earlier.id}",
                 code="idempotency-key-reused",
             )
-        return _job(earlier)
+        return job_of(earlier)
 
     def _mine(self, session: Session, job_id: str, *, lock: bool = False) -> JobRow:
         query = select(JobRow).filter_by(id=job_id, **self._scope.columns())
@@ -244,19 +272,24 @@ class JobStore:
             raise NotFoundError(f"There is no job {job_id!r}. List them: homeroom jobs list", code="job-not-found")
         return row
 
+    def _last_position(self, session: Session) -> int:
+        return session.scalar(select(func.max(JobRow.position))) or 0
+
     def _waiting(self, session: Session, job_id: str | None, *, lock: bool = False) -> JobRow | None:
         query = select(JobRow).filter_by(state="queued").order_by(JobRow.position).limit(1)
         if job_id is not None:
             query = query.filter_by(id=job_id)
         return session.scalar(query.with_for_update(skip_locked=True) if lock else query)
 
-    def _abandoned(self, session: Session, job_id: str | None, *, lock: bool = False) -> tuple[JobRow, ...]:
+    def _abandoned(
+        self, session: Session, job_id: str | None, is_dead: Callable[[str], bool], *, lock: bool = False
+    ) -> tuple[JobRow, ...]:
         query = select(JobRow).filter_by(state="running").order_by(JobRow.position)
         if job_id is not None:
             query = query.filter_by(id=job_id)
         now = self._clock.now()
         rows = session.scalars(query.with_for_update(skip_locked=True) if lock else query)
-        return tuple(row for row in rows if _lease(row).is_past(now))
+        return tuple(row for row in rows if lease_of(row).is_past(now) or (row.worker_id is not None and is_dead(row.worker_id)))
 
     def _may_go_on(self, session: Session, row: JobRow, reason: str = "its worker died") -> bool:
         """Whether a job that stopped without an outcome is to be tried again; ends it when not."""
@@ -276,7 +309,7 @@ class JobStore:
         row.worker_id = worker_id
         row.started_at = row.started_at or self._clock.now().wall
         self._set_lease(row, lease_s)
-        return _job(row)
+        return job_of(row)
 
     def _set_lease(self, row: JobRow, lease_s: float) -> None:
         end = self._clock.now().plus(lease_s)
@@ -310,7 +343,7 @@ class JobStore:
             level=level,
             type=type,
             message=message[:_MESSAGE_CHARS],
-            data=_plain(data or {}),
+            data=plain(data or {}),
             workspace_id=row.workspace_id,
             owner_id=row.owner_id,
         )
@@ -324,47 +357,3 @@ def _held(session: Session, job_id: str, token: int, *, lock: bool = True) -> Jo
     if row is None:
         raise LeaseLost(f"The claim {token!r} on the job {job_id!r} is over. See who has it: homeroom jobs show {job_id}")
     return row
-
-
-def _lease(row: JobRow) -> Instant:
-    return Instant(row.lease_wall, row.lease_elapsed, row.lease_boot)
-
-
-def _plain(data: Json) -> dict[str, Any]:
-    """``data`` as JSON will give it back: lists for tuples, null for numbers that JSON lacks."""
-    return cast("dict[str, Any]", json.loads(json.dumps(_finite(data))))
-
-
-def _finite(value: Any) -> Any:  # any JSON value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return value
-
-
-def _job(row: JobRow) -> Job:
-    return Job(
-        id=row.id,
-        kind=row.kind,
-        state=cast("JobState", row.state),
-        payload=row.payload,
-        result=row.result,
-        error=row.error,
-        progress=row.progress,
-        message=row.message,
-        attempts=row.attempts,
-        max_attempts=row.max_attempts,
-        cancel_requested=row.cancel_requested,
-        token=row.token,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        error_code=row.error_code,
-    )
-
-
-def _event(row: JobEventRow) -> JobEvent:
-    return JobEvent(row.job_id, row.seq, row.created_at, row.level, row.type, row.message, row.data)

@@ -10,11 +10,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from homeroom.errors import HomeroomError, StorageError
 from homeroom.jobs.execute import EXIT_NOT_TOLD
 from homeroom.jobs.logs import last_words, log_path, trim_log
+from homeroom.jobs.presence import Presence
 from homeroom.jobs.store import JobStore, LeaseLost
 from homeroom.runtime import Child, spawn
 from homeroom.schema.jobs import Job
@@ -29,7 +31,8 @@ class Worker:
     """Runs jobs one after the other. For several at once, run several workers: no job is run twice at the same time.
 
     The job's process calls `homeroom.jobs.execute` and tells its outcome itself; the worker keeps the lease and records what the
-    process could not: that it died. When the worker dies, even by kill -9, the job's processes die with it.
+    process could not: that it died. When the worker dies, even by kill -9, the job's processes die with it, and another worker of
+    this home takes the job over at once; one on another machine does when the lease has run out.
 
     Args:
         store: The job table.
@@ -37,7 +40,7 @@ class Worker:
         home: Logs go to ``<home>/jobs/<id>/log.txt``.
         job_id: Run only this job; `run` returns when it is over.
         env: The whole environment of the job's process; this process's own when omitted.
-        lease_s: After a worker has died its job is free again after this time.
+        lease_s: After the machine of a worker has died its job is free again after this time.
         heartbeat_s: Time between two prolongations of the lease; a few fit in one lease.
         poll_s: Time between two looks for a job.
         cancel_grace_s: Time in which a handler may save and stop by itself before its processes are ended.
@@ -62,6 +65,7 @@ class Worker:
     ) -> None:
         self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._store = store
+        self._presence = Presence(home)
         self._command = command
         self._home = home
         self._job_id = job_id
@@ -80,18 +84,26 @@ class Worker:
             NotFoundError: code ``job-not-found``, when there is no such one job.
             StorageError: the database is damaged; while it is locked, full or out of reach the worker waits.
         """
-        while not stop.is_set():
-            try:
-                job = self._store.claim(self.worker_id, self._lease_s, self._job_id)
-                if job is None and self._job_id is not None and self._store.get(self._job_id).done:
-                    return
-            except StorageError as error:
-                self._must_be_transient(error)
-                job = None
-            if job is None:
-                stop.wait(self._poll_s)
-            else:
-                self._work(job, stop)
+        with self._presence.announce(self.worker_id) or nullcontext():
+            while not stop.is_set():
+                try:
+                    job = self._next()
+                    if job is None and self._job_id is not None and self._store.get(self._job_id).done:
+                        return
+                except StorageError as error:
+                    self._must_be_transient(error)
+                    job = None
+                if job is None:
+                    stop.wait(self._poll_s)
+                else:
+                    self._work(job, stop)
+
+    def _next(self) -> Job | None:
+        dead = self._presence.dead()  # looked at first: who dies after the claim may still have a job
+        job = self._store.claim(self.worker_id, self._lease_s, self._job_id, is_dead=self._presence.is_dead)
+        if job is None and self._job_id is None:
+            self._presence.forget(dead)
+        return job
 
     def _work(self, job: Job, stop: threading.Event) -> None:
         try:

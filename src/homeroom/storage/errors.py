@@ -52,6 +52,8 @@ _MESSAGES = {
     "See what is wrong: homeroom doctor",
 }
 
+STORAGE_CODES = frozenset(_MESSAGES)
+
 
 def storage_error(code: str, where: str | Path, detail: str = "") -> StorageError:
     """The error with that code; ``where`` names the file, folder or database."""
