@@ -97,3 +97,12 @@ def test_course_replies_are_varied():
     assert len(set(replies)) == len(replies)
     openings = [" ".join(r.split()[:3]).lower() for r in replies]
     assert max(openings.count(o) for o in set(openings)) <= 4
+
+
+def test_the_newest_version_is_the_one_with_the_highest_number(store, examples, monkeypatch):
+    """The clock may have been set back between two of them."""
+    store.create("mine", examples)
+    monkeypatch.setattr("time.time", lambda: 1.0)
+    store.create("mine", examples[:-3])
+    assert store.info("mine").version == 2
+    assert store.info("mine@1").version == 1

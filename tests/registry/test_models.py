@@ -243,3 +243,19 @@ def test_others_neither_see_nor_change_a_model(database: Database, artifacts: Ar
                 attempt(model.name)
             assert "Did you mean" not in caught.value.message
     assert registry.get(model.name) == model
+
+
+def test_a_model_made_after_the_clock_was_set_back_is_still_the_newest(registry: ModelRegistry) -> None:
+    before = registry.register(tuned("tutor", "00000001", created_at=4e9))
+    after = registry.register(tuned("tutor", "00000002"))
+    assert after.created_at > before.created_at
+    assert [model.name for model in registry.list()] == [after.name, before.name]
+    assert registry.resolve("tutor") == after.name
+
+
+def test_a_scorecard_that_is_recorded_again_is_one(registry: ModelRegistry) -> None:
+    model = registry.register(tuned())
+    first = registry.add_scorecard(model.name, "course@1", "", {"sound": 0.5}, scorecard_id="score-1")
+    assert registry.add_scorecard(model.name, "course@1", "", {"sound": 0.9}, scorecard_id="score-1") == first
+    registry.add_scorecard(model.name, "course@1", "", {"sound": 0.9})
+    assert len(registry.scorecards(model.name)) == 2

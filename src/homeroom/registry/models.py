@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from homeroom.errors import ConflictError, NotFoundError
@@ -18,6 +18,7 @@ from homeroom.storage import LOCAL, ArtifactStore, Database, Scope
 from homeroom.storage.tables import BaseSettingsRow, DatasetRow, ModelRow, RouteRow, ScorecardRow, new_id
 
 ANY = "*"
+_TICK_S = 0.001
 Json = Mapping[str, Any]  # settings and summaries: keys and types are their writers'
 
 
@@ -35,18 +36,22 @@ class ModelRegistry:
     def register(self, model: TunedModel) -> TunedModel:
         """Add a model whose artifact is in the store. Returns it with its time of creation.
 
+        Without a time of its own it is later than every model before it, although the clock may have been set back since.
+
         Raises:
             NotFoundError: code ``artifact-not-found``: a model is named only once its files are whole.
             ConflictError: code ``model-exists``, when the name is taken.
         """
         if model.artifact:
             self._artifacts.path(model.artifact)
-        model = replace(model, created_at=model.created_at or time.time())
         with self._database.write() as session:
             if session.get(ModelRow, model.name) is not None:
                 raise ConflictError(
                     f"A model named {model.name!r} exists already. See it: homeroom models show {model.id8}", code="model-exists"
                 )
+            if not model.created_at:
+                newest = session.scalar(select(func.max(ModelRow.created_at)).filter_by(**self._scope.columns())) or 0.0
+                model = replace(model, created_at=max(time.time(), newest + _TICK_S))
             session.add(model_row(model, self._scope))
         return model
 
@@ -161,8 +166,13 @@ class ModelRegistry:
             rows = session.scalars(select(RouteRow).filter_by(**self._scope.columns()).order_by(*order))
             return tuple(route_of(row) for row in rows)
 
-    def add_scorecard(self, model_name: str, dataset: str, report_artifact: str, summary: Json) -> ScorecardRecord:
+    def add_scorecard(
+        self, model_name: str, dataset: str, report_artifact: str, summary: Json, *, scorecard_id: str | None = None
+    ) -> ScorecardRecord:
         """Record an evaluation of a model; its report is in the artifact store (or empty when there is none).
+
+        With the ``scorecard_id`` of one that is there, that one is returned and nothing changes: work that is done again after a
+        crash records itself once.
 
         Raises:
             NotFoundError: code ``model-not-found`` or ``artifact-not-found``.
@@ -170,8 +180,12 @@ class ModelRegistry:
         if report_artifact:
             self._artifacts.path(report_artifact)
         with self._database.write() as session:
+            if scorecard_id is not None:
+                known = session.scalar(select(ScorecardRow).filter_by(id=scorecard_id, **self._scope.columns()))
+                if known is not None:
+                    return scorecard_of(known)
             row = ScorecardRow(
-                id=new_id("score"),
+                id=scorecard_id or new_id("score"),
                 model_name=self._find(session, model_name).name,
                 dataset=dataset,
                 report_artifact=report_artifact,
