@@ -18,10 +18,10 @@ from typing import Any
 import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
 
 from homeroom.storage.errors import disk_errors
-from homeroom.storage.files import sync_folder, write_atomically
+from homeroom.storage.files import make_private_folder, sync_folder, write_atomically
 
 State = dict[str, Any]  # JSON
-_MANIFEST, _STATE, _PREFIX = "manifest.json", "state.json", "step-"
+_MANIFEST, _STATE, _PREFIX, _REPLACED = "manifest.json", "state.json", "step-", ".replaced-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,14 @@ def save(folder: Path, step: int, state: State, tensors: Mapping[str, Mapping[st
     files[_MANIFEST] = json.dumps({name: hashlib.sha256(data).hexdigest() for name, data in files.items()}, indent=1).encode()
     target = folder / f"{_PREFIX}{step:06d}"
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
         try:
             for name, data in files.items():
                 write_atomically(temporary / name, data)
-            if target.exists():
-                shutil.rmtree(target)
+            if target.exists():  # kept under another name until the new one is there: it may be the only whole one
+                shutil.rmtree(folder / f"{_REPLACED}{target.name}", ignore_errors=True)
+                target.rename(folder / f"{_REPLACED}{target.name}")
             temporary.rename(target)
             sync_folder(folder)
         finally:
@@ -63,7 +64,8 @@ def save(folder: Path, step: int, state: State, tensors: Mapping[str, Mapping[st
 
 def newest_whole(folder: Path) -> Checkpoint | None:
     """The newest checkpoint whose files are all as its manifest says; None when there is none."""
-    for path in sorted(folder.glob(f"{_PREFIX}*"), reverse=True):
+    found = [*folder.glob(f"{_PREFIX}*"), *folder.glob(f"{_REPLACED}{_PREFIX}*")]
+    for path in sorted(found, key=lambda path: (path.name.removeprefix(_REPLACED), path.name), reverse=True):
         files = _whole(path)
         if files is not None:
             return _read(path, files)
@@ -91,5 +93,5 @@ def _prune(folder: Path, newest: Path, keep: int) -> None:
     """Later steps than the one just written are torn: the run resumed before them."""
     saved = sorted(folder.glob(f"{_PREFIX}*"))
     wanted = [path for path in saved if path <= newest][-keep:]
-    for path in [*(p for p in saved if p not in wanted), *folder.glob(".writing-*")]:
+    for path in [*(p for p in saved if p not in wanted), *folder.glob(".writing-*"), *folder.glob(f"{_REPLACED}*")]:
         shutil.rmtree(path, ignore_errors=True)
