@@ -158,17 +158,30 @@ class ChatWire:
         Raises:
             ProviderError: or one of its subclasses.
         """
+        return self._retried(lambda deadline: self._whole(deadline, path, body=body))
 
-        def once(deadline: float) -> Json:
-            with self._opened(path, body, deadline) as response:
-                pieces = []
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Json:
+        """The object at ``path``.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        return self._retried(lambda deadline: self._whole(deadline, path, params=params))
+
+    def download(self, path: str, take: Callable[[bytes], object], begin: Callable[[], object]) -> None:
+        """The bytes at ``path``, handed to ``take`` piece by piece; ``begin`` is called before the first piece of each try.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+
+        def once(deadline: float) -> None:
+            begin()
+            with self._opened(path, deadline, idle_s=self._timeout_s) as response:
                 for piece in response.iter_bytes():
-                    pieces.append(piece)
-                    if time.monotonic() > deadline:  # httpx limits single reads only: a server may trickle for ever
-                        raise httpx.ReadTimeout("the whole answer took too long")
-                return self._object(b"".join(pieces))
+                    take(piece)
 
-        return self._retried(once)
+        self._retried(once)
 
     def stream(self, path: str, body: Json) -> Generator[Json]:
         """The events of a streamed answer; closing the iterator closes the connection.
@@ -178,7 +191,7 @@ class ChatWire:
         """
 
         def begin(deadline: float) -> tuple[AbstractContextManager[httpx.Response], Iterator[Json], Json | None]:
-            opened = self._opened(path, body, deadline)
+            opened = self._opened(path, deadline, body=body)
             response = opened.__enter__()
             events = self._events(response)
             try:
@@ -203,11 +216,34 @@ class ChatWire:
         except ProviderError as error:
             raise self._scrubbed(error) from None
 
+    def _whole(
+        self, deadline: float, path: str, *, body: Json | None = None, params: Mapping[str, str | int] | None = None
+    ) -> Json:
+        with self._opened(path, deadline, body=body, params=params) as response:
+            pieces = []
+            for piece in response.iter_bytes():
+                pieces.append(piece)
+                if time.monotonic() > deadline:  # httpx limits single reads only: a server may trickle for ever
+                    raise httpx.ReadTimeout("the whole answer took too long")
+            return self._object(b"".join(pieces))
+
     @contextmanager
-    def _opened(self, path: str, body: Json, deadline: float) -> Iterator[httpx.Response]:
+    def _opened(
+        self,
+        path: str,
+        deadline: float,
+        *,
+        body: Json | None = None,
+        params: Mapping[str, str | int] | None = None,
+        idle_s: float | None = None,
+    ) -> Iterator[httpx.Response]:
+        """The open answer: to a POST of ``body``, else to a GET. ``idle_s`` limits each read in place of the deadline."""
         left = max(0.05, deadline - time.monotonic())
-        timeout = httpx.Timeout(left, connect=min(_CONNECT_S, left), pool=left)
-        with self._client.stream("POST", f"{self._url}{path}", json=body, headers=self._headers, timeout=timeout) as response:
+        timeout = httpx.Timeout(idle_s or left, connect=min(_CONNECT_S, left), pool=left)
+        method = "GET" if body is None else "POST"
+        with self._client.stream(
+            method, f"{self._url}{path}", json=body, params=params, headers=self._headers, timeout=timeout
+        ) as response:
             if response.status_code >= 400:
                 text = response.read().decode("utf-8", errors="replace")
                 raise map_status(response.status_code, text, response.headers, self._where)

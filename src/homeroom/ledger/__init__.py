@@ -1,0 +1,1 @@
+"""What things cost: prices that carry their date, and what was spent."""

@@ -1,0 +1,80 @@
+"""Prices of endpoints' models, from a dated file that a home may override."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from homeroom.errors import ConfigError
+
+FILE = "prices.yaml"
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens; None where it is not known."""
+
+    input: float
+    output: float
+    training: float | None = None
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What a request costs, in US dollars."""
+        return (prompt_tokens * self.input + completion_tokens * self.output) / MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What is known about prices, and as of when."""
+
+    as_of: str
+    models: Mapping[str, Price]
+    tuned: Mapping[str, Price]
+
+    def price(self, model: str) -> Price | None:
+        """The price of ``model`` as its endpoint names it; None where no entry begins its name."""
+        is_tuned = model.startswith("ft:")
+        name = model.split(":")[1] if is_tuned else model
+        known = self.tuned if is_tuned else self.models
+        match = max((entry for entry in known if name.startswith(entry)), key=len, default=None)
+        return known[match] if match else None
+
+
+def load_prices(home: Path | None = None) -> Prices:
+    """The bundled prices, with those of ``<home>/prices.yaml`` over them.
+
+    Raises:
+        ConfigError: ``prices-invalid``: the home's file is not of the documented form.
+    """
+    bundled = _read(files("homeroom.ledger").joinpath(FILE).read_text("utf-8"), FILE)
+    own = home / FILE if home else None
+    if own is None or not own.is_file():
+        return bundled
+    over = _read(own.read_text("utf-8"), str(own))
+    return Prices(over.as_of or bundled.as_of, {**bundled.models, **over.models}, {**bundled.tuned, **over.tuned})
+
+
+def _read(text: str, where: str) -> Prices:
+    try:
+        record = yaml.safe_load(text) or {}
+        models, tuned = ({k: _price(v) for k, v in (record.get(key) or {}).items()} for key in ("models", "tuned"))
+        return Prices(str(record.get("as_of") or ""), models, tuned)
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"The price file {where!r} cannot be read: {' '.join(str(error).split())}. Each model needs numbers: "
+            "gpt-4o-mini: {input: 0.15, output: 0.60}",
+            code="prices-invalid",
+        ) from error
+
+
+def _price(record: Mapping[str, Any]) -> Price:  # YAML of a person's making
+    values = {key: float(record[key]) for key in ("input", "output", "training") if record.get(key) is not None}
+    if not {"input", "output"} <= set(values) or min(values.values()) < 0:
+        raise ValueError(f"{dict(record)!r} needs input and output, 0 or more")
+    return Price(values["input"], values["output"], values.get("training"))
