@@ -130,8 +130,8 @@ def test_what_is_no_adapter_is_refused(homeroom, tmp_path, cache):
         shutil.copy(home.base_files().gguf, tmp_path / "whole.gguf")
     for source, code, said in (
         ("empty", "adapter-files", "adapter_config.json"),
-        ("picture.gguf", "adapter-files", "is not a GGUF file"),
-        ("cut.gguf", "adapter-files", "damaged or cut off"),
+        ("picture.gguf", "gguf-damaged", "does not begin with 'GGUF'"),
+        ("cut.gguf", "gguf-damaged", "cut short"),
         ("whole.gguf", "adapter-files", "not a LoRA"),
         ("missing.gguf", "import-source", "no file"),
         ("nowhere/ft:gpt:school::x1", "import-source", "endpoints: none"),

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from homeroom import __version__
 from homeroom.app.bases import listed_base
-from homeroom.errors import ConfigError, ConflictError, NotFoundError
+from homeroom.errors import NotFoundError
 from homeroom.registry.names import new_model_name
 from homeroom.schema.chat import GenerationSettings
-from homeroom.schema.models import BaseFiles, Suitability, TunedModel
+from homeroom.schema.models import Suitability, TunedModel
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
-
-GGUF_MAGIC = b"GGUF"
 
 
 def import_model(
@@ -82,14 +80,16 @@ def _import_adapter(
     suitability: Suitability = listed.suitability if listed else "practice"
     with home.artifacts.write("model") as draft:
         if path.is_dir():
-            from homeroom.models.lora_gguf import CONFIG, WEIGHTS, adapter_to_gguf
+            from homeroom.models.lora_gguf import CONFIG, WEIGHTS, adapter_to_gguf, check_adapter_folder
 
             adapter_to_gguf(path, files, draft / "adapter.gguf")
-            for name in (CONFIG, WEIGHTS):
-                shutil.copyfile(path / name, draft / name)
+            # The configuration is written anew: whatever else the stranger's says never reaches PEFT.
+            (draft / CONFIG).write_text(json.dumps(check_adapter_folder(path, files), indent=2) + "\n", "utf-8")
+            shutil.copyfile(path / WEIGHTS, draft / WEIGHTS, follow_symlinks=False)
         else:
-            _check_gguf_lora(path, files)
-            shutil.copyfile(path, draft / "adapter.gguf")
+            from homeroom.models.gguf_lora import lora_from_gguf
+
+            lora_from_gguf(path, files, draft / "adapter.gguf")
     return home.registry.register(
         TunedModel(
             name=new_model_name(files.name, suffix),
@@ -105,52 +105,6 @@ def _import_adapter(
             settings=settings,
         )
     )
-
-
-def _check_gguf_lora(path: Path, base: BaseFiles) -> None:
-    """Refuse what is not a LoRA of ``base`` in GGUF: one that does not fit would keep the engine from starting for every model.
-
-    Raises:
-        ConfigError: ``adapter-files``.
-        ConflictError: ``base-mismatch``.
-    """
-    import gguf
-
-    if path.read_bytes()[:4] != GGUF_MAGIC:
-        raise ConfigError(f"{path.name!r} is not a GGUF file. Import a PEFT folder or a GGUF LoRA.", code="adapter-files")
-    try:
-        reader = gguf.GGUFReader(path)
-        identity, kind = (_text(reader, key) for key in ("homeroom.base_identity", "adapter.type"))
-        shapes = {tensor.name: tuple(int(n) for n in tensor.shape) for tensor in reader.tensors}
-    except (ValueError, IndexError, KeyError, OSError) as error:
-        raise ConfigError(
-            f"{path.name!r} is damaged or cut off, so it cannot be read as GGUF. Copy it again.", code="adapter-files"
-        ) from error
-    if kind != "lora":
-        raise ConfigError(
-            f"{path.name!r} is a GGUF file without adapter.type = lora, so it is not a LoRA. Whole models are pulled: "
-            "homeroom models pull ORG/NAME",
-            code="adapter-files",
-        )
-    wanted = {tensor.name: tuple(int(n) for n in tensor.shape) for tensor in gguf.GGUFReader(base.gguf).tensors}
-    if identity not in ("", base.identity) or not _fits(shapes, wanted):
-        raise ConflictError(
-            f"{path.name!r} was made for another base model than {base.name!r}. Name the right one: homeroom models import "
-            f"{path} --base NAME",
-            code="base-mismatch",
-        )
-
-
-def _text(reader: Any, key: str) -> str:  # gguf has no types
-    field = reader.get_field(key)
-    return str(field.contents()) if field is not None else ""
-
-
-def _fits(adapter: Mapping[str, tuple[int, ...]], base: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether each pair of LoRA tensors belongs to a tensor of the base. GGUF lists dimensions inner first: A is (in, r)."""
-    layers = {name.rpartition(".lora_")[0] for name in adapter}
-    pairs = [(adapter.get(f"{layer}.lora_a", ()), adapter.get(f"{layer}.lora_b", ()), base.get(layer, ())) for layer in layers]
-    return bool(pairs) and all(len(a) == len(b) == len(w) == 2 and (a[0], b[1]) == w and a[1] == b[0] for a, b, w in pairs)
 
 
 def _suffix_of(text: str) -> str:

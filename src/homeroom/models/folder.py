@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeroom.errors import ConfigError
+from homeroom.models.safetensors_header import read_header
+from homeroom.storage.plain import read_plain
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+JSON_BYTES = 64_000_000
+"""The largest JSON file of a model that is read: tokenizers of a quarter of a million tokens have half of it."""
+TEMPLATE_BYTES = 1_000_000
 
 _NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
@@ -22,13 +29,14 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in ``path``.
 
     Raises:
-        ConfigError: ``model-files`` when the file is missing or holds no object.
+        ConfigError: ``model-files`` when the file is missing or holds no object; ``file-not-plain``, ``file-too-large``.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = json.loads(read_plain(path, limit_bytes=JSON_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
         raise ConfigError(
-            f"The model folder has no readable {path.name!r} ({error}). Fetch the model again: homeroom models pull NAME",
+            f"The model folder has no readable {path.name!r} ({reason}). Fetch the model again: homeroom models pull NAME",
             code="model-files",
         ) from error
     if not isinstance(record, dict):
@@ -43,11 +51,12 @@ def chat_template(folder: Path) -> str:
         ConfigError: ``no-chat-template`` when the model has none: a base model that was never taught to chat.
     """
     own_file = folder / "chat_template.jinja"
-    if own_file.exists():
-        return own_file.read_text(encoding="utf-8")
+    if os.path.lexists(own_file):
+        return _text(read_plain(own_file, limit_bytes=TEMPLATE_BYTES), own_file.name)
     template = read_json(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(template, list):  # several named ones; "default" is for chat
-        template = next((t.get("template") for t in template if t.get("name") == "default"), None)
+        named = (t for t in template if isinstance(t, dict))
+        template = next((t.get("template") for t in named if t.get("name") == "default"), None)
     if not isinstance(template, str) or not template:
         raise ConfigError(
             f"The model in {folder.name!r} has no chat template, so it cannot chat. Choose its instruction-tuned version, "
@@ -55,6 +64,15 @@ def chat_template(folder: Path) -> str:
             code="no-chat-template",
         )
     return template
+
+
+def _text(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{name!r} is no UTF-8 text. Fetch the model again: homeroom models pull NAME", code="model-files"
+        ) from error
 
 
 def special_tokens(folder: Path) -> dict[str, str]:
@@ -102,12 +120,23 @@ def read_tensors(folder: Path) -> list[Tensor]:
     """All tensors of the safetensors files in ``folder``, in order of name; their values stay on disk.
 
     Raises:
-        ConfigError: ``model-files`` when there is no safetensors file, a file is cut, or a tensor is of an unexpected type.
+        ConfigError: ``model-files`` when there is no safetensors file, a file is cut or lies about itself, a tensor is of an
+            unexpected type, or two files hold one of the same name.
     """
-    tensors = [tensor for path in sorted(folder.glob("*.safetensors")) for tensor in _read_header(path)]
+    tensors = [
+        Tensor(entry.name, entry.shape, entry.kind, path, entry.offset)
+        for path in sorted(folder.glob("*.safetensors"))
+        for entry in read_header(path).entries
+    ]
     if not tensors:
         raise ConfigError(
-            f"No *.safetensors file in {str(folder)!r}. Fetch the model again: homeroom models pull NAME", code="model-files"
+            f"No tensors in the *.safetensors files of {str(folder)!r}. Fetch the model again: homeroom models pull NAME",
+            code="model-files",
+        )
+    if len({tensor.name for tensor in tensors}) != len(tensors):
+        raise ConfigError(
+            f"Two files of {str(folder)!r} hold a tensor of the same name. Fetch the model again: homeroom models pull NAME",
+            code="model-files",
         )
     return sorted(tensors, key=lambda tensor: tensor.name)
 
@@ -116,43 +145,6 @@ def read_metadata(path: Path) -> dict[str, str]:
     """The texts that a safetensors file carries beside its tensors.
 
     Raises:
-        ConfigError: ``model-files`` when the file is cut.
+        ConfigError: ``model-files`` when the file is cut or lies about itself.
     """
-    metadata: dict[str, str] = _header(path)[0].get("__metadata__") or {}
-    return metadata
-
-
-# JSON written by others: Any.
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file and where its data begin."""
-    # Layout: 8 bytes little-endian length, JSON header, data (https://github.com/huggingface/safetensors#format).
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        # The format allows headers of up to 100 MB.
-        text = file.read(length) if length <= 100_000_000 else b""
-    try:
-        header = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"{path.name!r} is cut short or no safetensors file. Fetch the model again: homeroom models pull NAME",
-            code="model-files",
-        ) from error
-    return header, 8 + length
-
-
-def _read_header(path: Path) -> list[Tensor]:
-    size = path.stat().st_size
-    header, begin = _header(path)
-    tensors = []
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        start, end = entry["data_offsets"]
-        if entry["dtype"] not in _NUMPY_TYPES or begin + end > size:
-            raise ConfigError(
-                f"Tensor {name!r} in {path.name!r} is cut short or of the type {entry['dtype']!r}, which is not read here. "
-                "Fetch the unquantised model: homeroom models pull NAME",
-                code="model-files",
-            )
-        tensors.append(Tensor(name, tuple(entry["shape"]), entry["dtype"], path, begin + start))
-    return tensors
+    return read_header(path).metadata
