@@ -23,6 +23,8 @@ FEATURES: dict[str, tuple[tuple[str, ...], str]] = {
     "local tuning": (("torch", "transformers", "peft", "safetensors"), "train"),
     "OpenAI's client": (("openai",), "openai"),
 }
+# For programs of one's own: nothing that Homeroom does fails without it.
+OPTIONAL = frozenset({"OpenAI's client"})
 MIN_MEMORY_BYTES = 4_000_000_000
 DEMO_DISK_BYTES = 2_500_000_000
 
@@ -77,7 +79,8 @@ def _features() -> Iterator[Check]:
     for feature, (packages, extra) in FEATURES.items():
         missing = [p for p in packages if find_spec(p) is None]
         if missing:
-            yield Check(feature, "missing", f"without {', '.join(missing)}", f"pip install 'homeroom[{extra}]'")
+            state: State = "warning" if feature in OPTIONAL else "missing"
+            yield Check(feature, state, f"without {', '.join(missing)}", f"pip install 'homeroom[{extra}]'")
         else:
             yield Check(feature, "ok", "installed")
 

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("worker", "Run queued jobs."),
     "chat": ("chat", "Chat in the terminal."),
     "practice": ("practice", "Practise teaching with a simulated learner in the terminal."),
+    "pack": ("pack", "Put everything into one folder for a machine without a network."),
 }
 
 
@@ -84,8 +85,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(argv: list[str]) -> int:
     """As `main`, returning the exit code."""
-    if sys.version_info < (3, 11):  # noqa: UP036 - a clear line beats a syntax error in a later import
-        return fail(f"Homeroom needs Python 3.11 or newer; this is {sys.version.split()[0]}.", "old-python")
+    if (unusable := _unusable()) is not None:
+        return unusable
     if "_HOMEROOM_COMPLETE" in os.environ:
         cli.main(args=argv, prog_name="homeroom")  # a shell asks for completions; this ends the process
     try:
@@ -118,6 +119,19 @@ def run(argv: list[str]) -> int:
             raise
         return report(_disk_error(error), as_json="--json" in argv)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _unusable() -> int | None:
+    """The exit code on a machine where nothing can work, once that is said; None everywhere else."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - a clear line beats a syntax error in a later import
+        return fail(f"Homeroom needs Python 3.11 or newer; this is {sys.version.split()[0]}.", "old-python")
+    if sys.platform == "win32":
+        return fail(
+            "Homeroom does not run on Windows itself, which lacks the process groups and file locks that it relies on. "
+            "Use it inside WSL 2: wsl --install",
+            "platform",
+        )
+    return None
 
 
 def _disk_error(error: OSError) -> StorageError:
