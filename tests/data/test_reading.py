@@ -100,7 +100,6 @@ def test_unknown_keys_are_warnings_only(tmp_path):
         ("empty.jsonl", b"", DataError, "empty-file"),
         ("blank.jsonl", b"\n \n", DataError, "empty-file"),
         ("photo.jsonl", b"\x89PNG\r\n\x1a\n\xff\xd8", DataError, "wrong-file"),
-        ("table.csv", b"question,answer\n1,2\n", DataError, "wrong-file"),
     ],
 )
 def test_wrong_files_end_in_one_clear_error(tmp_path, name, content, error, code):

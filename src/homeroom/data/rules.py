@@ -22,6 +22,12 @@ CONSENTS = ("not-required", "granted", "refused", "withdrawn")
 # A rule's name, and what a person does about it. The data page of the documentation is generated from this table.
 RULES: dict[str, str] = {
     "json-invalid": "The line is not JSON. One whole JSON object belongs on each line.",
+    "encoding-invalid": "The line is not UTF-8. Save the file as UTF-8.",
+    "line-too-long": "The line has more than 8 MB and was not read. An example is a conversation, not a book: split it.",
+    "nesting-too-deep": "Lists and objects are nested more than 64 deep.",
+    "number-not-finite": "NaN, Infinity and numbers that are too large cannot be kept.",
+    "key-duplicate": "A key stands twice in one object: one of its values would be lost.",
+    "character-invalid": "A text holds NUL or half a character, which tokenizers and files cannot hold.",
     "record-not-object": 'The line is JSON but not an object. Wrap it as {"messages": [...]}.',
     "messages-missing": 'The record has no non-empty list under "messages".',
     "message-not-object": 'A message must be an object with "role" and "content".',

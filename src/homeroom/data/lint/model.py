@@ -61,7 +61,8 @@ class Hit:
 class Finding:
     """A `Hit` with everything that the output contract names.
 
-    ``fix`` says in words what `homeroom data fix` would do; it is empty where a person must decide.
+    ``fix`` says in words what `homeroom data fix` would do; it is empty where a person must decide. ``lines`` are of the same
+    file; ``elsewhere`` names those of other files: ``test.jsonl:12``.
     """
 
     code: str
@@ -75,6 +76,7 @@ class Finding:
     fix: str = ""
     edit: Edit | None = None
     needs_person: bool = False
+    elsewhere: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The record of `homeroom data check --json`: code, name, severity, file, line, lines, message, fix."""
@@ -89,6 +91,7 @@ class Finding:
             "quote": self.quote,
             "fix": self.fix,
             "needs_person": self.needs_person,
+            "elsewhere": list(self.elsewhere),
         }
 
 
@@ -121,10 +124,16 @@ class Record:
         line: In its file, from 1.
         example: The record as Homeroom's type.
         texts: One `Text` for each message, in order.
+        split: ``train``, ``validation`` or ``test`` where that is known, otherwise empty: from the dataset version that is
+            checked, from ``metadata.split``, or from the file's name (``train.jsonl``, ``test.jsonl``).
+        file: Name of its file.
+
+    Over several files lines are large numbers of their own; the runner turns those of a `Hit` (and those written in its message)
+    back into file and line. So a message may name a line of ``lines`` by its number.
     """
 
-    def __init__(self, line: int, example: Example) -> None:
-        self.line, self.example = line, example
+    def __init__(self, line: int, example: Example, *, split: str = "", file: str = "") -> None:
+        self.line, self.example, self.split, self.file = line, example, split, file
 
     @cached_property
     def texts(self) -> list[Text]:
@@ -157,10 +166,14 @@ class Options:
         method: ``dspy``, ``openai`` or ``huggingface``: what "too few" means.
         roster: Names of learners of the class, lower case.
         thresholds: Values in place of a rule's own, by code.
+        tokenizer: Folder of the base's weights, whose tokenizer and template count; empty when no base is chosen.
+        max_tokens: How many tokens an example may have; 0 takes 4,096.
     """
 
     base: str = ""
     method: str = ""
+    tokenizer: str = ""
+    max_tokens: int = 0
     roster: frozenset[str] = frozenset()
     thresholds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -202,7 +215,10 @@ class About:
 class RecordRule(Protocol):
     """A rule about one record. Stateless: one instance serves every process."""
 
-    about: About
+    @property
+    def about(self) -> About:
+        """What it says of itself."""
+        ...
 
     def check(self, record: Record, options: Options) -> Iterable[Hit]:
         """What is wrong with ``record``. A hit's line defaults to the record's."""
@@ -213,7 +229,10 @@ class RecordRule(Protocol):
 class CorpusRule(Protocol):
     """A rule about all records together."""
 
-    about: About
+    @property
+    def about(self) -> About:
+        """What it says of itself."""
+        ...
 
     def fact(self, record: Record, options: Options) -> Any:  # each rule's own small, plain value: a few hundred bytes at most
         """What to remember of ``record``; None to forget it."""
@@ -224,4 +243,11 @@ class CorpusRule(Protocol):
         ...
 
 
-Rule = RecordRule | CorpusRule
+@dataclass(frozen=True, slots=True)
+class ReadRule:
+    """A rule that the reader itself applies, before there is a `Record`; ``about.name`` is the name of its `Problem`."""
+
+    about: About
+
+
+Rule = RecordRule | CorpusRule | ReadRule

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from homeroom.data.formats.base import RecordFormat
 from homeroom.schema.examples import Json
 
 _MOVE = re.compile(r"^\((focus|probing|telling|generic)\)\s*", re.IGNORECASE)
@@ -108,3 +109,10 @@ def _closed(messages: list[Json]) -> list[Json]:
 def _last_number(text: object) -> str | None:
     found = _NUMBER.findall(str(text or ""))
     return found[-1].replace(",", "") if found else None
+
+
+def _matches(record: Json) -> bool:
+    return "conversation" in record and "student_incorrect_solution" in record
+
+
+FORMAT = RecordFormat("mathdial", "the published file of MathDial (read only)", _matches, records)

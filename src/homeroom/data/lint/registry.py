@@ -1,0 +1,67 @@
+"""All rules: each module of ``data/lint/rules`` offers a tuple ``RULES``, and is one line here."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+
+from homeroom.data.lint.model import Rule
+from homeroom.errors import ConfigError
+
+MODULES = (
+    "structure",
+    "consistency",
+    "diversity",
+    "quality_arithmetic",
+    "quality_teaching",
+    "quality_text",
+    "safety_privacy",
+    "safety_language",
+    "leakage",
+    "consent",
+)
+
+
+@cache
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule, by module and then as its module lists them.
+
+    Raises:
+        RuntimeError: two rules have one code: a mistake in the source.
+    """
+    found: dict[str, Rule] = {}
+    for name in MODULES:
+        module = f"homeroom.data.lint.rules.{name}"
+        if find_spec(module) is None:
+            continue
+        for rule in import_module(module).RULES:
+            if rule.about.code in found:
+                raise RuntimeError(f"two rules have the code {rule.about.code}: see {rule.about.name!r}")
+            found[rule.about.code] = rule
+    return tuple(found.values())
+
+
+def choose(select: tuple[str, ...] = (), ignore: tuple[str, ...] = ()) -> tuple[Rule, ...]:
+    """The rules that ``select`` names (all when empty) without those of ``ignore``. A name is a code, its beginning or a rule's name.
+
+    Raises:
+        ConfigError: a name fits no rule (``rule-unknown``).
+    """
+    rules = all_rules()
+    for name in (*select, *ignore):
+        if not any(fits(rule, name) for rule in rules):
+            families = ", ".join(dict.fromkeys(rule.about.code[:3] for rule in rules))
+            raise ConfigError(
+                f"There is no rule {name!r}. Name a code (STR001), a family ({families}) or a rule's name; "
+                "all of them are in docs/reference/data-rules.md",
+                code="rule-unknown",
+            )
+    return tuple(
+        rule for rule in rules if (not select or any(fits(rule, n) for n in select)) and not any(fits(rule, n) for n in ignore)
+    )
+
+
+def fits(rule: Rule, name: str) -> bool:
+    """Whether ``name`` (``STR001``, ``STR``, ``json-invalid``) means ``rule``."""
+    return bool(name) and (rule.about.code.startswith(name.upper()) or rule.about.name == name)
