@@ -161,7 +161,7 @@ def report(error: HomeroomError, *, as_json: bool = False) -> int:
     problems = error.problems if isinstance(error, DataError) else ()
     if not as_json:
         for problem in problems[:20]:
-            click.echo(f"  {problem}", err=True)
+            click.echo(f"  {one_line(str(problem))}", err=True)
         if len(problems) > 20:
             click.echo(f"  ... and {len(problems) - 20} more", err=True)
     fail(error.message, error.code, as_json=as_json, problems=[str(p) for p in problems])
@@ -176,6 +176,10 @@ def fail(message: str, code: str, *, as_json: bool = False, problems: list[str] 
         body: dict[str, object] = {"message": message, "code": code, "help": f"docs/troubleshooting.md#{code}"}
         click.echo(json.dumps({"error": {**body, **({"problems": problems} if problems else {})}}))
     else:
-        line = " ".join(message.split())
-        click.echo(f"error: {line}  [help: docs/troubleshooting.md#{code}]", err=True)
+        click.echo(f"error: {one_line(message)}  [help: docs/troubleshooting.md#{code}]", err=True)
     return 2
+
+
+def one_line(text: str) -> str:
+    """\`\`text\`\` in one line, without the control characters that a file's name may hold to steer a terminal."""
+    return " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
