@@ -106,6 +106,9 @@ def _from_overrides(overrides: Mapping[str, object], known: Mapping[str, Setting
 
 def _from_file(path: Path, known: Mapping[str, Setting], problems: list[str]) -> list[_Given]:
     try:
+        if path.exists() and not path.is_file():
+            problems.append(f"{str(path)!r} is not a plain file")
+            return []
         content = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
@@ -128,9 +131,11 @@ def _top_level(content: str, path: Path, problems: list[str]) -> list[tuple[str,
     """Key, value and line of each top-level entry of a YAML mapping."""
     import yaml
 
+    from homeroom.settings.plain_yaml import PlainLoader, load_plain
+
     try:
-        root = yaml.compose(content, Loader=yaml.SafeLoader)
-        record: object = yaml.safe_load(content)
+        record = load_plain(content)
+        root = yaml.compose(content, Loader=PlainLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)

@@ -95,11 +95,12 @@ def endpoints(value: object) -> tuple[Endpoint, ...]:
 def _from_yaml(value: str) -> object:
     import yaml
 
+    from homeroom.settings.plain_yaml import load_plain
+
     try:
-        parsed: object = yaml.safe_load(value)
+        return load_plain(value)
     except yaml.YAMLError:
         return None
-    return parsed
 
 
 def _endpoint(entry: object, number: int, problems: list[str]) -> Endpoint:

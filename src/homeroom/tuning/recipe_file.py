@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from homeroom.errors import ConfigError
+from homeroom.settings.plain_yaml import MAX_CHARACTERS, load_plain
+from homeroom.storage.plain import read_plain
 from homeroom.tuning.recipe import Recipe
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -70,31 +72,14 @@ def _find(path: Path) -> Path:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice: the first value would silently be lost."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> Plain:
-    seen: set[object] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
-        seen.add(key)
-    return {str(key): value for key, value in loader.construct_mapping(node, deep=True).items()}
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def _read_yaml(file: Path) -> Plain:
     try:
-        record = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        record = load_plain(read_plain(file, limit_bytes=4 * MAX_CHARACTERS, links=True).decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _invalid(file, [f"not YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(record, dict):
         raise _invalid(file, [f"holds {type(record).__name__} {str(record)[:40]!r}: must hold keys such as 'task' and 'epochs'"])
-    return {str(key): value for key, value in record.items()}
+    return record
 
 
 def _merge(shared: Plain, run: Plain) -> Plain:
