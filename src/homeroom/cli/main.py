@@ -181,5 +181,5 @@ def fail(message: str, code: str, *, as_json: bool = False, problems: list[str] 
 
 
 def one_line(text: str) -> str:
-    """\`\`text\`\` in one line, without the control characters that a file's name may hold to steer a terminal."""
+    """``text`` in one line, without the control characters that a file's name may hold to steer a terminal."""
     return " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
