@@ -100,6 +100,8 @@ def open_source(path: Path | str, *, format: str | None = None, columns: Mapping
         named(format)
     if path.is_dir():
         raise DataError(f"{str(path)!r} is a folder; name one JSONL file in it.", code="wrong-file")
+    if not path.is_file():
+        raise DataError(f"{str(path)!r} is a pipe or a device; save what it gives into a file.", code="wrong-file")
     if path.suffix.lower() in TABLES:
         return Source(path, "chat", "table", dict(columns or {}))
     _check_head(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ REFERENCE = ("claim", "claim_is_correct", "solution", "key")
 TRUTH = {"yes": True, "true": True, "1": True, "right": True, "no": False, "false": False, "0": False, "wrong": False}
 
 
+MAX_ROWS = 100_000
+MAX_COLUMNS = 256
+MAX_UNPACKED_BYTES = 64_000_000
+MAX_PARTS = 2_000
+
+
 def table_records(path: Path | str, columns: Mapping[str, str] | None = None) -> list[Json]:
     """The records of a table, one for each row that is not empty.
 
@@ -42,8 +49,15 @@ def table_records(path: Path | str, columns: Mapping[str, str] | None = None) ->
     path = Path(path)
     if not path.exists():
         raise NotFoundError(f"There is no file {str(path)!r}. Check the path.", code="file-not-found")
-    rows = [[cell.strip() for cell in row] for row in _rows(path)]
-    rows = [row for row in rows if any(row)]
+    if not path.is_file():
+        raise DataError(f"{path.name!r} is a folder, a pipe or a device; name a file.", code="wrong-file")
+    rows: list[list[str]] = []
+    for row in _rows(path):
+        cells = [cell.strip() for cell in row]
+        if any(cells):
+            rows.append(cells)
+        if len(rows) > MAX_ROWS:
+            raise DataError(f"{path.name!r} has more than {MAX_ROWS:,} rows. Save it as several files.", code="wrong-file")
     if len(rows) < 2:
         raise DataError(f"{path.name!r} has no rows below its headings.", code="empty-file")
     headings = rows[0]
@@ -65,7 +79,12 @@ def _rows(path: Path) -> Iterator[Sequence[str]]:
             f"{path.name!r} is not UTF-8 text. In a spreadsheet choose 'Save as: CSV UTF-8'.", code="wrong-file"
         ) from error
     delimiter = "\t" if suffix == ".tsv" else _delimiter(text)
-    yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    except csv.Error as error:
+        raise DataError(
+            f"{path.name!r} cannot be read as a table: {error}. Save it again as CSV UTF-8.", code="wrong-file"
+        ) from error
 
 
 def _delimiter(text: str) -> str:
@@ -78,15 +97,50 @@ def _xlsx(path: Path) -> Iterator[Sequence[str]]:
     import openpyxl
     from openpyxl.utils.exceptions import InvalidFileException
 
+    unreadable = (
+        InvalidFileException,
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        NotImplementedError,
+        SyntaxError,
+        OSError,
+        RuntimeError,
+    )
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, OSError) as error:
-        raise DataError(f"{path.name!r} cannot be read as an Excel workbook: {error}", code="wrong-file") from error
-    try:
-        for row in book.worksheets[0].iter_rows(values_only=True):
-            yield ["" if cell is None else _cell(cell) for cell in row]
-    finally:
-        book.close()
+        _check_zip(path)
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        try:
+            # Where a cell stands is what the file says: without the limit, one cell in the last corner is a row of 16,384.
+            for row in book.worksheets[0].iter_rows(values_only=True, max_col=MAX_COLUMNS, max_row=2 * MAX_ROWS):
+                if row.count(None) < len(row):
+                    yield ["" if cell is None else _cell(cell) for cell in row]
+        finally:
+            book.close()
+    except unreadable as error:  # what zipfile, the XML parser and openpyxl raise for a damaged workbook
+        raise DataError(f"{path.name!r} cannot be read as an Excel workbook: {str(error)[:120]}", code="wrong-file") from error
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse a workbook that unpacks to more than any honest one: it is a zip, and zips can be bombs.
+
+    Raises:
+        DataError: ``wrong-file``.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        size = sum(entry.file_size for entry in entries)
+    if size > MAX_UNPACKED_BYTES or len(entries) > MAX_PARTS:
+        raise DataError(
+            f"{path.name!r} unpacks to {size / 1e6:,.0f} MB in {len(entries):,} parts, which is more than is read. "
+            "Save the table as CSV UTF-8.",
+            code="wrong-file",
+        )
 
 
 def _cell(value: object) -> str:
