@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 
 
 def test_a_machine_that_has_everything_passes_and_nothing_is_made(homeroom, home):
@@ -23,6 +24,15 @@ def test_a_missing_base_model_fails_with_the_command_that_mends_it(homeroom, mon
     data = homeroom("doctor", "--json")
     assert (data.code, data.json["ok"]) == (1, False)
     assert [check["name"] for check in data.json["checks"] if check["state"] == "missing"] == ["base model"]
+
+
+def test_what_only_programs_of_one_s_own_need_is_a_warning(homeroom, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)  # as on a machine without it
+    told = homeroom("doctor")
+    assert told.code == 0
+    assert "-> pip install 'homeroom[openai]'" in told.out
+    monkeypatch.setitem(sys.modules, "flask", None)
+    assert homeroom("doctor").code == 1
 
 
 def test_a_port_that_is_taken_is_a_warning_with_another_port(homeroom, monkeypatch):

@@ -73,10 +73,11 @@ def resolve(
     """
     known = {canonical(pin.name): pin for pin in pins}
     more = ["--extra-index-url", torch_index] if torch_index else []
-    torch = [pin for pin in pins if pin.name == "torch"]
-    found = _ask([pin for pin in pins if pin.name != "torch"], target, [], known)
-    # Only the index that was named: where it cannot be reached, pip would quietly take another build from elsewhere.
-    found += _ask(torch, target, ["--index-url", torch_index] if torch_index else [], known)
+    elsewhere = [pin for pin in pins if torch_index and pin.name == "torch"]
+    found = _ask([pin for pin in pins if pin not in elsewhere], target, [], known)
+    if torch_index and elsewhere:
+        # Only the index that was named: where it cannot be reached, pip would quietly take another build from elsewhere.
+        found += _ask(elsewhere, target, ["--index-url", torch_index], known)
     for _ in range(_MOST_ROUNDS):
         missing = unmet({wheel.name: wheel for wheel in found}, own, extras, target)
         if not missing:
