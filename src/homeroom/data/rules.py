@@ -9,15 +9,11 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
+from homeroom.data import metadata as schema
 from homeroom.errors import Problem
-from homeroom.schema.examples import ROLES
+from homeroom.schema.examples import PARTS, ROLES, plain_text
 
-RECORD_KEYS = ("messages", "metadata", "context", "reference")
-MESSAGE_KEYS = ("role", "content", "weight", "name")
-GRADE_BANDS = {"K-2": (0, 2), "3-5": (3, 5), "6-8": (6, 8), "9-12": (9, 12)}
-DIFFICULTIES = ("easy", "medium", "hard")
-QUESTION_TYPES = ("factual", "conceptual", "analytical")
-CONSENTS = ("not-required", "granted", "refused", "withdrawn")
+RECORD_KEYS = (*PARTS, "tools", "parallel_tool_calls", "functions", "function_call", "rejected", "fields")
 
 # A rule's name, and what a person does about it. The data page of the documentation is generated from this table.
 RULES: dict[str, str] = {
@@ -44,24 +40,8 @@ RULES: dict[str, str] = {
     "value-unknown": "A documented metadata key has a value outside its list.",
     "consent-refused": "Whoever this example came from did not consent to training. Remove it.",
     "consent-missing": 'The example comes from a learner: it needs "consent": "granted" before it may train anything.',
-    "key-unknown": 'The key is not part of a record and is ignored. Put it under "metadata".',
+    "key-unknown": 'The key is not part of a record: it is kept, and nothing reads it. Put it under "metadata".',
 }
-
-
-def parse_grade(value: object) -> int | None:
-    """Grade as a number: 0 for kindergarten; None when it is none of the documented forms."""
-    if isinstance(value, str) and value.strip().upper() in ("K", "KINDERGARTEN"):
-        return 0
-    if isinstance(value, str) and value.strip().isdigit():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 12:
-        return value
-    return None
-
-
-def grade_band(grade: int) -> str:
-    """The band that contains ``grade`` (0 to 12)."""
-    return next(band for band, (low, high) in GRADE_BANDS.items() if low <= grade <= high)
 
 
 def check_record(record: object, file: str, line: int) -> list[Problem]:
@@ -101,11 +81,19 @@ def _message(message: object) -> Iterator[tuple[str, str]]:
     role, content = message.get("role"), message.get("content")
     if role not in ROLES:
         yield "role-unknown", f"role {role!r} is unknown. {RULES['role-unknown']}"
-    if not isinstance(content, str):
+    calls = role == "assistant" and any(message.get(key) for key in ("tool_calls", "function_call", "refusal"))
+    if content is None and calls:
+        pass  # a call of a tool says nothing
+    elif isinstance(content, list):
+        if not all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in content):
+            yield "content-missing", 'a part of the content is no object with a "type".'
+        elif not plain_text(content).strip() and not calls:
+            yield "content-empty", RULES["content-empty"]
+    elif not isinstance(content, str):
         yield "content-missing", RULES["content-missing"]
-    elif not content.strip():
+    elif not content.strip() and not calls:
         yield "content-empty", RULES["content-empty"]
-    if "weight" in message and (role != "assistant" or message["weight"] not in (0, 1)):
+    if "weight" in message and (role != "assistant" or isinstance(message["weight"], bool) or message["weight"] not in (0, 1)):
         yield "weight-invalid", f"weight {message['weight']!r} on a {role} turn. {RULES['weight-invalid']}"
 
 
@@ -117,6 +105,7 @@ def _order(roles: list[str]) -> Iterator[tuple[str, str]]:
     expected = "user"
     for index, role in enumerate(talk, start=len(roles) - len(talk)):
         if role == "tool":
+            expected = "assistant"  # which has called it, and goes on
             continue
         if role != expected:
             yield "role-order", f"message {index} is a {role} turn where a {expected} turn is expected."
@@ -134,29 +123,28 @@ def _metadata(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     truth = reference.get("claim_is_correct") if isinstance(reference, dict) else None
     if truth is not None and not isinstance(truth, bool):
         yield "value-unknown", f"claim_is_correct {truth!r} is neither true nor false."
+    tools = record.get("tools")
+    if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
+        yield "metadata-invalid", f"'tools' is {type(tools).__name__}; it must be a list of objects, as OpenAI's format has it."
+    if "rejected" in record:
+        yield from _rejected(record["rejected"])
     meta = record.get("metadata")
     if not isinstance(meta, dict):
         return
-    grade = parse_grade(meta["grade"]) if meta.get("grade") is not None else None
-    if meta.get("grade") is not None and grade is None:
-        yield "grade-invalid", f"grade {meta['grade']!r}. {RULES['grade-invalid']}"
-    band = meta.get("grade_band")
-    if band is not None:
-        span = GRADE_BANDS.get(band) if isinstance(band, str) else None
-        if span is None or (grade is not None and not span[0] <= grade <= span[1]):
-            yield (
-                "grade-band-mismatch",
-                f"grade_band {band!r} with grade {meta.get('grade')!r}. {RULES['grade-band-mismatch']}",
-            )
-    for key, allowed in (
-        ("difficulty", DIFFICULTIES),
-        ("question_type", QUESTION_TYPES),
-        ("consent", CONSENTS),
-        ("task", ("tutor", "learner")),
-    ):
-        if meta.get(key) is not None and meta[key] not in allowed:
-            yield "value-unknown", f"{key} {meta[key]!r} is not one of {', '.join(allowed)}."
+    yield from schema.problems(meta)
     if meta.get("consent") in ("refused", "withdrawn"):
         yield "consent-refused", f"consent is {meta['consent']!r}. {RULES['consent-refused']}"
-    if meta.get("source") == "learner" and meta.get("consent") != "granted":
+    elif meta.get("source") == "learner" and meta.get("consent") != "granted":
         yield "consent-missing", RULES["consent-missing"]
+
+
+def _rejected(messages: object) -> Iterator[tuple[str, str]]:
+    """The reply that a preference turns down: turns of the assistant (and its tools)."""
+    if not isinstance(messages, list) or not messages:
+        yield "messages-missing", "the rejected reply is not a list of messages."
+        return
+    for index, message in enumerate(messages):
+        for rule, text in _message(message):
+            yield rule, f"rejected reply, message {index}: {text}"
+        if isinstance(message, dict) and message.get("role") in ("system", "user"):
+            yield "role-order", f"rejected reply, message {index} is a {message['role']} turn."

@@ -9,7 +9,8 @@ from typing import Any
 
 from homeroom.data.formats import detect, named
 from homeroom.data.lines import MAX_LINE_BYTES, UTF8_BOM, Block, block_lines, blocks, parse_line
-from homeroom.data.rules import check_record, grade_band, parse_grade
+from homeroom.data.metadata import grade_band, parse_grade
+from homeroom.data.rules import check_record
 from homeroom.data.tables import table_records
 from homeroom.errors import DataError, NotFoundError, Problem
 from homeroom.schema.examples import Example, Json

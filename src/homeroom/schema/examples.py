@@ -14,29 +14,49 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Task = Literal["tutor", "learner"]
 
+PARTS = ("messages", "metadata", "context", "reference")  # of a record that Homeroom reads; other keys are kept as they are
+
 # JSON values of users' files: their keys and types are theirs, so `Any` is what they are.
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. ``weight`` 0 keeps an assistant turn out of the loss (OpenAI's meaning); None means 1."""
+    """One turn. ``weight`` 0 keeps an assistant turn out of the loss (OpenAI's meaning); None means 1.
+
+    ``extra`` holds what OpenAI's format has besides (``name``, ``tool_calls``, ``tool_call_id``), passed through as it is; a
+    ``content`` in it is the original of one that is not a plain text: null, or a list of parts.
+    """
 
     role: Role
     content: str
     weight: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def to_dict(self) -> Json:
         """As OpenAI's chat format writes it: ``weight`` only where it was given."""
         record: Json = {"role": self.role, "content": self.content}
         if self.weight is not None:
             record["weight"] = self.weight
+        if self.extra:
+            record.update(self.extra)
         return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Message:
         """The inverse of `to_dict`; the record must have been checked before (`homeroom.data.check`)."""
-        return cls(cast(Role, record["role"]), record["content"], record.get("weight"))
+        content = record.get("content")
+        extra = {key: value for key, value in record.items() if key not in ("role", "content", "weight")}
+        if not isinstance(content, str):
+            extra["content"], content = content, plain_text(content)
+        return cls(cast(Role, record["role"]), content, record.get("weight"), extra)
+
+
+def plain_text(content: object) -> str:
+    """The text of a turn's content as OpenAI's format allows it: a text, null, or a list of parts of which some are texts."""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping) and part.get("type") == "text")
+    return content if isinstance(content, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +68,14 @@ class Example:
         metadata: subject, grade, grade_band, topic, difficulty, question_type, source, consent, task, and what else is kept.
         context: Passages that the reply refers to.
         reference: The key: ``answer``, ``accepted``, ``claim``, ``claim_is_correct``, ``solution``, ``misconception``, or none.
+        extra: What else the record holds, kept as it is: ``tools``, the ``rejected`` reply of a preference ...
     """
 
     messages: tuple[Message, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     context: tuple[str, ...] = ()
     reference: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> Json:
         """A record of Homeroom's JSONL; empty optional parts are left out."""
@@ -64,6 +86,8 @@ class Example:
             record["context"] = list(self.context)
         if self.reference:
             record["reference"] = dict(self.reference)
+        if self.extra:
+            record.update(self.extra)
         return record
 
     @classmethod
@@ -74,6 +98,7 @@ class Example:
             metadata=dict(record.get("metadata") or {}),
             context=tuple(record.get("context") or ()),
             reference=dict(record.get("reference") or {}),
+            extra={key: value for key, value in record.items() if key not in PARTS},
         )
 
     @property

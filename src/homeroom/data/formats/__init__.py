@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homeroom.data.formats import chat, mathdial, prompt_completion
+from homeroom.data.formats import alpaca, chat, chat_export, dspy, mathdial, preference, prompt_completion, sharegpt
 from homeroom.data.formats.base import RecordFormat, Written
 from homeroom.errors import ConfigError
 from homeroom.schema.examples import Json
@@ -14,21 +14,29 @@ FORMATS: dict[str, RecordFormat] = {
     format.name: format
     for format in (
         chat.FORMAT,
+        chat.OPENAI,
+        preference.FORMAT,
+        sharegpt.FORMAT,
         mathdial.FORMAT,
+        chat_export.FORMAT,
         prompt_completion.FORMAT,
+        alpaca.FORMAT,
+        dspy.FORMAT,
     )
 }
 
 
-def named(name: str) -> RecordFormat:
+def named(name: str, *, to_write: bool = False) -> RecordFormat:
     """The format of that name.
 
     Raises:
-        ConfigError: there is none (``format-unknown``).
+        ConfigError: there is none, or it can only be read (``format-unknown``).
     """
-    if name not in FORMATS:
-        raise ConfigError(f"Unknown format {name!r}. Use one of: {', '.join(FORMATS)}.", code="format-unknown")
-    return FORMATS[name]
+    format = FORMATS.get(name)
+    if format is None or (to_write and format.write is None):
+        known = ", ".join(name for name, one in FORMATS.items() if one.write or not to_write)
+        raise ConfigError(f"Unknown format {name!r}. Use one of: {known}.", code="format-unknown")
+    return format
 
 
 def detect(record: Json) -> RecordFormat:

@@ -1,4 +1,4 @@
-"""OpenAI's chat format, which is also Homeroom's own: ``{"messages": [...]}`` with metadata, context and reference beside it."""
+"""``{"messages": [...]}``: Homeroom's own format, and OpenAI's, of which it holds everything."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from homeroom.data.formats.base import RecordFormat, Written
 from homeroom.schema.examples import Example, Json
+
+OPENAI_KEYS = ("messages", "tools", "parallel_tool_calls", "functions", "function_call")
+_OPENAI_MESSAGE = ("role", "content", "weight", "name", "tool_calls", "tool_call_id", "function_call", "refusal")
 
 
 def _matches(record: Json) -> bool:
@@ -20,4 +23,19 @@ def _write(example: Example) -> Written:
     return Written(example.to_dict())
 
 
-FORMAT = RecordFormat("chat", "OpenAI's chat JSONL, and Homeroom's own", _matches, _read, _write)
+def _write_openai(example: Example) -> Written:
+    """What OpenAI's fine-tuning takes, which refuses keys that it does not know."""
+    whole = example.to_dict()
+    dropped = [key for key in whole if key not in OPENAI_KEYS]
+    messages = []
+    for message in whole["messages"]:
+        dropped += [f"messages.{key}" for key in message if key not in _OPENAI_MESSAGE]
+        messages.append({key: value for key, value in message.items() if key in _OPENAI_MESSAGE})
+    record = {key: value for key, value in whole.items() if key in OPENAI_KEYS}
+    return Written({**record, "messages": messages}, tuple(dropped))
+
+
+FORMAT = RecordFormat("chat", "Homeroom's own: OpenAI's chat format with metadata, context and reference beside it", _matches,
+                      _read, _write)  # fmt: skip
+OPENAI = RecordFormat("openai", "OpenAI's chat JSONL for upload, with `weight`, `name`, `tools` and `tool_calls`", _matches, _read,
+                      _write_openai, "metadata, context, reference, further keys")  # fmt: skip

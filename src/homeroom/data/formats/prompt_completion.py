@@ -1,11 +1,11 @@
-"""``{"prompt": ..., "completion": ...}``: one question and one reply."""
+"""``{"prompt": ..., "completion": ...}``: two texts, or where these are too little two lists of messages, as TRL has them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from homeroom.data.formats.base import RecordFormat
-from homeroom.schema.examples import Json
+from homeroom.data.formats.base import RecordFormat, Written, beside, parts
+from homeroom.schema.examples import Example, Json
 
 
 def _matches(record: Json) -> bool:
@@ -13,8 +13,18 @@ def _matches(record: Json) -> bool:
 
 
 def _read(record: Json) -> Iterable[Json]:
-    messages = [{"role": "user", "content": record["prompt"]}, {"role": "assistant", "content": record["completion"]}]
-    return ({"messages": messages, **{k: v for k, v in record.items() if k not in ("prompt", "completion")}},)
+    prompt, completion = record["prompt"], record["completion"]
+    before = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
+    after = completion if isinstance(completion, list) else [{"role": "assistant", "content": completion}]
+    return ({"messages": [*before, *after], **beside(record, "prompt", "completion")},)
 
 
-FORMAT = RecordFormat("prompt-completion", "prompt and completion", _matches, _read)
+def _write(example: Example) -> Written:
+    messages = [message.to_dict() for message in example.messages]
+    plain = [{"role": role} for role in ("user", "assistant")]
+    if [beside(m, "content") for m in messages] == plain and all(isinstance(m["content"], str) for m in messages):
+        return Written({"prompt": messages[0]["content"], "completion": messages[1]["content"], **parts(example)})
+    return Written({"prompt": messages[:-1], "completion": messages[-1:], **parts(example)})
+
+
+FORMAT = RecordFormat("prompt-completion", "prompt and completion, as texts or as lists of messages", _matches, _read, _write)

@@ -112,6 +112,11 @@ class Text:
         return _WORD.findall(self.lower)
 
     @cached_property
+    def word_set(self) -> frozenset[str]:
+        """The different `words`: to ask at once whether any of a list occurs."""
+        return frozenset(self.words)
+
+    @cached_property
     def sentences(self) -> list[str]:
         """Sentences as they stand, without empty ones."""
         return [part.strip() for part in _SENTENCE_END.split(self.content) if part.strip()]

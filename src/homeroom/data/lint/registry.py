@@ -18,6 +18,8 @@ MODULES = (
     "quality_text",
     "safety_privacy",
     "safety_language",
+    "safety_crisis",
+    "safety_inclusion",
     "leakage",
     "consent",
 )
@@ -43,7 +45,7 @@ def all_rules() -> tuple[Rule, ...]:
 
 
 def choose(select: tuple[str, ...] = (), ignore: tuple[str, ...] = ()) -> tuple[Rule, ...]:
-    """The rules that ``select`` names (all when empty) without those of ``ignore``. A name is a code, its beginning or a rule's name.
+    """The rules that ``select`` names (all when empty) without those of ``ignore``: by code, its beginning, or the rule's name.
 
     Raises:
         ConfigError: a name fits no rule (``rule-unknown``).
