@@ -10,7 +10,19 @@ import secrets
 import time
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Double, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # JSON values belong to the layer that writes them, so `Any` is what they are.
@@ -100,6 +112,13 @@ class JobRow(Owned, Base):
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    resource: Mapped[str] = mapped_column(String(16), default="", server_default="")
+    not_before: Mapped[float | None]
+    depends_on: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
+    paused: Mapped[bool] = mapped_column(default=False, server_default=false())
+    pause_requested: Mapped[bool] = mapped_column(default=False, server_default=false())
+    cost: Mapped[Json | None] = mapped_column(JSON_OR_NULL)
 
 
 class JobEventRow(Owned, Base):
@@ -248,3 +267,100 @@ class PracticeSessionRow(Owned, Base):
     feedback: Mapped[Json | None] = mapped_column(JSON_OR_NULL)
     created_at: Mapped[float] = mapped_column(default=time.time)
     finished_at: Mapped[float | None]
+
+
+class ApiKeyRow(Owned, Base):
+    """A key that programs call the API with. Only its hash is kept; ``shown`` is its beginning, to tell keys apart."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index(None, "digest", unique=True),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str]
+    shown: Mapped[str] = mapped_column(String(32))
+    digest: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    requests_per_minute: Mapped[int]
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    expires_at: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+
+
+class FileRow(Owned, Base):
+    """An uploaded or resulting file of the OpenAI API; its bytes are the artifact."""
+
+    __tablename__ = "files"
+    __table_args__ = (Index(None, "workspace_id", "owner_id", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(32))
+    filename: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    artifact: Mapped[str]
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    expires_at: Mapped[float | None]
+
+
+class FineTuningJobRow(Owned, Base):
+    """A fine-tuning job of the OpenAI API: what was asked, beside the job that does it."""
+
+    __tablename__ = "fine_tuning_jobs"
+    __table_args__ = (Index(None, "workspace_id", "owner_id", "position"), Index(None, "job_id", unique=True))
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int]
+    job_id: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str]
+    base: Mapped[str]
+    training_file: Mapped[str] = mapped_column(String(64))
+    validation_file: Mapped[str | None] = mapped_column(String(64))
+    request: Mapped[Json]
+    created_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class CheckpointRow(Owned, Base):
+    """A checkpoint of a running or finished job that can be chatted with."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("job_id", "step"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    job_id: Mapped[str] = mapped_column(String(64))
+    step: Mapped[int]
+    model_name: Mapped[str] = mapped_column(String(255))
+    artifact: Mapped[str]
+    metrics: Mapped[Json]
+    created_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class WebhookRow(Owned, Base):
+    """Where events are sent, and the secret that signs them."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    url: Mapped[str]
+    secret: Mapped[str]
+    events: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    disabled_at: Mapped[float | None]
+
+
+class WebhookDeliveryRow(Owned, Base):
+    """An event to be told to a webhook: sent in order of ``position``, again until it was taken or given up."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (UniqueConstraint("webhook_id", "subject"), Index(None, "webhook_id", "position"))
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int]
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    subject: Mapped[str] = mapped_column(String(128))
+    type: Mapped[str] = mapped_column(String(64))
+    payload: Mapped[Json]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[float]
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    delivered_at: Mapped[float | None]
+    given_up_at: Mapped[float | None]
