@@ -20,6 +20,7 @@ MODULES = (
     "safety_language",
     "safety_crisis",
     "safety_inclusion",
+    "safety_fairness",
     "leakage",
     "consent",
 )
