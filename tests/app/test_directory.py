@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from homeroom.app.directory import HomeDirectory
-from homeroom.app.engines import MAX_ADAPTERS, adapters_of, engine, resolve_running
+from homeroom.app.engine_keeper import EngineKeeper
+from homeroom.app.engines import adapters_of, engine, resolve_running
 from homeroom.app.home import Homeroom
 from homeroom.app.importing import import_model
 from homeroom.app.talk import full_name, practice_scenarios, running_directory, scenario_named, talking
 from homeroom.chat.directory import find_card, resolve_card
-from homeroom.errors import ConfigError, ConflictError, NotFoundError
-from homeroom.models.engine_info import find_running, info_path
+from homeroom.errors import ConfigError, ConflictError, NotFoundError, ProviderError
+from homeroom.models import prepared, tiny
+from homeroom.models.engine_info import find_running, info_path, read_running
+from homeroom.models.engine_use import last_use, mark_use
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.settings import Endpoint
@@ -33,6 +38,14 @@ def adapter(home, tmp_path):
 @pytest.fixture
 def tutor(home, adapter):
     return import_model(home, str(adapter), base=None, task="tutor", suffix="red", system_prompt="You are a tutor.")
+
+
+@pytest.fixture
+def wide(home, tmp_path):
+    """The home with a second base, "other", beside the default one, in a cache of this test's own."""
+    shutil.copytree(home.settings.cache, tmp_path / "cache")
+    prepared.prepare_folder(tiny.build(tmp_path / "other", seed=5), "other", tmp_path / "cache")
+    return Homeroom(replace(home.settings, cache=tmp_path / "cache"), home.database)
 
 
 def with_endpoint(home: Homeroom, endpoint: Endpoint = SCHOOL) -> Homeroom:
@@ -96,31 +109,43 @@ def test_two_engines_at_once_do_not_end_each_other(home, base):
     with engine(home, base) as one:
         with engine(home, base) as other:
             assert one().url != other().url
-        with closing(HomeDirectory(home, lambda adapter: one())) as models:
+        with closing(HomeDirectory(home, one)) as models:
             assert models.chat_model("tiny").complete(ASKED, SHORT).text
 
 
 def test_an_adapter_changes_what_the_base_says(home, base, tutor):
-    with engine(home, base) as resolve, closing(HomeDirectory(home, lambda adapter: resolve())) as models:
+    with engine(home, base) as resolve, closing(HomeDirectory(home, resolve)) as models:
         plain, tuned = (
             models.chat_model(name).complete(ASKED, replace(SHORT, max_tokens=12)).text for name in ("tiny", tutor.name)
         )
     assert plain != tuned
 
 
-def test_an_engine_that_serves_another_base_is_not_asked(home, base, tutor):
-    with engine(home, base) as resolve:
-        with closing(HomeDirectory(home, lambda adapter: replace(resolve(), identity="0" * 64, base="other"))) as models:
-            with pytest.raises(ConflictError) as refused:
-                models.chat_model(tutor.name).complete(ASKED, SHORT)
+def test_one_commands_engine_is_not_asked_for_another_base(wide, base):
+    with engine(wide, base) as resolve, closing(HomeDirectory(wide, resolve)) as models:
+        with pytest.raises(ConflictError, match="serves 'tiny' only, and 'other' was asked for") as refused:
+            models.chat_model("other").complete(ASKED, SHORT)
     assert refused.value.code == "base-not-served"
-    assert "homeroom serve --base tiny" in refused.value.message
 
 
 def test_without_an_engine_the_reason_is_told_at_once(home):
+    models = running_directory(home.with_base("smollm2-135m-instruct"))
     with pytest.raises(NotFoundError) as refused:
-        resolve_running(home.with_base("smollm2-135m-instruct"))
+        models.chat_model("smollm2-135m-instruct").complete(ASKED, SHORT)
     assert refused.value.code == "not-pulled"
+    with pytest.raises(ProviderError, match="homeroom serve") as down:
+        resolve_running(home, home.base_files().identity, timeout_s=0.2)
+    assert down.value.code == "engine-down"
+
+
+def test_a_model_whose_base_was_pulled_in_another_version_is_refused(home, tutor, tmp_path, monkeypatch):
+    cache = tmp_path / "newer"
+    monkeypatch.setenv("HOMEROOM_CACHE", str(cache))
+    prepared.prepare_folder(tiny.build(tmp_path / "tiny", seed=9), "tiny", cache)
+    models = running_directory(Homeroom(replace(home.settings, cache=cache), home.database))
+    with pytest.raises(ConflictError, match="homeroom tune run --base tiny") as refused:
+        models.chat_model(tutor.name)
+    assert refused.value.code == "base-mismatch"
 
 
 def test_an_endpoint_needs_no_engine_but_its_key(home, monkeypatch):
@@ -146,14 +171,74 @@ def test_a_model_tuned_at_an_endpoint_needs_no_engine_either(home, monkeypatch):
 
 
 def test_the_engine_holds_what_is_wanted_and_in_use_before_what_is_new(home, base, adapter):
-    made = [import_model(home, str(adapter), base=None, task="tutor", suffix=f"m{n}") for n in range(MAX_ADAPTERS + 3)]
-    home.registry.set_route("tutor", made[0].name)
-    held = {file.name for file in adapters_of(home, base)}
-    assert len(held) == MAX_ADAPTERS
-    assert made[0].name in held and made[-1].name in held and made[1].name not in held
-    assert made[1].name in {file.name for file in adapters_of(home, base, wanted=(made[1].name,))}
-    with talking(home, made[1].name, "tutor") as (models, card):
+    home = Homeroom(replace(home.settings, engine_adapters=3), home.database)
+    made = [import_model(home, str(adapter), base=None, task="tutor", suffix=f"m{n}").name for n in range(6)]
+    home.registry.set_route("tutor", made[0])
+
+    def held(*wanted):
+        return [made.index(file.name) for file in adapters_of(home, base, wanted=wanted)]
+
+    assert held() == [0, 5, 4]
+    assert held(made[1]) == [1, 0, 5]
+    mark_use(home.settings.home, made[2])
+    assert last_use(home.settings.home, made[2]) > last_use(home.settings.home, made[3]) == 0
+    assert held() == [0, 2, 5]
+    with talking(home, made[1], "tutor") as (models, card):
         assert models.chat_model(card.name).complete(ASKED, SHORT).text
+
+
+@pytest.fixture
+def keeper(wide):
+    """The engines of a server, with room for two models tuned here at a time."""
+    home = Homeroom(replace(wide.settings, engine_adapters=2), wide.database)
+    said = []
+    kept = EngineKeeper(home, said.append)
+    kept.home, kept.said = home, said
+    kept.start()
+    yield kept
+    kept.stop()
+    assert not info_path(home.settings.home).exists()
+
+
+def test_a_server_answers_as_every_base_that_is_here(keeper):
+    with closing(running_directory(keeper.home)) as models:
+        assert [card.name for card in models.list()] == ["tiny", "other"]
+        texts = {name: models.chat_model(name).complete(ASKED, SHORT).text for name in ("tiny", "other")}
+        assert texts["tiny"] != texts["other"]
+        served = {info.base for info in read_running(keeper.home.settings.home).engines}
+    assert served == {"tiny", "other"}
+    with talking(keeper.home, "other", "tutor") as (models, card):
+        assert models.chat_model(card.name).complete(ASKED, SHORT).text == texts["other"]
+    assert keeper.said == []
+
+
+def test_a_server_takes_in_any_model_that_is_asked_for_however_many_there_are(keeper, adapter):
+    made = [import_model(keeper.home, str(adapter), base=None, task="tutor", suffix=f"m{n}").name for n in range(4)]
+    with closing(running_directory(keeper.home)) as models:
+        texts = [models.chat_model(name).complete(ASKED, SHORT).text for name in made]
+        assert len(set(texts)) == 1 and texts[0]  # all hold the same adapter
+        with ThreadPoolExecutor(4) as pool:
+            again = pool.map(lambda n: models.chat_model(made[n % 4]).complete(ASKED, SHORT).text, range(12))
+            assert list(again) == texts * 3
+    assert keeper.said == []
+
+
+def test_a_server_with_room_for_one_base_takes_turns_and_refuses_what_never_fits(wide):
+    small = Homeroom(replace(wide.settings, engine_memory_mb=75), wide.database)
+    keeper = EngineKeeper(small, print)
+    keeper.start()
+    try:
+        with closing(running_directory(small)) as models:
+            for name in ("tiny", "other", "tiny"):  # one at a time fits
+                assert models.chat_model(name).complete(ASKED, SHORT).text
+                assert [info.base for info in read_running(small.settings.home).engines] == [name]
+    finally:
+        keeper.stop()
+    tight = Homeroom(replace(wide.settings, engine_memory_mb=50), wide.database)
+    with pytest.raises(ConflictError, match=r"needs 7\d MB .* may take 50 MB") as refused:
+        with engine(tight, tight.base_files()):
+            pass
+    assert refused.value.code == "engine-memory"
 
 
 def test_learners_to_practise_on_are_those_of_the_newest_dataset(home, tmp_path):

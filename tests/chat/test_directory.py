@@ -14,6 +14,7 @@ def directory(*cards: ModelCard) -> MemoryDirectory:
 BASE = ModelCard("base")
 TUTOR = ModelCard("ft:tutor", kind="tuned", task="tutor", created_at=2.0)
 OLD_TUTOR = ModelCard("ft:old", kind="tuned", task="tutor", created_at=1.0)
+REFUSED = ModelCard("ft:refused", kind="tuned", task="tutor", created_at=3.0, verdict="reject")
 LEARNER = ModelCard("ft:learner", kind="tuned", task="learner")
 
 
@@ -25,6 +26,9 @@ LEARNER = ModelCard("ft:learner", kind="tuned", task="learner")
         ((BASE, TUTOR), "learner", "base"),
         ((LEARNER,), "tutor", "ft:learner"),
         ((ModelCard("other", default_for=("tutor",)), TUTOR), "tutor", "other"),
+        ((BASE, OLD_TUTOR, REFUSED), "tutor", "ft:old"),
+        ((BASE, REFUSED), "tutor", "base"),
+        ((REFUSED,), "tutor", "ft:refused"),
     ],
 )
 def test_the_default_is_what_was_chosen_else_tuned_for_the_task_else_general(cards, task: str, name: str) -> None:

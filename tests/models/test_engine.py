@@ -21,7 +21,7 @@ from homeroom.errors import ConflictError, ContextLengthError, NotFoundError, Pr
 from homeroom.models import prepared
 from homeroom.models.engine import EngineManager
 from homeroom.models.engine_chat import EngineChatModel, engine_render_ids
-from homeroom.models.engine_info import AdapterFile, find_running, info_path, read_info
+from homeroom.models.engine_info import AdapterFile, RunFile, find_running, info_path, read_info
 from homeroom.models.lora_gguf import adapter_to_gguf
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.runtime import spawn
@@ -186,10 +186,11 @@ def test_the_engine_answers_only_to_its_key(engine):
 
 
 def test_the_running_engine_is_found_by_its_file(tiny_base, tmp_path):
-    manager = EngineManager(tiny_base, home=tmp_path, spawn=spawn, context=256, threads=1)
+    manager = EngineManager(tiny_base, home=tmp_path, spawn=spawn, context=256, threads=1, announce=RunFile(tmp_path))
     assert find_running(tmp_path) is None
     info = manager.ensure()
-    assert find_running(tmp_path) == info
+    assert find_running(tmp_path) == find_running(tmp_path, tiny_base.identity) == info
+    assert find_running(tmp_path, "0" * 64) is None
     assert stat.S_IMODE(info_path(tmp_path).stat().st_mode) == 0o600
     # The key is in this one file: neither in the arguments nor in the log nor in what else lies about.
     assert [path for path in tmp_path.rglob("*") if path.is_file() and info.key in path.read_text()] == [info_path(tmp_path)]
@@ -225,11 +226,10 @@ def test_a_file_of_a_dead_engine_finds_nothing(tmp_path, engine):
     info = engine.ensure()
     path = info_path(tmp_path)
     path.parent.mkdir(parents=True)
-    record = {**json.loads(json.dumps({k: getattr(info, k) for k in info.__slots__}, default=dict))}
-    path.write_text(json.dumps({**record, "key": "another"}))
-    assert find_running(tmp_path) is None  # some other program has the port
-    path.write_text(json.dumps({**record, "pid": 2**22 + 1}))
-    assert find_running(tmp_path) is None
+    for change, why in (({"key": "another"}, "some other program has the port"), ({"pid": 2**22 + 1}, "nobody has that id")):
+        path.write_text(json.dumps({"desk": None, "engines": [{**info.to_dict(), **change}]}))
+        assert read_info(tmp_path) is not None
+        assert find_running(tmp_path) is None, why
     path.write_text("{")
     assert find_running(tmp_path) is None
 
@@ -237,7 +237,14 @@ def test_a_file_of_a_dead_engine_finds_nothing(tmp_path, engine):
 def test_a_new_adapter_is_served_without_cutting_an_answer(tiny_base, adapters, tmp_path, talk):
     wanted = []
     manager = EngineManager(
-        tiny_base, home=tmp_path, spawn=spawn, slots=2, context=2048, threads=1, adapters=lambda: list(wanted)
+        tiny_base,
+        home=tmp_path,
+        spawn=spawn,
+        slots=2,
+        context=2048,
+        threads=1,
+        adapters=lambda: list(wanted),
+        announce=RunFile(tmp_path),
     )
     try:
         first = manager.ensure()
@@ -268,7 +275,7 @@ def test_a_request_to_a_replaced_engine_goes_to_the_new_one(tiny_base, tmp_path,
         info = manager.ensure()
         gone = replace(info, url="http://127.0.0.1:9", pid=0)
         answers = iter([gone, info, gone, info])
-        model = talk("tiny", lambda: next(answers))
+        model = talk("tiny", lambda failed: next(answers))
         text = model.complete([Message("user", "Why?")], GREEDY).text
         assert "".join(c.text for c in model.stream([Message("user", "Why?")], GREEDY)) == text != ""
     finally:
@@ -288,7 +295,6 @@ def test_a_crashed_engine_is_restarted_and_then_less_and_less_often(tiny_base, t
             if len(pids) == 1:
                 assert model.complete([Message("user", "Why?")], GREEDY).text == before  # at once, within the request
                 assert manager.ensure().pid != pids[0]
-        wait_until(lambda: find_running(tmp_path) is None)
         with pytest.raises(ProviderError, match="2 times in a row") as caught:
             manager.ensure()
         assert caught.value.code == "engine-down"
@@ -385,7 +391,7 @@ def test_closing_a_stream_frees_the_slot(tiny_base, tmp_path, talk):
 
 
 def test_starting_in_a_thread_that_ends_keeps_the_engine(tiny_base, tmp_path):
-    manager = EngineManager(tiny_base, home=tmp_path, spawn=spawn, context=256, threads=1)
+    manager = EngineManager(tiny_base, home=tmp_path, spawn=spawn, context=256, threads=1, announce=RunFile(tmp_path))
     try:
         thread = threading.Thread(target=manager.ensure)
         thread.start()

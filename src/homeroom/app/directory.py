@@ -6,16 +6,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from homeroom.app.bases import listed_base
+from homeroom.app.engines import Resolve, base_of
 from homeroom.chat.directory import ModelCard, ScorecardLink
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.evaluation.metrics import metric
 from homeroom.evaluation.protocol import protocol
+from homeroom.models import prepared
+from homeroom.models.catalogue import BaseModel, Catalogue, load_catalogue
 from homeroom.models.client import OpenAIChatModel, list_models
 from homeroom.models.engine_chat import EngineChatModel
-from homeroom.models.engine_info import EngineInfo
 from homeroom.models.prompt_program import ProgramChatModel, PromptProgram
 from homeroom.registry.records import ScorecardRecord
 from homeroom.schema.chat import ChatModel
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 ENDPOINT_LIST_S = 60.0
-Resolve = Callable[[str | None], EngineInfo]
 Routes = Mapping[str, str]  # task to the model that its pages use
 
 
@@ -35,7 +36,7 @@ class HomeDirectory:
 
     Args:
         home: The open home.
-        resolve: Gives the engine that serves an adapter (None: the base itself).
+        resolve: Gives the engine that serves a base, alone or with one adapter.
     """
 
     def __init__(self, home: Homeroom, resolve: Resolve) -> None:
@@ -60,8 +61,8 @@ class HomeDirectory:
         endpoint = self._endpoint_of(name)
         if endpoint is not None:
             return self._kept(name, lambda: endpoint_model(endpoint, name.partition("/")[2], name))
-        if name == self._home.settings.default_base:
-            return self._kept(name, lambda: EngineChatModel(name, lambda: self._resolve(None), None))
+        if name == self._home.settings.default_base or prepared.find(name, self._home.settings.cache) is not None:
+            return self._kept(name, lambda: self._base_model(name))
         model = self._home.registry.get(name)
         if model.kind == "remote":
             remote = self._endpoint_of(model.remote_id)
@@ -71,7 +72,8 @@ class HomeDirectory:
         if model.kind == "prompt":
             program = PromptProgram.load(self._home.artifacts.path(model.artifact))
             return ProgramChatModel(model.name, self.chat_model(model.base), program)
-        return self._kept(model.name, lambda: EngineChatModel(model.name, lambda: self._engine_of(model), model.name))
+        self._check_base(model)
+        return self._kept(model.name, lambda: self._tuned_model(model))
 
     def _kept(self, name: str, make: Callable[[], EngineChatModel | OpenAIChatModel]) -> ChatModel:
         with self._lock:
@@ -86,20 +88,33 @@ class HomeDirectory:
         for client in clients:
             client.close()
 
-    def _engine_of(self, model: TunedModel) -> EngineInfo:
-        """The engine, if it serves the base that ``model`` was tuned on.
+    def _base_model(self, name: str) -> EngineChatModel:
+        # Its files are looked up at each request: another version may have been pulled since.
+        return EngineChatModel(name, lambda failed: self._resolve(self._home.base_files(name).identity, None, failed))
+
+    def _tuned_model(self, model: TunedModel) -> EngineChatModel:
+        return EngineChatModel(
+            model.name, lambda failed: self._resolve(model.base_identity, model.name, failed), adapter=model.name
+        )
+
+    def _check_base(self, model: TunedModel) -> None:
+        """Refuse a model whose base is not here, or here in another version.
 
         Raises:
-            ConflictError: it serves another one (``base-not-served``).
+            NotFoundError: ``not-pulled``, ``base-not-here``.
+            ConflictError: ``base-mismatch``.
         """
-        info = self._resolve(None)  # at once: its adapters would be waited for
-        if info.identity != model.base_identity:
+        files = self._home.base_files(model.base)
+        if files.identity == model.base_identity:
+            return
+        try:
+            base_of(self._home, model.base_identity)  # the same base under another name
+        except NotFoundError as error:
             raise ConflictError(
-                f"The engine serves {info.base!r}, and {model.name!r} was tuned on {model.base!r}. Serve that one: "
-                f"homeroom serve --base {model.base}",
-                code="base-not-served",
-            )
-        return self._resolve(model.name)
+                f"{model.name!r} was tuned on {model.base!r} of the identity {model.base_identity[:16]!r}, and here it is"
+                f" {files.identity[:16]!r}. Tune it again on this one: homeroom tune run --base {model.base}",
+                code="base-mismatch",
+            ) from error
 
     def save_settings(self, name: str, settings: Mapping[str, Any]) -> None:
         """Store settings with the model version."""
@@ -115,19 +130,34 @@ class HomeDirectory:
         fit = (m for m in tuned if m.task == task and m.verdict != "reject" and (m.base == base or "/" in m.remote_id + m.base))
         return next((model.name for model in fit), base)
 
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        return load_catalogue()
+
     def _bases(self, routes: Routes) -> Iterator[ModelCard]:
-        name = self._home.settings.default_base
-        listed = listed_base(name)
-        yield ModelCard(
-            name=name,
-            title=listed.title if listed else name,
-            kind="base",
-            suitability=listed.suitability if listed else "practice",
-            settings=self._home.registry.base_settings(name),
-            default_for=_default_for(name, routes),
-            description="Not tuned: what the model does by itself.",
-            base=name,
-        )
+        """The default base, here or not, then every other one that is here."""
+        default = self._home.settings.default_base
+        here = (base.name for base in prepared.all_bases(self._home.settings.cache))
+        for name in (default, *(name for name in here if name != default)):
+            listed = self._listed_base(name)
+            yield ModelCard(
+                name=name,
+                title=listed.title if listed else name,
+                kind="base",
+                suitability=listed.suitability if listed else "practice",
+                settings=self._home.registry.base_settings(name),
+                default_for=_default_for(name, routes),
+                description="Not tuned: what the model does by itself.",
+                base=name,
+            )
+
+    def _listed_base(self, name: str) -> BaseModel | None:
+        """The catalogue's entry; None for a base that was prepared here from a folder of one's own."""
+        try:
+            entry = self._catalogue.find(name)
+        except NotFoundError:
+            return None
+        return entry if isinstance(entry, BaseModel) else None
 
     def _endpoint_cards(self, routes: Routes) -> Iterator[ModelCard]:
         for endpoint in self._home.settings.endpoints:

@@ -1,4 +1,4 @@
-"""The embedded engine of a home: the running one if there is one, otherwise one of our own for as long as it is needed."""
+"""The embedded engines of a home: those of the running server if there is one, otherwise one of our own while it is needed."""
 
 from __future__ import annotations
 
@@ -6,36 +6,63 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from homeroom.errors import ProviderError
+from homeroom.errors import ConflictError, NotFoundError, ProviderError
+from homeroom.models import prepared
 from homeroom.models.engine import EngineManager
-from homeroom.models.engine_info import AdapterFile, EngineInfo, find_running, read_info
+from homeroom.models.engine_desk import ask_desk
+from homeroom.models.engine_info import AdapterFile, EngineInfo, RunFile, find_running, is_process, read_running
+from homeroom.models.engine_memory import Need, engine_need, mb
+from homeroom.models.engine_use import last_use, mark_use
 from homeroom.runtime import spawn
+from homeroom.runtime.hardware import hardware
 from homeroom.schema.models import BaseFiles
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
-MAX_ADAPTERS = 12
+TASKS = ("tutor", "learner")
 MAX_COPIES = 4
 COPIES_BELOW_BYTES = 600_000_000
-SWITCH_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 60.0
+LOAD_TIMEOUT_S = 330.0
+MEMORY_SHARE = 0.5
+
+
+class Resolve(Protocol):
+    """Gives the engine that serves a base."""
+
+    def __call__(self, identity: str = "", adapter: str | None = None, failed: EngineInfo | None = None) -> EngineInfo:
+        """The engine of the base ``identity`` (empty: of the only base there is) that has ``adapter`` loaded.
+
+        ``failed`` is an engine that has just broken a connection.
+        """
 
 
 def adapters_of(home: Homeroom, base: BaseFiles, wanted: Collection[str] = ()) -> list[AdapterFile]:
-    """The adapters of ``base`` that an engine should hold: those ``wanted`` by name or in use, then the newest ones."""
+    """The adapters of ``base`` that an engine should hold.
+
+    Those ``wanted`` by name and those that pages use come first, then those that were made or asked for last.
+    """
     models = [m for m in home.registry.list() if m.kind == "lora" and m.base_identity == base.identity]
-    first = {*wanted} | {name for task in ("tutor", "learner") if (name := home.registry.route(task))}
-    models.sort(key=lambda m: (m.name not in first, -m.created_at))
-    return [AdapterFile(m.name, home.artifacts.path(m.artifact) / "adapter.gguf", m.base_identity) for m in models[:MAX_ADAPTERS]]
+    first = {*wanted, *(name for task in TASKS if (name := home.registry.route(task)))}
+    models.sort(key=lambda m: (m.name not in first, -max(m.created_at, last_use(home.settings.home, m.name))))
+    held = models[: home.settings.engine_adapters]
+    return [AdapterFile(m.name, home.artifacts.path(m.artifact) / "adapter.gguf", m.base_identity) for m in held]
 
 
 def make_manager(
-    home: Homeroom, base: BaseFiles, *, threads: int = 0, folder: Path | None = None, wanted: Collection[str] = ()
+    home: Homeroom,
+    base: BaseFiles,
+    *,
+    threads: int = 0,
+    folder: Path | None = None,
+    wanted: Collection[str] = (),
+    announce: RunFile | None = None,
 ) -> EngineManager:
     """An engine manager for ``base`` with the home's settings.
 
@@ -43,8 +70,9 @@ def make_manager(
         home: The open home.
         base: The model to serve.
         threads: 0 takes the settings' number.
-        folder: Where the engine says that it runs; the home itself, where every command finds it, when None.
+        folder: Where its log and its passing files go; the home itself when None.
         wanted: Adapters that it must hold, however old.
+        announce: Where it is named for other processes; None keeps it to this one.
     """
     settings = home.settings
     return EngineManager(
@@ -55,6 +83,7 @@ def make_manager(
         context=settings.engine_context,
         threads=threads or settings.threads or engine_threads(),
         adapters=lambda: adapters_of(home, base, wanted),
+        announce=announce,
     )
 
 
@@ -67,10 +96,37 @@ def engine_threads() -> int:
     return max(1, (os.cpu_count() or 2) - 1)
 
 
+def memory_need(home: Homeroom, base: BaseFiles) -> Need:
+    """What serving ``base`` takes with the home's settings and the adapters that it should hold now."""
+    settings = home.settings
+    adapters = adapters_of(home, base)
+    return engine_need(base, slots=settings.engine_slots, context=settings.engine_context, adapters=adapters)
+
+
+def memory_budget(home: Homeroom) -> int:
+    """Bytes that all engines of the home may take together: the setting, else half of the machine's memory."""
+    return home.settings.engine_memory_mb * 1_000_000 or int(hardware().memory_bytes * MEMORY_SHARE)
+
+
+def base_of(home: Homeroom, identity: str) -> BaseFiles:
+    """The files of the base with that identity.
+
+    Raises:
+        NotFoundError: no base here has it (``base-not-here``).
+    """
+    found = next((base for base in prepared.all_bases(home.settings.cache) if base.identity == identity), None)
+    if found is None:
+        here = ", ".join(base.name for base in prepared.all_bases(home.settings.cache)) or "none"
+        raise NotFoundError(
+            f"No base model here has the identity {identity[:16]!r} (here: {here}). Fetch the one it was tuned on:"
+            " homeroom models pull NAME",
+            code="base-not-here",
+        )
+    return found
+
+
 @contextmanager
-def engine(
-    home: Homeroom, base: BaseFiles, *, batch: bool = False, wanted: Collection[str] = ()
-) -> Iterator[Callable[[], EngineInfo]]:
+def engine(home: Homeroom, base: BaseFiles, *, batch: bool = False, wanted: Collection[str] = ()) -> Iterator[Resolve]:
     """A way to the engine: yields what resolves it at each request. An engine started here ends with the block.
 
     Args:
@@ -79,13 +135,24 @@ def engine(
         batch: Many answers are wanted and nobody waits for a single one: engines of one thread each side by side, asked in
             turn. Of a small model they answer more in all than one engine whose threads wait for each other.
         wanted: Adapters that will be asked for.
+
+    Raises:
+        ConflictError: ``engine-memory`` when the base does not fit.
     """
-    running = find_running(home.settings.home)
-    if running is not None and running.identity == base.identity:
-        yield lambda: _running_or_raise(home)
+    if find_running(home.settings.home, base.identity) is not None:
+        yield lambda identity="", adapter=None, failed=None: resolve_running(home, identity or base.identity, adapter, failed)
         return
+    need, budget = memory_need(home, base), memory_budget(home)
+    if need.total > budget:
+        raise ConflictError(
+            f"{base.name!r} needs {need} to answer here, and an engine may take {mb(budget)}. Lower engine_context or"
+            " engine_slots, raise engine_memory_mb (see config.yaml in the home), or choose a smaller base: homeroom models list"
+            " --bases",
+            code="engine-memory",
+        )
     cores = home.settings.threads or os.cpu_count() or 1
-    copies = min(cores, MAX_COPIES) if batch and base.gguf.stat().st_size < COPIES_BELOW_BYTES else 1
+    small = batch and base.gguf.stat().st_size < COPIES_BELOW_BYTES
+    copies = max(1, min(cores, MAX_COPIES, budget // need.total)) if small else 1
     # Not announced in the home: another command would take it for the server's, and lose it when this one ends.
     own = home.settings.home / "run" / "own"
     threads = max(1, cores // copies) if copies > 1 else 0
@@ -93,10 +160,12 @@ def engine(
     turn = itertools.cycle(managers)
     lock = threading.Lock()
 
-    def next_engine() -> EngineInfo:
+    def next_engine(identity: str = "", adapter: str | None = None, failed: EngineInfo | None = None) -> EngineInfo:
+        if identity not in ("", base.identity):
+            raise _not_served(home, base, identity)
         with lock:
             manager = next(turn)
-        return manager.ensure()
+        return manager.ensure(failed)
 
     try:
         for manager in managers:
@@ -107,29 +176,57 @@ def engine(
             manager.stop()
 
 
-def _running_or_raise(home: Homeroom) -> EngineInfo:
-    info = find_running(home.settings.home)
-    if info is None:
-        raise ProviderError(
-            "The engine is not running. Start it with: homeroom serve", code="engine-down", status=503, retry_after_s=2
-        )
-    return info
+def _not_served(home: Homeroom, base: BaseFiles, identity: str) -> ConflictError:
+    name = base_of(home, identity).name
+    return ConflictError(
+        f"This command's engine serves {base.name!r} only, and {name!r} was asked for. Ask a server, which serves all: "
+        "homeroom serve",
+        code="base-not-served",
+    )
 
 
-def resolve_running(home: Homeroom, adapter: str | None = None, timeout_s: float = SWITCH_TIMEOUT_S) -> EngineInfo:
-    """The server's engine; waits a while for one that is starting, or has just been told of a new ``adapter``.
+def server_runs(home: Homeroom) -> bool:
+    """Whether a server of this home runs, whose engines can be asked for."""
+    desk = read_running(home.settings.home).desk
+    return desk is not None and is_process(desk.pid)
+
+
+def resolve_running(
+    home: Homeroom,
+    identity: str,
+    adapter: str | None = None,
+    failed: EngineInfo | None = None,
+    timeout_s: float = READY_TIMEOUT_S,
+) -> EngineInfo:
+    """The server's engine for a base, with an adapter loaded; the server loads what it does not hold yet.
+
+    Args:
+        home: The open home.
+        identity: Of the base.
+        adapter: Name of a tuned model; None for the base alone.
+        failed: An engine that has just broken a connection.
+        timeout_s: How long a server that is starting is waited for.
 
     Raises:
-        NotFoundError: code ``not-pulled``: there is no engine because its base model is not here.
-        ProviderError: code ``engine-down`` when there is none in time.
+        NotFoundError: ``base-not-here``, ``adapter-not-loaded``.
+        ConflictError: ``engine-memory``: it does not fit.
+        ProviderError: ``engine-down`` when there is no server in time, ``engine-start``.
     """
+    folder = home.settings.home
+    mark_use(folder, identity, *([adapter] if adapter else []))
     deadline = time.monotonic() + timeout_s
-    if read_info(home.settings.home) is None:
-        home.base_files()  # without it no engine will ever start: waiting would only hide why
     while True:
-        # The file alone, without a probe: the request itself finds out whether the engine is alive, and asks again if not.
-        info = read_info(home.settings.home)
-        ready = info is not None and (adapter is None or adapter in info.adapters)
-        if (ready and info is not None) or time.monotonic() > deadline:
-            return info if info is not None else _running_or_raise(home)
+        # The file alone, without a probe: the request itself finds out whether the engine is alive.
+        running = read_running(folder)
+        info = running.engine(identity)
+        if info is not None and failed is None and (adapter is None or adapter in info.adapters):
+            return info
+        if running.desk is not None:
+            found = ask_desk(running.desk, identity, adapter, failed, timeout_s=LOAD_TIMEOUT_S)
+            if found is not None:
+                return found
+        if time.monotonic() > deadline or (failed is not None and not server_runs(home)):
+            raise ProviderError(
+                "The engine is not running. Start it with: homeroom serve", code="engine-down", status=503, retry_after_s=2
+            )
         time.sleep(0.1)

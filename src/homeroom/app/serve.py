@@ -1,7 +1,7 @@
 """``homeroom serve``: a thin supervisor over the web process, the engine and the job worker.
 
-It holds the home's lock, imports neither Flask nor torch, restarts a child that died (with growing pauses), and gives the engine
-newly tuned adapters as they are registered. When it ends, however it ends, its children end.
+It holds the home's lock, imports neither Flask nor torch, restarts a child that died (with growing pauses), and keeps the engines
+(`homeroom.app.engine_keeper`). When it ends, however it ends, its children end.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from homeroom.app.engines import make_manager
+from homeroom.app.engine_keeper import EngineKeeper
 from homeroom.app.work import child_environment
-from homeroom.errors import ConflictError, HomeroomError, NotFoundError
-from homeroom.models.engine import EngineManager
+from homeroom.errors import ConflictError
 from homeroom.runtime import Child, check_loopback, free_port, spawn
 from homeroom.storage.lock import HomeLock
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 TICK_S = 0.3
 READY_TIMEOUT_S = 60.0
+READY_POLL_S = 0.05
 GRACE_S = 5.0
 STABLE_S = 30.0
 MAX_PAUSE_S = 30.0
@@ -53,7 +53,7 @@ class Supervisor:
 
     Args:
         home: The open home.
-        port: Port of the pages; the settings' when None. 0 takes a free one. The base served is the settings' default.
+        port: Port of the pages; the settings' when None. 0 takes a free one.
         worker: Whether to run a job worker.
         say: Told what a person should know, one line at a time.
     """
@@ -74,10 +74,7 @@ class Supervisor:
         self._services = [_Service("web", web, str(logs / "web.log"))]
         if worker:
             self._services.append(_Service("worker", [sys.executable, "-m", "homeroom.app.run_worker"], str(logs / "worker.log")))
-        self._engine: EngineManager | None = None
-        self._adapters: list[str] = []
-        self._seen_version: int | None = None
-        self._engine_retry_at = 0.0
+        self._engines = EngineKeeper(home, say)
 
     @property
     def address(self) -> str:
@@ -98,9 +95,9 @@ class Supervisor:
             check_port(self._host, self._port)
             previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
+                self._engines.start()
                 for service in self._services:
                     self._start(service)
-                self._refresh_engine()
                 self._wait_until_ready()
                 if ready is not None and not self._stop.is_set():
                     ready(self.address)
@@ -130,51 +127,31 @@ class Supervisor:
                 service.pause_s = min(MAX_PAUSE_S, service.pause_s * 2)
             if service.child is None and now >= service.retry_at:
                 self._start(service)
-        self._refresh_engine()
-
-    def _refresh_engine(self) -> None:
-        """Start the engine if its model is here, keep it alive, and hand it the adapters that are registered now."""
-        if time.monotonic() < self._engine_retry_at:
-            return
-        version = self._home.database.data_version()
-        try:
-            if self._engine is None:
-                base = self._home.base_files()
-                self._engine = make_manager(self._home, base)
-                self._engine.ensure()
-            elif version != self._seen_version:
-                self._engine.refresh()
-            else:
-                self._engine.ensure()
-            self._seen_version = version
-        except NotFoundError:  # not pulled yet: the pages say how, and it is looked for again
-            self._engine = None
-            self._engine_retry_at = time.monotonic() + 2
-        except HomeroomError as error:
-            self._say(f"engine: {error.message}")
-            self._engine_retry_at = time.monotonic() + 5
 
     def _wait_until_ready(self) -> None:
+        """The pages answer, and so does the engine, where its base is here and starts."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while not self._stop.is_set() and time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{self.address}/health", timeout=2).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
+        while not self._answers() and time.monotonic() < deadline and not self._stop.is_set():
             self._tick()
-            self._stop.wait(0.1)
-        if not self._stop.is_set():
+            self._stop.wait(READY_POLL_S)
+        while not self._engines.settled() and not self._stop.wait(READY_POLL_S):
+            self._tick()
+        if not self._stop.is_set() and not self._answers():
             log = self._services[0].log
             raise ConflictError(
                 f"The web process did not start within {READY_TIMEOUT_S:.0f} s. See its log: {log}", code="web-not-ready"
             )
 
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.address}/health", timeout=2, trust_env=False).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
     def _end(self) -> None:
         """Everything ends: children together, so that the longest decides how long it takes."""
         threads = [threading.Thread(target=s.child.terminate, args=(GRACE_S,)) for s in self._services if s.child is not None]
-        if self._engine is not None:
-            threads.append(threading.Thread(target=self._engine.stop))
+        threads.append(threading.Thread(target=self._engines.stop))
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -7,12 +7,11 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from homeroom.app.directory import HomeDirectory
-from homeroom.app.engines import engine, resolve_running
+from homeroom.app.engines import engine, resolve_running, server_runs
 from homeroom.chat.directory import ModelCard, resolve_card
 from homeroom.chat.scenarios import PracticeScenario, scenarios_from_examples
 from homeroom.data.course import load_course
 from homeroom.errors import NotFoundError
-from homeroom.models.engine_info import find_running
 from homeroom.models.pull import installed
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 def running_directory(home: Homeroom) -> HomeDirectory:
     """The models as a server offers them: through the engine that its supervisor keeps."""
-    return HomeDirectory(home, lambda adapter: resolve_running(home, adapter))
+    return HomeDirectory(home, lambda identity="", adapter=None, failed=None: resolve_running(home, identity, adapter, failed))
 
 
 @contextmanager
@@ -46,14 +45,13 @@ def talking(home: Homeroom, model: str | None, task: str) -> Iterator[tuple[Home
             yield models, card
         return
     base = home.base_files(tuned.base if tuned else card.name)
-    running = find_running(home.settings.home)
-    if running is not None and running.identity == base.identity:
+    if server_runs(home):
         with closing(models):
             yield models, card
         return
     with (
         engine(home, base, wanted=(card.name,)) as resolve,
-        closing(HomeDirectory(home.with_base(base.name), lambda adapter: resolve())) as own,
+        closing(HomeDirectory(home.with_base(base.name), resolve)) as own,
     ):
         yield own, card
 

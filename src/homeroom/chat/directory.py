@@ -120,6 +120,8 @@ def find_card(models: ModelDirectory, name: str) -> ModelCard:
 def default_card(models: ModelDirectory, task: str) -> ModelCard:
     """What a page for ``task`` uses when nothing was picked: its default, else one tuned for it, else the first.
 
+    A model that was refused is used only when it is chosen, or when there is nothing else.
+
     Raises:
         NotFoundError: there is no model at all.
     """
@@ -129,9 +131,10 @@ def default_card(models: ModelDirectory, task: str) -> ModelCard:
     for card in cards:
         if task in card.default_for:
             return card
-    tuned = [card for card in cards if card.task == task]
-    general = [card for card in cards if card.task == "any"]
-    return (tuned or general or list(cards))[0]
+    fit = [card for card in cards if card.verdict != "reject"] or list(cards)
+    tuned = [card for card in fit if card.task == task]
+    general = [card for card in fit if card.task == "any"]
+    return (tuned or general or fit)[0]
 
 
 def resolve_card(models: ModelDirectory, name: str | None, task: str) -> ModelCard:

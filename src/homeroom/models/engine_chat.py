@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import httpx
 
-from homeroom.errors import NotFoundError, ProviderError
+from homeroom.errors import HomeroomError, NotFoundError, ProviderError
 from homeroom.models.client import chat_body, read_chunks, read_completion
 from homeroom.models.engine_info import EngineInfo
 from homeroom.models.wire import ChatWire, Json
@@ -22,10 +22,14 @@ from homeroom.schema.chat import Chunk, Completion, GenerationSettings
 from homeroom.schema.examples import Message
 
 T = TypeVar("T")
+Resolve = Callable[[EngineInfo | None], EngineInfo]
+"""Gives the engine to ask. After a failure it is told which engine failed, so that a dead one is not given again."""
 
 # Tokens less than a twentieth as likely as the likeliest are never drawn: small models derail on one of them.
 _MIN_P = 0.05
-_GONE = {"provider-unreachable", "provider-broken", "provider-cut", "provider-auth", "adapter-not-loaded"}
+_BROKEN = {"provider-broken", "provider-cut"}
+_TRIES = 5
+_GONE = {*_BROKEN, "provider-unreachable", "provider-auth", "adapter-not-loaded"}
 
 
 class EngineChatModel:
@@ -33,14 +37,12 @@ class EngineChatModel:
 
     Args:
         name: The model's name in Homeroom.
-        resolve: Gives the running engine: `EngineManager.ensure`, or what finds another process's.
+        resolve: Gives the running engine: `EngineManager.ensure`, or what asks another process for it.
         adapter: Name of the adapter to apply; None for the base alone.
         timeout_s: Limit of one call in all.
     """
 
-    def __init__(
-        self, name: str, resolve: Callable[[], EngineInfo], adapter: str | None = None, *, timeout_s: float = 600.0
-    ) -> None:
+    def __init__(self, name: str, resolve: Resolve, adapter: str | None = None, *, timeout_s: float = 600.0) -> None:
         self.name = name
         self._resolve, self._adapter, self._timeout_s = resolve, adapter, timeout_s
         self._client = loopback_client()
@@ -49,24 +51,30 @@ class EngineChatModel:
         """The whole reply.
 
         Raises:
-            ProviderError: or one of its subclasses; `ContextLengthError` with both numbers when the prompt does not fit.
+            ProviderError: or one of its subclasses; `ContextLengthError` with both numbers when the prompt does not fit;
+                ``engine-ended`` when the engine died of it twice.
             NotFoundError: ``adapter-not-loaded``.
         """
         started = time.monotonic()
-        answer = self._twice(lambda wire, info: wire.post("/chat/completions", self._body(messages, settings, info)))
+        answer = self._answered(lambda wire, info: wire.post("/chat/completions", self._body(messages, settings, info)))
         return read_completion(answer, self.name, time.monotonic() - started)
 
     def stream(self, messages: Sequence[Message], settings: GenerationSettings) -> Generator[Chunk]:
-        """The reply piece by piece; closing the iterator stops the generation. Raises as `complete`."""
+        """The reply piece by piece; closing the iterator stops the generation.
+
+        Raises as `complete`, and ``engine-ended`` in the middle when the engine dies: what came may be kept, the rest is lost.
+        """
 
         def begin(wire: ChatWire, info: EngineInfo) -> tuple[Generator[Json], list[Json]]:
             body = {**self._body(messages, settings, info), "stream": True, "stream_options": {"include_usage": True}}
             events = wire.stream("/chat/completions", body)
             return events, [event for event in [next(events, None)] if event is not None]
 
-        events, first = self._twice(begin)
+        events, first = self._answered(begin)
         try:
             yield from read_chunks(chain(first, events))
+        except ProviderError as error:
+            raise _explained(error) from error
         finally:
             events.close()
 
@@ -74,18 +82,23 @@ class EngineChatModel:
         """Close the connections."""
         self._client.close()
 
-    def _twice(self, send: Callable[[ChatWire, EngineInfo], T]) -> T:
-        """``send`` to the running engine, and once more if it was replaced or died before it began to answer."""
-        info = self._resolve()
-        try:
-            return send(self._wire(info), info)
-        except (ProviderError, NotFoundError) as error:
-            if error.code not in _GONE:
-                raise
-            now = self._resolve()
-            if (now.pid, now.url) == (info.pid, info.url):
-                raise
-            return send(self._wire(now), now)
+    def _answered(self, send: Callable[[ChatWire, EngineInfo], T]) -> T:
+        """``send`` to the running engine; again if it was replaced, and once more if it died, before it began to answer."""
+        failed: EngineInfo | None = None
+        died = 0
+        for _ in range(_TRIES):
+            info = self._resolve(failed)
+            if failed is not None and (info.pid, info.url) == (failed.pid, failed.url):
+                break
+            try:
+                return send(self._wire(info), info)
+            except (ProviderError, NotFoundError) as error:
+                failure = error
+                died += error.code in _BROKEN
+                if error.code not in _GONE or died == 2:
+                    break
+                failed = None if error.code == "adapter-not-loaded" else info
+        raise _explained(failure) from failure.__cause__
 
     def _wire(self, info: EngineInfo) -> ChatWire:
         return engine_wire(info, self._client, timeout_s=self._timeout_s)
@@ -109,12 +122,24 @@ class EngineChatModel:
         }
 
 
+def _explained(error: HomeroomError) -> HomeroomError:
+    """What a broken connection means when it is one to our own engine."""
+    if error.code not in _BROKEN:
+        return error
+    return ProviderError(
+        "The engine ended in the middle of this answer, and is started again by itself. Ask once more. If this happens again, its"
+        " last words are in logs/engine.log of the home: homeroom doctor",
+        code="engine-ended",
+        status=502,
+    )
+
+
 def loopback_client() -> httpx.Client:
     """A connection pool for engines of this machine: no proxy, and no time spent on loading certificates."""
     return httpx.Client(
         trust_env=False,
         verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
     )
 
 

@@ -1,9 +1,15 @@
-"""Where the running engine is: ``<home>/run/engine.json``, readable by its owner only because it holds the engine's key."""
+"""Where the running engines are: ``<home>/run/engine.json``, readable by its owner only because it holds the engines' keys.
+
+    {"desk": {"url": ..., "key": ..., "pid": ...}, "engines": [{"base": ..., "identity": ..., ...}, ...]}
+
+`RunFile` is the writer's side and belongs to the one process that holds the home's lock; everybody else reads.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -48,37 +54,105 @@ class EngineInfo:
     slots: int
     started_at: float
 
+    def to_dict(self) -> dict[str, object]:
+        """As JSON takes it, key included."""
+        return {**asdict(self), "adapters": dict(self.adapters)}
+
+
+@dataclass(frozen=True, slots=True)
+class DeskInfo:
+    """Where engines are asked for: see `homeroom.models.engine_desk`. ``pid`` is that of the process that owns the engines."""
+
+    url: str
+    key: str = field(repr=False)
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the file says, whether or not all of it still runs."""
+
+    desk: DeskInfo | None = None
+    engines: tuple[EngineInfo, ...] = ()
+
+    def engine(self, identity: str | None = None) -> EngineInfo | None:
+        """The engine of that base; the first one when no base is named."""
+        return next((info for info in self.engines if identity in (None, info.identity)), None)
+
+
+class RunFile:
+    """Writes the file of ``home``: one engine for each base, and the desk. Thread-safe.
+
+    Args:
+        home: ``HOMEROOM_HOME``.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._path = info_path(home)
+        self._lock = threading.Lock()
+        self._desk: DeskInfo | None = None
+        self._engines: dict[str, EngineInfo] = {}
+
+    def open(self, desk: DeskInfo) -> None:
+        """Name the desk; what an earlier process left is forgotten."""
+        with self._lock:
+            self._desk = desk
+            self._write()
+
+    def put(self, info: EngineInfo) -> None:
+        """Name ``info`` as the engine of its base from now on."""
+        with self._lock:
+            self._engines[info.identity] = info
+            self._write()
+
+    def drop(self, info: EngineInfo) -> None:
+        """Forget ``info`` if it is still what is named for its base."""
+        with self._lock:
+            if self._engines.get(info.identity) == info:
+                del self._engines[info.identity]
+                self._write()
+
+    def close(self) -> None:
+        """Forget everything: nothing runs any more."""
+        with self._lock:
+            self._desk, self._engines = None, {}
+            self._write()
+
+    def _write(self) -> None:
+        if self._desk is None and not self._engines:
+            self._path.unlink(missing_ok=True)
+            return
+        record = {
+            "desk": asdict(self._desk) if self._desk else None,
+            "engines": [info.to_dict() for info in self._engines.values()],
+        }
+        write_atomic(self._path, json.dumps(record), mode=0o600)
+
 
 def info_path(home: Path) -> Path:
-    """The file that names the running engine of ``home``."""
+    """The file that names the running engines of ``home``."""
     return home / "run" / "engine.json"
 
 
-def write_info(home: Path, info: EngineInfo) -> None:
-    """Name ``info`` as the running engine of ``home``."""
-    write_atomic(info_path(home), json.dumps({**asdict(info), "adapters": dict(info.adapters)}), mode=0o600)
-
-
-def remove_info(home: Path, pid: int) -> None:
-    """Forget the engine of ``home`` if it is the one with ``pid``."""
-    found = read_info(home)
-    if found is not None and found.pid == pid:
-        info_path(home).unlink(missing_ok=True)
-
-
-def read_info(home: Path) -> EngineInfo | None:
-    """What the file says, whether or not that engine still runs; None when there is none or it is damaged."""
+def read_running(home: Path) -> Running:
+    """What the file says; nothing when there is none or it is damaged."""
     try:
         record = json.loads(info_path(home).read_text(encoding="utf-8"))
-        return EngineInfo(**record)
-    except (OSError, ValueError, TypeError):
-        return None
+        desk = DeskInfo(**record["desk"]) if record["desk"] else None
+        return Running(desk, tuple(EngineInfo(**engine) for engine in record["engines"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return Running()
 
 
-def find_running(home: Path) -> EngineInfo | None:
-    """The engine of ``home``, if it is alive and answers to its key."""
-    info = read_info(home)
-    if info is None or not _exists(info.pid):
+def read_info(home: Path, identity: str | None = None) -> EngineInfo | None:
+    """The engine that the file names for a base (any base when None), whether or not it still runs."""
+    return read_running(home).engine(identity)
+
+
+def find_running(home: Path, identity: str | None = None) -> EngineInfo | None:
+    """The engine of ``home`` for a base (any base when None), if it is alive and answers to its key."""
+    info = read_info(home, identity)
+    if info is None or not is_process(info.pid):
         return None
     import httpx
 
@@ -91,7 +165,8 @@ def find_running(home: Path) -> EngineInfo | None:
     return info if answer.status_code == httpx.codes.OK else None
 
 
-def _exists(pid: int) -> bool:
+def is_process(pid: int) -> bool:
+    """Whether a process has that id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

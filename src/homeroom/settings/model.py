@@ -39,6 +39,9 @@ class Settings:
     threads: int = 0
     engine_slots: int = 4
     engine_context: int = 2048
+    engine_adapters: int = 12
+    engine_memory_mb: int = 0
+    engine_idle_s: int = 900
     endpoints: tuple[Endpoint, ...] = ()
     log_level: str = "info"
 

@@ -72,6 +72,21 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
     _setting("engine_slots", parse.whole_number(1, 64), "Requests that the engine answers at once."),
     _setting("engine_context", parse.whole_number(256, 1_048_576), "Longest prompt plus reply, in tokens."),
     _setting(
+        "engine_adapters",
+        parse.whole_number(1, 256),
+        "Tuned models that an engine holds at once; the one asked for longest ago makes room for the next.",
+    ),
+    _setting(
+        "engine_memory_mb",
+        parse.whole_number(0, 16_777_216),
+        "Memory that the engines of all bases may take together, in MB; 0 is half of the machine's.",
+    ),
+    _setting(
+        "engine_idle_s",
+        parse.whole_number(0, 31_536_000),
+        "Seconds without a question after which a base that no page uses is unloaded; 0 keeps it.",
+    ),
+    _setting(
         "endpoints",
         parse.endpoints,
         "OpenAI-compatible servers, a list of: name, base_url, api_key_env (name of a variable), models.",

@@ -1,0 +1,83 @@
+"""What an engine will need of the machine's memory, said before anything is loaded.
+
+An estimate from above: it counts the context of every conversation as full, and weights as read whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from homeroom.models.engine_info import AdapterFile
+from homeroom.models.folder import read_json
+from homeroom.schema.models import BaseFiles
+
+PROCESS_BYTES = 70_000_000
+"""An engine without a model: Python, llama.cpp and its threads. Measured with the tiny model: 33 to 58 MB, by how much of the
+program's own files is shared with other engines."""
+_BATCH = 512  # tokens that llama.cpp computes at once (`n_ubatch`)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes that an engine takes.
+
+    Attributes:
+        weights: Of the base, as served.
+        conversations: Keys and values of ``slots`` conversations of ``context`` tokens, 16 bits each.
+        adapters: Weights of the adapters.
+        working: Intermediate results and the process itself.
+        slots: Conversations at a time.
+        context: Tokens of one.
+    """
+
+    weights: int
+    conversations: int
+    adapters: int
+    working: int
+    slots: int
+    context: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.conversations + self.adapters + self.working
+
+    def __str__(self) -> str:
+        parts = [
+            f"weights {mb(self.weights)}",
+            f"{self.slots} conversation{'s' if self.slots != 1 else ''} of {self.context:,} tokens {mb(self.conversations)}",
+            f"adapters {mb(self.adapters)}" if self.adapters else "",
+            f"working memory {mb(self.working)}",
+        ]
+        return f"{mb(self.total)} ({', '.join(part for part in parts if part)})"
+
+
+def engine_need(base: BaseFiles, *, slots: int, context: int, adapters: Sequence[AdapterFile] = ()) -> Need:
+    """What serving ``base`` takes: weights as their file is large, and keys and values by their shape.
+
+    Raises:
+        ConfigError: ``model-files`` when the base's configuration cannot be read.
+    """
+    config = read_json(base.weights / "config.json")
+    context = min(context, base.context_tokens)
+    heads = int(config["num_attention_heads"])
+    hidden = int(config["hidden_size"])
+    head_size = int(config.get("head_dim") or hidden // heads)
+    kv_width = int(config.get("num_key_value_heads") or heads) * head_size
+    a_token = int(config["num_hidden_layers"]) * 2 * kv_width * 2
+    width = 4 * hidden + 3 * int(config["intermediate_size"])
+    logits = slots * int(config["vocab_size"]) * 4
+    return Need(
+        weights=base.gguf.stat().st_size,
+        conversations=slots * context * a_token,
+        adapters=sum(file.path.stat().st_size for file in adapters if file.path.is_file()),
+        working=PROCESS_BYTES + _BATCH * width * 4 + logits,
+        slots=slots,
+        context=context,
+    )
+
+
+def mb(size: float) -> str:
+    """``380 MB``, ``4.2 GB``."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
