@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from homeroom.data.lint.model import About, Hit, Options, Record, Rule
 from homeroom.data.lint.rules.leakage_text import (
-    PASSAGE_WORDS,
+    RUN,
     demonstrations,
     fingerprints,
     hashes_of,
@@ -236,7 +236,7 @@ class SharedPassage:
                 lines = sorted({other for found in near for other in found if problems[other] != same})
                 if lines:
                     yield Hit(
-                        f"About {PASSAGE_WORDS} words or more in a row stand in {_where('train', lines)} too, but this is"
+                        f"{RUN} words or more in a row stand in {_where('train', lines)} too, but this is"
                         f" in {split}. "
                         f"{self.about.do}",
                         line=line,
@@ -306,7 +306,7 @@ RULES: tuple[Rule, ...] = (
         _about(
             "LEA004",
             "shared-passage",
-            f"A run of about {PASSAGE_WORDS} words of a training reply, context or solution stands in a record that is"
+            f"A run of {RUN} words or more of a training reply, context or solution stands in a record that is"
             f" judged. Sentences "
             "that more than `stock` training records share do not count.",
             "Write one of them anew, or put both records into one split.",

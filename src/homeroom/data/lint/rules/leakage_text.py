@@ -2,7 +2,7 @@
 
 A sketch is the bottom of a set of hashes (Cohen and Kaplan 2007, "bottom-k"): two sketches give an estimate of how much two
 texts share (Jaccard, over runs of three words) that is off by about 0.07 at k = 48. A passage's fingerprints are chosen by
-winnowing (Schleimer, Wilkerson and Aiken 2003), which finds every shared run of `PASSAGE_WORDS` words.
+winnowing (Schleimer, Wilkerson and Aiken 2003), which finds every shared run of `RUN` + `WINDOW` - 1 words.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from homeroom.data.lint.model import Record
 from homeroom.data.lint.words import word_set
 
 SKETCH = 48
-RUN = 10
+RUN = 13
 WINDOW = 4
-PASSAGE_WORDS = RUN + WINDOW - 1
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+(?:[.,/]\d+)*|[+*/=<>×÷^%-]")
 _WORK = re.compile(
     r"\s(?:(?:this is )?(?:my|the student['’]s|their) (?:own )?(?:solution|answer|work|attempt|try|thinking)|i (?:got|wrote"
@@ -136,7 +135,7 @@ def similarity(a: Sequence[int], b: Sequence[int]) -> float:
 
 
 def fingerprints(words: Sequence[str]) -> bytes:
-    """Winnowed hashes of all runs of `RUN` words, four bytes each: a shared run of `PASSAGE_WORDS` words shares at least one."""
+    """Winnowed hashes of all runs of `RUN` words, four bytes each: a shared run of `RUN` + `WINDOW` - 1 words gives at least one."""
     hashes = [_mixed(" ".join(words[i : i + RUN])) for i in range(len(words) - RUN + 1)]
     chosen = {min(hashes[i : i + WINDOW]) for i in range(max(1, len(hashes) - WINDOW + 1))} if hashes else set()
     return array("I", sorted(chosen)).tobytes()
