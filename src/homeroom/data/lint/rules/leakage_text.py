@@ -135,7 +135,7 @@ def similarity(a: Sequence[int], b: Sequence[int]) -> float:
 
 
 def fingerprints(words: Sequence[str]) -> bytes:
-    """Winnowed hashes of all runs of `RUN` words, four bytes each: a shared run of `RUN` + `WINDOW` - 1 words gives at least one."""
+    """Winnowed hashes of all runs of `RUN` words, four bytes each: a longer shared run gives at least one."""
     hashes = [_mixed(" ".join(words[i : i + RUN])) for i in range(len(words) - RUN + 1)]
     chosen = {min(hashes[i : i + WINDOW]) for i in range(max(1, len(hashes) - WINDOW + 1))} if hashes else set()
     return array("I", sorted(chosen)).tobytes()
