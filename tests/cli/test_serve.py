@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -38,6 +39,22 @@ class Server(Command):
     def answer(self, model: str) -> httpx.Response:
         body = {"model": model, "messages": [{"role": "user", "content": "Half of 14 is 8."}], "max_tokens": 6}
         return httpx.post(f"{self.address}/v1/chat/completions", json=body, timeout=60)
+
+    def stream(self, model: str, tokens: int) -> Iterator[dict[str, Any]]:
+        """The events of a streamed answer, up to its end or an error."""
+        body = {"model": model, "messages": [{"role": "user", "content": "Why?"}], "max_tokens": tokens, "stream": True}
+        with httpx.stream("POST", f"{self.address}/v1/chat/completions", json=body, timeout=60) as response:
+            for line in response.iter_lines():
+                if line.startswith("data: {"):
+                    yield json.loads(line[6:])
+
+    def say(self, text: str) -> str:
+        """The events that the chat page gets for a message."""
+        with httpx.Client(base_url=self.address, timeout=60) as page:
+            token = re.search(r'name="csrf-token" content="([^"]+)"', page.get("/chat").text)
+            assert token
+            headers = {"X-CSRF-Token": token[1], "Accept": "text/event-stream"}
+            return page.post("/chat/turns", json={"text": text, "model": "tiny"}, headers=headers).text
 
     def healthy(self) -> bool:
         try:
@@ -120,6 +137,28 @@ def test_a_new_model_answers_without_a_restart(server, tmp_path):
 def test_a_model_that_does_not_exist_is_openais_error(server):
     assert server.answer("nobody").status_code == 404
     assert server.answer("nobody").json()["error"]["code"] == "model_not_found"
+
+
+def test_a_prompt_longer_than_the_context_is_refused_with_the_numbers(server):
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "word " * 3000}]}
+    refused = httpx.post(f"{server.address}/v1/chat/completions", json=body, timeout=60)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert re.search(r"has \d{4,5} tokens and the model takes 2048 at the engine", refused.json()["error"]["message"])
+    assert re.search(r"event: failed\ndata: .*has \d{4,5} tokens and the model takes 2048", server.say("word " * 3000))
+    assert "event: done" in server.say("Why?")
+
+
+def test_an_engine_killed_in_the_middle_of_an_answer_is_told_there_and_the_next_one_comes(server):
+    events = server.stream("tiny", 1900)
+    pieces = [next(events) for _ in range(5)]
+    for pid in server.pids("engine_child"):
+        os.kill(pid, signal.SIGKILL)
+    *more, last = events
+    assert all("choices" in event for event in [*pieces, *more])
+    assert (last["error"]["code"], last["error"]["type"]) == ("engine_ended", "server_error")
+    assert "Ask once more" in last["error"]["message"]
+    assert server.answer("tiny").status_code == 200  # at once: it waits for the new one
+    eventually(server.healthy)
 
 
 @pytest.mark.parametrize("part", ["homeroom.server", "engine_child", "run_worker"])

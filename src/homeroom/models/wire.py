@@ -88,7 +88,8 @@ def _context_error(error: Json, said: str, where: str, common: Json) -> ContextL
         limit, prompt = (numbers[0], numbers[1]) if len(numbers) > 1 else (None, None)
     counted = f"The prompt has {prompt} tokens and the model takes {limit}" if prompt else f"The prompt is too long ({said})"
     return ContextLengthError(
-        f"{counted} at {where}. Start a new conversation, shorten the system prompt, or raise engine_context in the settings",
+        f"{counted} at {where[:1].lower()}{where[1:]}. Start a new conversation, shorten the message or the system prompt, or"
+        " raise engine_context in the settings",
         **common,
     )
 
