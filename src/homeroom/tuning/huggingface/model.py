@@ -171,8 +171,8 @@ def save_adapter(model: LoraModel, folder: Path, base: BaseFiles) -> None:
 
     state = get_peft_model_state_dict(model.peft, save_embedding_layers=False)  # "auto" asks the hub
     weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in state.items()}
-    (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
-    config = {**model.peft.peft_config["default"].to_dict(), "inference_mode": True, IDENTITY_KEY: base.identity}
+    (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt", IDENTITY_KEY: base.identity}))
+    config = {**model.peft.peft_config["default"].to_dict(), "inference_mode": True}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     (folder / CONFIG).write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
