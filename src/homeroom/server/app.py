@@ -25,6 +25,7 @@ from homeroom.server import (
 from homeroom.server.changes import ChangeFeed
 from homeroom.server.context import Context, attach, local_scope
 from homeroom.server.services import Services
+from homeroom.server.sessions import SteadySessions
 from homeroom.server.streams import Admission
 from homeroom.storage import Scope
 
@@ -74,6 +75,7 @@ def create_app(
         SEND_FILE_MAX_AGE_DEFAULT=3600,
         TEMPLATES_AUTO_RELOAD=False,
     )
+    app.session_interface = SteadySessions()
     feed = ChangeFeed(services.changes, interval_s=poll_s)
     with app.app_context():
         attach(Context(services, Admission(max_replies), Admission(max_listeners, "open pages"), feed, identify))
