@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ TRANSIENT_CODES = frozenset({"database-locked", "database-unreachable", "no-spac
 _NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_WRITABLE_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
 _SERVICE_UNAVAILABLE = 503
+_NEEDED_BYTES = 128 * 1024  # by which SQLite enlarges its files at most at once, and the files that it makes
 
 # Primary result codes of SQLite: https://sqlite.org/rescode.html
 _SQLITE_CODES = {
@@ -103,7 +105,21 @@ def database_errors(where: str) -> Iterator[None]:
         code = _code_of(error)
         if code is None:
             raise
+        if code == "database-unreachable" and _is_full(where):
+            code = "no-space"
         raise storage_error(code, where, str(error.orig)) from error
+
+
+def _is_full(where: str) -> bool:
+    """Whether the disk of a database file has no room.
+
+    SQLite says "disk full" of its writes only. When it can neither make a file nor enlarge the one that its processes share, it
+    says the same as of any other trouble.
+    """
+    try:
+        return shutil.disk_usage(Path(where).parent).free < _NEEDED_BYTES
+    except OSError:  # not a file: a database server
+        return False
 
 
 def _code_of(error: exc.DBAPIError) -> str | None:
