@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sys
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 from filelock import FileLock
@@ -18,10 +22,8 @@ from filelock import FileLock
 from homeroom.app.home import Homeroom
 from homeroom.app.pack import Options, Pack, make_pack, parse_models
 from homeroom.app.packing import install
-from homeroom.app.packing.locks import Pin, find_checkout, locked
-from homeroom.app.packing.target import Target, choose_target, required_system
-from homeroom.app.packing.wheels import Wheel, resolve, unmet
-from homeroom.errors import ConfigError, ConflictError, HomeroomError, ProviderError, StorageError
+from homeroom.app.packing.locks import find_checkout, locked
+from homeroom.errors import ConfigError, ConflictError, ProviderError, StorageError
 from homeroom.models import tiny
 from homeroom.models.pull import installed
 from homeroom.settings import load_settings
@@ -239,6 +241,61 @@ def test_without_a_network_the_index_is_named_in_one_line(place: Place, monkeypa
     assert (caught.value.code, "127.0.0.1" in caught.value.message) == ("no-network", False)
 
 
+class PrivateIndex(BaseHTTPRequestHandler):
+    """A package index of the kind that companies have: nothing without a password."""
+
+    folder: Path
+    served: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        if self.headers.get("Authorization") != "Basic " + base64.b64encode(b"user:secret-password").decode():
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="index"')
+            self.end_headers()
+            return
+        name = self.path.strip("/").rpartition("/")[2]
+        if self.path.startswith("/simple/"):
+            links = [p for p in sorted(self.folder.glob("*.whl")) if p.name.split("-")[0] == name]
+            body = "".join(f'<a href="/files/{p.name}#sha256={sha256(p)}">{p.name}</a>' for p in links).encode()
+            self.answer(200 if links else 404, body, "text/html")
+        else:
+            self.served.append(unquote(name))
+            self.answer(200, (self.folder / unquote(name)).read_bytes(), "application/octet-stream")
+
+    do_HEAD = do_GET
+
+    def answer(self, status: int, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_index_with_a_password_works_as_it_does_for_pip_and_stays_out_of_the_pack(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setattr(PrivateIndex, "folder", place.index, raising=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), PrivateIndex)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://user:secret-password@127.0.0.1:{server.server_port}/simple")
+    try:
+        made = pack(place, place.options(models=()))
+    finally:
+        server.shutdown()
+        server.server_close()
+    install.verify(made.folder)
+    assert {name.split("-")[0] for name in PrivateIndex.served} == {"alpha", "beta", "pip", "torch"}
+    for path in (p for p in made.folder.rglob("*") if p.is_file()):
+        assert b"secret-password" not in path.read_bytes() and b"127.0.0.1" not in path.read_bytes(), path.name
+
+
 def test_a_pack_wants_a_whole_copy_of_the_repository(place: Place, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="install") as caught:
         find_checkout(tmp_path / "nothing")
@@ -256,88 +313,3 @@ def test_a_homeroom_that_cannot_be_built_ends_in_one_line(place: Place) -> None:
     with pytest.raises(ConfigError) as caught:
         pack(place)
     assert (caught.value.code, "\n" in caught.value.message) == ("pack-build", False)
-
-
-# Other machines
-
-LINUX, MAC = choose_target(None, ["manylinux_2_28_x86_64"]), choose_target("3.12", ["macosx_14_0_arm64"])
-
-
-def test_what_only_the_other_machine_needs_is_added_although_the_lock_lacks_it(place: Place) -> None:
-    pins = locked(place.checkout, "demo")
-    linux = {wheel.name: wheel.locked for wheel in resolve(pins, ["alpha"], ("demo",), LINUX, None)}
-    assert linux == {"alpha": True, "beta": True, "torch": False}
-    mac = {wheel.name: wheel.locked for wheel in resolve(pins, ["alpha"], ("demo",), MAC, None)}
-    assert mac == {**linux, "gamma": False}
-
-
-def test_what_has_no_wheel_for_the_other_machine_is_named_all_at_once(place: Place) -> None:
-    only_here = {
-        name: make_wheel(place.index, name, "1.0", tag="cp311-cp311-manylinux_2_17_x86_64") for name in ("delta", "epsilon")
-    }
-    pins = [*locked(place.checkout, "demo"), *(Pin(name, "1.0", frozenset({sha256(p)})) for name, p in only_here.items())]
-    assert "delta" in {w.name for w in resolve(pins, [], (), choose_target("3.11", ["manylinux_2_28_x86_64"]), None)}
-    with pytest.raises(ConfigError, match=r"Python 3\.12 on macOS arm64 of: .*") as caught:
-        resolve(pins, [], (), MAC, None)
-    assert caught.value.code == "pack-unavailable"
-    assert "delta==1.0" in caught.value.message and "epsilon==1.0" in caught.value.message
-    assert "alpha" not in caught.value.message
-
-
-def wheel(name: str, version: str, *requires: str) -> Wheel:
-    return Wheel(name, version, "", "", "", False, requires)
-
-
-def test_extras_and_markers_are_followed_and_conflicts_told() -> None:
-    found = {"a": wheel("a", "1.0", "b[fast]>=1", "never; extra == 'x'"), "b": wheel("b", "1.5", "c>2,<4; extra == 'fast'")}
-    assert unmet(found, ["a", "homeroom[demo]", "d; extra == 'demo'"], ("demo",), LINUX) == ["c<4,>2", "d"]
-    found["c"] = wheel("c", "4.0")
-    with pytest.raises(ConfigError, match=r"c 4\.0 .* c<4,>2"):
-        unmet(found, ["a"], (), LINUX)
-
-
-def test_pip_is_told_of_another_machine_only_when_it_is_another() -> None:
-    assert choose_target(None, []).pip_flags == []
-    assert choose_target(HERE, []).here
-    flags = choose_target("3.13", ["manylinux_2_18_aarch64"]).pip_flags
-    assert flags[:4] == ["--implementation", "cp", "--python-version", "3.13"]
-    assert flags[5::2] == ["manylinux_2_18_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64", "linux_aarch64"]
-    assert (MAC.system, MAC.machine, MAC.markers["sys_platform"], MAC.markers["python_version"]) == (
-        "Darwin",
-        "arm64",
-        "darwin",
-        "3.12",
-    )
-    assert str(MAC) == "Python 3.12 on macOS arm64"
-
-
-@pytest.mark.parametrize(
-    ("python", "platforms", "code"),
-    [
-        ("3.10", [], "pack-platform"),
-        ("4", [], "pack-platform"),
-        ("3.12.1", [], "pack-platform"),
-        (None, ["plan9"], "pack-platform"),
-        (None, ["manylinux_2_28_x86_64", "macosx_14_0_arm64"], "pack-platform"),
-        (None, ["win_amd64"], "platform"),
-        (None, ["win32"], "platform"),
-    ],
-)
-def test_a_machine_that_is_none_is_refused(python: str | None, platforms: list[str], code: str) -> None:
-    with pytest.raises(HomeroomError) as caught:
-        choose_target(python, platforms)
-    assert caught.value.code == code
-
-
-def test_the_oldest_system_is_that_of_the_newest_wheel_at_its_oldest_platform() -> None:
-    assert required_system(["a-1-py3-none-any"]) == {}
-    two = ["a-1-cp311-cp311-manylinux2014_x86_64.manylinux_2_28_x86_64", "b-1-cp311-cp311-manylinux_2_24_x86_64"]
-    assert required_system(two) == {"glibc": "2.24"}
-    assert required_system(["a-1-cp310-abi3-macosx_13_0_arm64", "b-1-cp311-cp311-macosx_14_1_arm64"]) == {"macos": "14.1"}
-
-
-def test_the_real_locks_can_be_read() -> None:
-    pins = locked(find_checkout(), "demo")
-    assert {"flask", "xllamacpp", "torch"} <= {pin.name for pin in pins}
-    assert [pin.name for pin in pins if not pin.hashes] == ["torch"]
-    assert isinstance(choose_target(None, ()), Target)
