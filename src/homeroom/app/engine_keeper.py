@@ -83,11 +83,15 @@ class EngineKeeper:
                     loaded = True
                 self._take_in_changes()
                 self._pool.keep()
+                self._file.sync()
             except NotFoundError:  # the default base is not pulled yet: the pages say how, and it is looked for again
                 pause = LOOK_AGAIN_S
             except HomeroomError as error:
                 if not self._stop.is_set():
                     self._say(f"engine: {error.message}")
+                pause = RETRY_S
+            except OSError as error:  # a full disk, say: this thread must outlive it
+                self._say(f"engine: {error}")
                 pause = RETRY_S
             self._settled.set()
 
@@ -115,6 +119,7 @@ class EngineKeeper:
     def _note(self, line: str) -> None:
         """Loading and unloading are for the log: a person asked for neither."""
         log = self._home.settings.home / "logs" / "engine.log"
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        with contextlib.suppress(OSError):
+            log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with log.open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")

@@ -203,9 +203,10 @@ class EngineManager:
         return log_path(self._home)
 
     def _note(self, line: str) -> None:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+        with contextlib.suppress(OSError):  # a full disk must not keep an engine from starting
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("a", encoding="utf-8") as log:
+                log.write(line + "\n")
 
     def _start(self, files: tuple[AdapterFile, ...]) -> Engine:
         try:

@@ -83,6 +83,8 @@ class Running:
 class RunFile:
     """Writes the file of ``home``: one engine for each base, and the desk. Thread-safe.
 
+    What finds no room on the disk is written at the next call, whichever it is: call `sync` from time to time.
+
     Args:
         home: ``HOMEROOM_HOME``.
     """
@@ -92,9 +94,18 @@ class RunFile:
         self._lock = threading.Lock()
         self._desk: DeskInfo | None = None
         self._engines: dict[str, EngineInfo] = {}
+        self._unwritten = False
+
+    def sync(self) -> None:
+        """Write what could not be written before."""
+        with self._lock:
+            if self._unwritten:
+                self._write()
 
     def open(self, desk: DeskInfo) -> None:
         """Name the desk; what an earlier process left is forgotten."""
+        for half in self._path.parent.glob(f".{self._path.name}-*"):
+            half.unlink(missing_ok=True)
         with self._lock:
             self._desk = desk
             self._write()
@@ -126,7 +137,11 @@ class RunFile:
             "desk": asdict(self._desk) if self._desk else None,
             "engines": [info.to_dict() for info in self._engines.values()],
         }
-        write_atomic(self._path, json.dumps(record), mode=0o600)
+        try:
+            write_atomic(self._path, json.dumps(record), mode=0o600)
+            self._unwritten = False
+        except OSError:
+            self._unwritten = True
 
 
 def info_path(home: Path) -> Path:

@@ -20,6 +20,9 @@ from homeroom.models.engine_info import AdapterFile, EngineInfo
 from homeroom.models.folder import read_json
 from homeroom.models.prepared import write_atomic
 from homeroom.schema.models import BaseFiles
+from homeroom.storage.errors import disk_errors
+from homeroom.storage.files import make_private_folder
+from homeroom.storage.held import hold
 
 _POLL_S = 0.02
 _READY_S = 300.0
@@ -113,11 +116,11 @@ def start_engine(
 
     Raises:
         ProviderError: ``engine-start``, with the last line of the log.
+        StorageError: ``no-space``.
     """
-    log = log_path(home)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log, run = log_path(home), home / "run"
     tag, key = secrets.token_hex(6), secrets.token_urlsafe(32)
-    config, report = (home / "run" / f"engine-{tag}.{kind}.json" for kind in ("config", "report"))
+    config, report = (run / f"engine-{tag}.{kind}.json" for kind in ("config", "report"))
     record = {
         "gguf": str(base.gguf),
         "alias": base.name,
@@ -128,14 +131,18 @@ def start_engine(
         "key": key,
         "report": str(report),
     }
-    write_atomic(config, json.dumps(record), mode=0o600)
-    started_at = time.time()
-    child = spawn([sys.executable, "-m", "homeroom.models.engine_child", str(config)], stdout=log)
-    try:
+    with disk_errors(home), contextlib.ExitStack() as after:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(make_private_folder(run))
+        mark = hold(run / f"engine-{tag}.lock")
+        if mark is not None:
+            after.enter_context(mark)
+        after.callback(report.unlink, missing_ok=True)
+        after.callback(config.unlink, missing_ok=True)
+        write_atomic(config, json.dumps(record), mode=0o600)
+        started_at = time.time()
+        child = spawn([sys.executable, "-m", "homeroom.models.engine_child", str(config)], stdout=log)
         ready = _await_report(child, report, base, log, stopped)
-    finally:
-        config.unlink(missing_ok=True)
-        report.unlink(missing_ok=True)
     info = EngineInfo(
         base=base.name,
         identity=base.identity,
@@ -148,6 +155,16 @@ def start_engine(
         started_at=started_at,
     )
     return Engine(info, child, tuple(files))
+
+
+def _sweep(run: Path) -> None:
+    """Remove what starts of processes that were killed have left: it holds the engines' keys."""
+    for path in (*run.glob("engine-*.*"), *run.glob(".engine-*.*")):
+        tag = path.name.removeprefix(".").partition(".")[0]
+        mark = hold(run / f"{tag}.lock")
+        if mark is not None:
+            with mark:
+                path.unlink(missing_ok=True)
 
 
 def log_path(home: Path) -> Path:

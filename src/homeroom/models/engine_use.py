@@ -7,6 +7,7 @@ that they can share.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from homeroom.models.prepared import slug
@@ -16,11 +17,12 @@ def mark_use(home: Path, *names: str) -> None:
     """Say that ``names`` (identities of bases, names of tuned models) are asked for now."""
     for name in names:
         path = _path(home, name)
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
+        with suppress(OSError):  # a full disk: it is a hint, and what is asked for can be answered without
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.touch(mode=0o600)
 
 
 def last_use(home: Path, name: str) -> float:
