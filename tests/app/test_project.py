@@ -48,7 +48,7 @@ def test_a_conversion_keeps_what_is_there_unless_told(tmp_path):
     with pytest.raises(ConflictError):
         convert_file(source, target, {})
     assert target.read_text() == "mine"
-    assert convert_file(source, target, {}, force=True) == 1
+    assert convert_file(source, target, {}, force=True).examples == 1
     assert json.loads(target.read_text())["metadata"]["grade_band"] == "K-2"
 
 

@@ -112,7 +112,7 @@ def test_init_makes_a_project_of_every_kind_of_file(homeroom, tmp_path, make):
                 {"role": "user", "content": "Half of 14?"},
                 {"role": "assistant", "content": "Draw it. What do you see?"},
             ],
-            "metadata": {"topic": "halving", "grade": "2"},
+            "metadata": {"topic": "halving", "grade": 2, "grade_band": "K-2"},
             "reference": {"claim": "8"},
         }
 

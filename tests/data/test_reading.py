@@ -115,8 +115,8 @@ def test_missing_file_and_folder_and_format(tmp_path):
         read_examples(tmp_path / "none.jsonl")
     with pytest.raises(DataError):
         read_examples(tmp_path)
-    with pytest.raises(ConfigError, match="'alpaca'"):
-        read_examples(write(tmp_path / "a.jsonl", chat("a", "b")), format="alpaca")
+    with pytest.raises(ConfigError, match="'llama'"):
+        read_examples(write(tmp_path / "a.jsonl", chat("a", "b")), format="llama")
 
 
 def test_line_separators_inside_json_do_not_cut_a_record(tmp_path):

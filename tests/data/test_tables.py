@@ -1,9 +1,15 @@
 import openpyxl
 import pytest
 
-from homeroom.data.rules import check_record
-from homeroom.data.tables import table_records
+from homeroom.data.reading import data_error, read_examples
 from homeroom.errors import DataError
+
+
+def table_records(path, columns=None):
+    result = read_examples(path, columns=columns)
+    if result.errors:
+        raise data_error(path, result.errors)
+    return [example.to_dict() for example in result.examples]
 
 
 def test_csv_with_usual_headings(tmp_path):
@@ -16,9 +22,8 @@ def test_csv_with_usual_headings(tmp_path):
         {"role": "user", "content": "What, then?"},
         {"role": "assistant", "content": "Look again."},
     ]
-    assert record["metadata"] == {"grade": "4", "grade_band": "3-5"}
+    assert record["metadata"] == {"grade": 4, "grade_band": "3-5"}
     assert record["reference"] == {"claim": "12", "claim_is_correct": False}
-    assert check_record(record, "a.csv", 2) == []
 
 
 def test_semicolons_and_named_columns(tmp_path):
@@ -37,7 +42,7 @@ def test_xlsx_whole_numbers_stay_whole(tmp_path):
     book.active.append(["How?", "Try a smaller case.", 4.0])
     book.save(tmp_path / "b.xlsx")
     (record,) = table_records(tmp_path / "b.xlsx")
-    assert record["metadata"] == {"grade": "4"}
+    assert record["metadata"] == {"grade": 4, "grade_band": "3-5"}
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from homeroom.data.reading import data_error, load_examples
-from homeroom.data.rules import check_record
-from homeroom.data.tables import HEADINGS, table_records
+from homeroom.data.convert import Converted, checked_examples, write_examples
+from homeroom.data.formats.table import HEADINGS
+from homeroom.data.source import open_source
 from homeroom.errors import ConfigError, ConflictError
 from homeroom.schema.examples import Json
 from homeroom.tuning.recipe_file import RECIPES
-
-TABLES = (".csv", ".tsv", ".xlsx")
 
 
 def parse_columns(options: Sequence[str]) -> dict[str, str]:
@@ -34,30 +32,41 @@ def parse_columns(options: Sequence[str]) -> dict[str, str]:
     return columns
 
 
-def read_any(source: Path, columns: Mapping[str, str] | None = None) -> list[Json]:
-    """Records of a table or a JSONL file, checked.
+def read_any(source: Path, columns: Mapping[str, str] | None = None, *, format: str | None = None) -> list[Json]:
+    """Records of a file of any kind, checked.
 
     Raises:
         DataError: with every problem.
     """
-    if source.suffix.lower() not in TABLES:
-        return [example.to_dict() for example in load_examples(source)]
-    records = table_records(source, columns)
-    problems = [p for row, record in enumerate(records, start=2) for p in check_record(record, source.name, row)]
-    errors = [p for p in problems if p.severity == "error"]
-    if errors:
-        raise data_error(source, errors)
-    return records
+    return [example.to_dict() for example in checked_examples(open_source(source, format=format, columns=columns))]
 
 
-def convert_file(source: Path, target: Path, columns: Mapping[str, str], *, force: bool = False) -> int:
-    """Write ``source`` as chat JSONL and return the number of examples."""
-    records = read_any(source, columns)
-    if target.exists() and not force:
-        raise ConflictError(f"{str(target)!r} exists. Choose another name or add --force.", code="file-exists")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), "utf-8")
-    return len(records)
+def convert_file(
+    source: Path,
+    target: Path,
+    columns: Mapping[str, str] | None = None,
+    *,
+    to: str | None = None,
+    format: str | None = None,
+    force: bool = False,
+) -> Converted:
+    """Write the examples of ``source`` to ``target``, whose ending says what it is kept in.
+
+    Args:
+        source: A file of any kind.
+        target: ``.jsonl``, ``.json``, ``.csv``, ``.tsv``, ``.xlsx``, ``.parquet``, or without an ending a `datasets` folder.
+        columns: For tables: field to heading, where the headings are not the usual ones.
+        to: Format of the target: ``chat`` when None, for tables ``table``.
+        format: Format of the source; detected when None.
+        force: Replace the target.
+
+    Raises:
+        DataError: the source has errors; nothing was written.
+        ConflictError: the target exists.
+        ConfigError: a format is not known.
+    """
+    opened = open_source(source, format=format, columns=columns)
+    return write_examples(lambda: checked_examples(opened), target, to=to, force=force)
 
 
 def create_project(folder: Path, source: Path, columns: Mapping[str, str]) -> int:

@@ -139,5 +139,5 @@ def convert(source: Path, target: Path, columns: tuple[str, ...], force: bool, a
     """Convert a table (CSV, TSV, XLSX) or another JSONL format to chat JSONL."""
     from homeroom.app.project import convert_file, parse_columns
 
-    count = convert_file(source, target, parse_columns(columns), force=force)
+    count = convert_file(source, target, parse_columns(columns), force=force).examples
     emit({"examples": count, "file": str(target)}, as_json, lambda: click.echo(f"{plural(count, 'example')} written to {target}"))

@@ -17,7 +17,7 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 PIECE_BYTES = 1024 * 1024
 MAX_DEPTH = 64  # of nested lists and objects; deeper ones break the tools that come later, one by one
 UTF8_BOM = b"\xef\xbb\xbf"
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character, which UTF-8 cannot write
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ def block_lines(path: Path, block: Block) -> Iterator[tuple[int, bytes]]:
             yield number, bare
 
 
-class _Refused(ValueError):
-    """Why a value that JSON's grammar allows is not read."""
+class Refused(ValueError):
+    """Why a value that JSON's grammar allows is not read; ``rule`` names it."""
 
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(message)
@@ -88,12 +88,12 @@ class _Refused(ValueError):
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise _Refused("number-not-finite", f"the number {text!r} is too large to be kept. Write it as a text.")
+        raise Refused("number-not-finite", f"the number {text!r} is too large to be kept. Write it as a text.")
     return value
 
 
 def _constant(text: str) -> float:
-    raise _Refused("number-not-finite", f"{text} is not a number in JSON. Write null, or leave the key out.")
+    raise Refused("number-not-finite", f"{text} is not a number in JSON. Write null, or leave the key out.")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Json:
@@ -101,7 +101,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> Json:
     if len(record) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Refused("key-duplicate", f"the key {twice!r} stands twice in one object, so one of its values would be lost.")
+        raise Refused("key-duplicate", f"the key {twice!r} stands twice in one object, so one of its values would be lost.")
     return record
 
 
@@ -124,7 +124,7 @@ def parse_text(text: str, file: str, line: int) -> Json | Problem:
     """As `parse_line`, of text."""
     try:
         record = DECODER.decode(text)
-    except _Refused as error:
+    except Refused as error:
         return Problem(file, line, error.rule, str(error))
     except RecursionError:
         return _too_deep(file, line)
@@ -145,7 +145,7 @@ def checked(record: object, text: str, file: str, line: int) -> Json | Problem:
     if "\\u" in text:
         if "\\u0000" in text and "\0" in _texts(record):
             return Problem(file, line, "character-invalid", "a text holds the character NUL (\\u0000). Remove it.")
-        if _SURROGATE.search(_texts(record)):
+        if SURROGATE.search(_texts(record)):
             return Problem(
                 file, line, "character-invalid", "a text holds half a character (a lone \\ud800 to \\udfff). Write it again."
             )

@@ -63,10 +63,12 @@ def style_outlier(sources: Sources, rng: random.Random, number: int) -> Planted:
         text.upper(),
         "yo bro lol " + text.lower().replace("you", "u").replace("are", "r") + " gonna be lit haha",
         "😀😀 " + re.sub(r"([.!?])", r"\1 🎉🔥", text),
-        "Pursuant to the aforementioned considerations, it is hereby incumbent upon the undersigned to observe the following. " + text,
+        "Pursuant to the aforementioned considerations, it is hereby incumbent upon the undersigned to observe the following. "
+        + text,
         re.sub(r"[.?!]", "!!!", text) + "!!! WOW!!!",
         text.lower().replace(".", "").replace("?", "").replace(",", "") + " idk tho lmk",
-        "Henceforth, one shall endeavour to ascertain whether the foregoing computation be valid, notwithstanding prior error. " + text,
+        "Henceforth, one shall endeavour to ascertain whether the foregoing computation be valid, notwithstanding prior error. "
+        + text,
         "OMG!! ur so close!! " + text.replace("you", "u"),
         re.sub(r"\b(\w{4,})\b", lambda m: m[1].upper(), text),
         "ngl that slaps fr fr, no cap. " + text,
@@ -118,7 +120,13 @@ def coverage_hole(sources: Sources, rng: random.Random, number: int) -> Planted:
     records = sources.many(rng, 160)
     subjects = sorted({r["metadata"]["subject"] for r in records})
     subject = subjects[number % len(subjects)]
-    key, value = (("grade_band", "K-2"), ("question_type", "conceptual"), ("grade_band", "6-8"), ("question_type", "factual"), ("grade_band", "3-5"))[number % 5]
+    key, value = (
+        ("grade_band", "K-2"),
+        ("question_type", "conceptual"),
+        ("grade_band", "6-8"),
+        ("question_type", "factual"),
+        ("grade_band", "3-5"),
+    )[number % 5]
     kept = [r for r in records if not (r["metadata"]["subject"] == subject and r["metadata"].get(key) == value)]
     return Planted(kept, (), f"no {subject} with {key} {value}", subtle=True)
 
@@ -170,7 +178,19 @@ def edge_cases_missing(sources: Sources, rng: random.Random, number: int) -> Pla
 @kind("few-openings")
 def few_openings(sources: Sources, rng: random.Random, number: int) -> Planted:
     """Most replies begin alike."""
-    opening = turn(("Great question!", "Let's think about this step by step.", "Good try, but look again.", "Okay, so", "I see what you did there.", "Nice thinking!", "That's a good start.", "Let us look at it together."), number)
+    opening = turn(
+        (
+            "Great question!",
+            "Let's think about this step by step.",
+            "Good try, but look again.",
+            "Okay, so",
+            "I see what you did there.",
+            "Nice thinking!",
+            "That's a good start.",
+            "Let us look at it together.",
+        ),
+        number,
+    )
     records = sources.many(rng, 40, of=("course", "mathdial")[number % 2])
     for record in rng.sample(records, 30 if number < 5 else 22):
         message = replies(record)[0]

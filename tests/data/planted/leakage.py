@@ -50,7 +50,11 @@ def near_problem(sources: Sources, rng: random.Random, number: int) -> Planted:
     problem, _, _ = opening["content"].partition("\n\nMy solution:")
     changed = re.sub(r"\d+", lambda m: str(int(m[0]) + rng.randint(1, 7)), problem)
     if number % 2:
-        names = [n for n in re.findall(r"\b[A-Z][a-z]{2,}\b", problem) if n not in ("The", "How", "What", "After", "If", "Each", "Every", "When", "Then", "There")]
+        names = [
+            n
+            for n in re.findall(r"\b[A-Z][a-z]{2,}\b", problem)
+            if n not in ("The", "How", "What", "After", "If", "Each", "Every", "When", "Then", "There")
+        ]
         if names:
             changed = changed.replace(names[0], rng.choice(("Kofi", "Ines", "Tariq", "Mei")))
     if number % 5 == 4:
@@ -65,7 +69,9 @@ def near_problem(sources: Sources, rng: random.Random, number: int) -> Planted:
 def question_shown(sources: Sources, rng: random.Random, number: int) -> Planted:
     others, record = _corpus(sources, rng)
     question = " ".join(prompts(record)[0]["content"].partition("\n\nMy solution:")[0].split())
-    label, answer = (("Q", "A"), ("Question", "Answer"), ("Student", "Tutor"), ("Input", "Output"), ("Learner", "Reply"))[number % 5]
+    label, answer = (("Q", "A"), ("Question", "Answer"), ("Student", "Tutor"), ("Input", "Output"), ("Learner", "Reply"))[
+        number % 5
+    ]
     shown = f"You are a tutor.\n\n{label}: {question}\n{answer}: What do you know already?\n"
     record["metadata"]["split"] = "test"
     if number % 2:

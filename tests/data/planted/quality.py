@@ -78,15 +78,30 @@ def contradiction(sources: Sources, rng: random.Random, number: int) -> Planted:
     pairs = (
         ("What is 7 x 8?", "7 x 8 is 56. What is 7 x 9, then?", "7 x 8 is 54. What is 7 x 9, then?"),
         ("Is a whale a fish?", "Yes, a whale is a fish. Where does it live?", "No, a whale is not a fish. How does it breathe?"),
-        ("Is my answer right? I got 24 for 6 x 4.", "Yes, 24 is correct. How did you find it?", "No, 24 is not correct. Try it with rows."),
-        ("How many legs does a spider have?", "A spider has 8 legs. Count them in your drawing.", "A spider has 6 legs. Count them in your drawing."),
-        ("What is the capital of Australia?", "The capital is Canberra. Can you find it on a map?", "The capital is Sydney. Can you find it on a map?"),
+        (
+            "Is my answer right? I got 24 for 6 x 4.",
+            "Yes, 24 is correct. How did you find it?",
+            "No, 24 is not correct. Try it with rows.",
+        ),
+        (
+            "How many legs does a spider have?",
+            "A spider has 8 legs. Count them in your drawing.",
+            "A spider has 6 legs. Count them in your drawing.",
+        ),
+        (
+            "What is the capital of Australia?",
+            "The capital is Canberra. Can you find it on a map?",
+            "The capital is Sydney. Can you find it on a map?",
+        ),
     )
     question, first, second = pairs[number % len(pairs)]
     one, two = sources.course(rng), sources.course(rng)
     one["messages"] = [{"role": "user", "content": question}, {"role": "assistant", "content": first}]
     two = copy.deepcopy(one)
-    two["messages"] = [{"role": "user", "content": question if number < 5 else question.lower().rstrip("?") + " ?"}, {"role": "assistant", "content": second}]
+    two["messages"] = [
+        {"role": "user", "content": question if number < 5 else question.lower().rstrip("?") + " ?"},
+        {"role": "assistant", "content": second},
+    ]
     between = sources.many(rng, rng.randint(1, 8))
     return Planted([one, *between, two], (1, len(between) + 2), f"{first} / {second}", subtle=number >= 5)
 
@@ -143,7 +158,9 @@ def many_steps(sources: Sources, rng: random.Random, number: int) -> Planted:
     )
     record = sources.course(rng)
     message = replies(record)[-1]
-    message["content"] = turn(ways, number) if number % 2 else f"{re.split(r'(?<=[.!?]) ', message['content'])[0]} {turn(ways, number)}"
+    message["content"] = (
+        turn(ways, number) if number % 2 else f"{re.split(r'(?<=[.!?]) ', message['content'])[0]} {turn(ways, number)}"
+    )
     return among(sources, rng, record, turn(ways, number), subtle=number in (5, 6))
 
 

@@ -11,13 +11,37 @@ from tests.data.planted.sources import Sources
 SENTENCES: dict[str, tuple[bool, tuple[str, ...], tuple[str, ...]]] = {
     "empty-praise": (
         True,
-        ("Great job!", "Well done! Keep it up!", "Awesome work, you are amazing!", "Good job! Excellent!", "Perfect! You are so smart!"),
-        ("You're doing great, keep going!", "Fantastic effort! I am so proud of you.", "Nice work! That was really good.", "Wow, super! You rock!", "Very good. Excellent. Let's continue."),
+        (
+            "Great job!",
+            "Well done! Keep it up!",
+            "Awesome work, you are amazing!",
+            "Good job! Excellent!",
+            "Perfect! You are so smart!",
+        ),
+        (
+            "You're doing great, keep going!",
+            "Fantastic effort! I am so proud of you.",
+            "Nice work! That was really good.",
+            "Wow, super! You rock!",
+            "Very good. Excellent. Let's continue.",
+        ),
     ),
     "blame": (
         False,
-        ("You always make this mistake.", "That was a stupid mistake.", "You are not paying attention.", "You should know this by now.", "I already told you how to do it."),
-        ("How can you not see that?", "Anyone can do this one.", "You clearly didn't even try.", "A first grader could solve it.", "You never listen when I explain."),
+        (
+            "You always make this mistake.",
+            "That was a stupid mistake.",
+            "You are not paying attention.",
+            "You should know this by now.",
+            "I already told you how to do it.",
+        ),
+        (
+            "How can you not see that?",
+            "Anyone can do this one.",
+            "You clearly didn't even try.",
+            "A first grader could solve it.",
+            "You never listen when I explain.",
+        ),
     ),
     "refusal": (
         True,

@@ -109,5 +109,9 @@ def _tutor(dialogue: Record) -> Record | None:
             "scenario": "diagnose",
             **({"grade": int(grade[1])} if grade else {}),
         },
-        "reference": {"answer": numbers[-1].replace(",", "") if numbers else "", "claim_is_correct": False, "solution": dialogue["ground_truth"]},
+        "reference": {
+            "answer": numbers[-1].replace(",", "") if numbers else "",
+            "claim_is_correct": False,
+            "solution": dialogue["ground_truth"],
+        },
     }

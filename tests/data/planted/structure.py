@@ -45,8 +45,12 @@ def not_object(sources: Sources, rng: random.Random, number: int) -> Planted:
 def messages_missing(sources: Sources, rng: random.Random, number: int) -> Planted:
     record = sources.any(rng)
     turns = record.pop("messages")
-    key, value = (("mesages", turns), ("messages", []), ("Messages", turns), ("messages", None), ("messages", "hello"))[number % 5]
-    return among(sources, rng, {key: value, **record} if number < 8 else {**record, "text": "Hi"}, f"{key}: {type(value).__name__}")
+    key, value = (("mesages", turns), ("messages", []), ("Messages", turns), ("messages", None), ("messages", "hello"))[
+        number % 5
+    ]
+    return among(
+        sources, rng, {key: value, **record} if number < 8 else {**record, "text": "Hi"}, f"{key}: {type(value).__name__}"
+    )
 
 
 @kind("message-not-object")
@@ -76,7 +80,9 @@ def content_missing(sources: Sources, rng: random.Random, number: int) -> Plante
 @kind("content-empty")
 def content_empty(sources: Sources, rng: random.Random, number: int) -> Planted:
     record = sources.any(rng)
-    rng.choice(record["messages"])["content"] = ("", " ", "\n", "\t\n ", "\u00a0", "\u200b", "   ", "\r\n", "\u3000", "\ufeff")[number % 10]
+    rng.choice(record["messages"])["content"] = ("", " ", "\n", "\t\n ", "\u00a0", "\u200b", "   ", "\r\n", "\u3000", "\ufeff")[
+        number % 10
+    ]
     return among(sources, rng, record, "an empty turn", subtle=number % 10 in (4, 5, 8, 9))
 
 
@@ -126,7 +132,13 @@ def weight_invalid(sources: Sources, rng: random.Random, number: int) -> Planted
 @kind("metadata-invalid")
 def metadata_invalid(sources: Sources, rng: random.Random, number: int) -> Planted:
     record = sources.any(rng)
-    key, value = (("metadata", ["grade", 4]), ("metadata", "grade 4"), ("reference", "12"), ("context", "The text."), ("reference", [12]))[number % 5]
+    key, value = (
+        ("metadata", ["grade", 4]),
+        ("metadata", "grade 4"),
+        ("reference", "12"),
+        ("context", "The text."),
+        ("reference", [12]),
+    )[number % 5]
     record[key] = value
     return among(sources, rng, record, f"{key}: {value!r}")
 
@@ -144,13 +156,25 @@ def band_mismatch(sources: Sources, rng: random.Random, number: int) -> Planted:
     record = sources.course(rng)
     band = next(b for b in ("9-12", "K-2") if b != record["metadata"]["grade_band"])
     record["metadata"]["grade_band"] = (band, "3-8", "primary", "6-9", band)[number % 5]
-    return among(sources, rng, record, f"{record['metadata']['grade']} in {record['metadata']['grade_band']!r}", subtle=number % 5 in (0, 4))
+    return among(
+        sources,
+        rng,
+        record,
+        f"{record['metadata']['grade']} in {record['metadata']['grade_band']!r}",
+        subtle=number % 5 in (0, 4),
+    )
 
 
 @kind("value-unknown")
 def value_unknown(sources: Sources, rng: random.Random, number: int) -> Planted:
     record = sources.any(rng)
-    ways = (("difficulty", "tough"), ("question_type", "opinion"), ("consent", "yes"), ("task", "teacher"), ("difficulty", "Easy"))
+    ways = (
+        ("difficulty", "tough"),
+        ("question_type", "opinion"),
+        ("consent", "yes"),
+        ("task", "teacher"),
+        ("difficulty", "Easy"),
+    )
     key, value = ways[number % 5]
     record["metadata"][key] = value
     return among(sources, rng, record, f"{key} {value!r}", subtle=number % 5 == 4)
@@ -199,7 +223,9 @@ def not_finite(sources: Sources, rng: random.Random, number: int) -> Planted:
 def key_duplicate(sources: Sources, rng: random.Random, number: int) -> Planted:
     text = _text(sources.any(rng))
     if number % 2:
-        return among(sources, rng, text.replace('"role": "user"', '"role": "user", "role": "system"', 1), "role twice", subtle=True)
+        return among(
+            sources, rng, text.replace('"role": "user"', '"role": "user", "role": "system"', 1), "role twice", subtle=True
+        )
     return among(sources, rng, text[:-1] + ', "metadata": {}}', "metadata twice")
 
 
@@ -260,7 +286,10 @@ def context_missing(sources: Sources, rng: random.Random, number: int) -> Plante
     )
     record = sources.course(rng, subject="mathematics" if number % 2 else "science")
     record.pop("context", None)
-    record["messages"] = [{"role": "user", "content": "I am not sure about number 3. Can you help me?"}, {"role": "assistant", "content": turn(said, number)}]
+    record["messages"] = [
+        {"role": "user", "content": "I am not sure about number 3. Can you help me?"},
+        {"role": "assistant", "content": turn(said, number)},
+    ]
     return among(sources, rng, record, turn(said, number))
 
 

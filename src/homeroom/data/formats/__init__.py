@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homeroom.data.formats import alpaca, chat, chat_export, dspy, mathdial, preference, prompt_completion, sharegpt
+from homeroom.data.formats import alpaca, chat, chat_export, dspy, mathdial, preference, prompt_completion, sharegpt, table
 from homeroom.data.formats.base import RecordFormat, Written
 from homeroom.errors import ConfigError
 from homeroom.schema.examples import Json
@@ -22,6 +22,7 @@ FORMATS: dict[str, RecordFormat] = {
         prompt_completion.FORMAT,
         alpaca.FORMAT,
         dspy.FORMAT,
+        table.FORMAT,
     )
 }
 

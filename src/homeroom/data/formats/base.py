@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from homeroom.schema.examples import PARTS, Example, Json, Message
+from homeroom.schema.examples import Example, Json, Message
 
-BESIDE = PARTS[1:]  # metadata, context, reference: what formats that allow further keys carry under the same names
-TALK = ("role", "content", "weight")
+
+class Unreadable(ValueError):
+    """Why a record of a format cannot be taken apart; ``rule`` names it. Raised by ``read``, reported with the line."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 @dataclass(frozen=True, slots=True)

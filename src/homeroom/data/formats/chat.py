@@ -35,7 +35,7 @@ def _write_openai(example: Example) -> Written:
     return Written({**record, "messages": messages}, tuple(dropped))
 
 
-FORMAT = RecordFormat("chat", "Homeroom's own: OpenAI's chat format with metadata, context and reference beside it", _matches,
+FORMAT = RecordFormat("chat", "OpenAI's chat format with metadata, context and reference: Homeroom's own", _matches,
                       _read, _write)  # fmt: skip
-OPENAI = RecordFormat("openai", "OpenAI's chat JSONL for upload, with `weight`, `name`, `tools` and `tool_calls`", _matches, _read,
+OPENAI = RecordFormat("openai", "OpenAI's chat JSONL for upload, with `weight`, `name` and `tools`", _matches, _read,
                       _write_openai, "metadata, context, reference, further keys")  # fmt: skip

@@ -135,7 +135,7 @@ def lint(
     rules = tuple(rule for rule in rules if severity_of(rule.about.code, rule.about.name, settings) != "off")
     sources = [open_source(path, format=format, columns=columns) for path in files]
     run = _Run(rules, settings, sources)
-    total = sum(source.path.stat().st_size for source in sources)
+    total = sum(source.size_bytes for source in sources)
     done = 0
     for found in in_order(scan, run.pieces(options, splits), _jobs(jobs, total)):
         run.take(found)
@@ -186,7 +186,7 @@ class _Run:
                 for block in source.blocks():
                     yield replace(piece, block=block)
                 continue
-            size = source.path.stat().st_size
+            size = source.size_bytes
             rows = source.rows()
             while batch := tuple(islice(rows, ROWS_PER_PIECE)):
                 yield replace(piece, rows=batch, size_bytes=size // 20)

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from homeroom.data.files import Row
 from homeroom.data.lines import Block
 from homeroom.data.lint.model import CorpusRule, Hit, Options, ReadRule, Record, RecordRule, Rule, Severity
 from homeroom.data.lint.registry import all_rules
-from homeroom.data.source import Row, Source
+from homeroom.data.source import Source
 from homeroom.errors import Problem
 from homeroom.schema.examples import Example
 
