@@ -14,11 +14,12 @@ from homeroom.models.engine import EngineManager
 from homeroom.models.engine_chat import EngineChatModel, engine_render_ids
 from homeroom.models.folder import read_json, read_tensors
 from homeroom.models.gguf_read import gguf_to_folder
-from homeroom.models.gguf_write import check_convertible, folder_to_gguf, rope_factors
+from homeroom.models.gguf_write import QUANTISATIONS, check_convertible, folder_to_gguf, rope_factors
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.runtime import spawn
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
+from homeroom.settings.reference import ENGINE_WEIGHTS
 
 PROMPTS = ["What is the sum?", "Draw both pieces and tell me what you notice.", "Why? " * 20]
 
@@ -189,3 +190,33 @@ def test_the_real_model_is_unpacked_as_transformers_does(real_base):
     tokenizer = AutoTokenizer.from_pretrained(real_base.weights)
     text = "Grüße 12 + 35 =\n\n 47 <|im_end|> don't"
     assert tokenizer(text, add_special_tokens=False)["input_ids"] == ChatTokenizer(real_base.weights).encode(text)
+
+
+@pytest.mark.parametrize("kind", QUANTISATIONS)
+def test_every_number_format_is_written_and_answers(tmp_path, tiny_base, kind):
+    made = prepared.engine_file(tiny_base, tmp_path / "cache", kind)
+    assert (made.gguf == tiny_base.gguf) == (kind == "q8_0")  # that one was made when the base was prepared
+    manager = EngineManager(made, home=tmp_path / "home", spawn=spawn, slots=1, context=256, threads=1)
+    model = EngineChatModel("tiny", manager.ensure)
+    try:
+        assert model.complete([Message("user", "Why?")], GenerationSettings(max_tokens=4)).usage.completion_tokens == 4
+    finally:
+        model.close()
+        manager.stop()
+    before = made.gguf.stat().st_mtime_ns
+    assert prepared.engine_file(tiny_base, tmp_path / "cache", kind).gguf.stat().st_mtime_ns == before
+
+
+def test_smaller_formats_make_smaller_files_of_the_same_weights(tmp_path, tiny_base):
+    sizes, errors = [], []
+    exact = {tensor.name: tensor.load() for tensor in read_tensors(tiny_base.weights)}
+    for kind in QUANTISATIONS:
+        made = prepared.engine_file(tiny_base, tmp_path / "cache", kind)
+        gguf_to_folder(made.gguf, tmp_path / kind)
+        sizes.append(made.gguf.stat().st_size)
+        name = "model.layers.1.mlp.down_proj.weight"
+        back = next(tensor for tensor in read_tensors(tmp_path / kind) if tensor.name == name)
+        errors.append(float(np.abs(back.load() - exact[name]).max()))
+    assert sizes == sorted(sizes, reverse=True)
+    assert errors[0] == 0 < errors[1] < errors[3] < errors[5] < errors[7] < 0.1
+    assert list(ENGINE_WEIGHTS) == list(QUANTISATIONS)

@@ -76,7 +76,7 @@ def make_manager(
     """
     settings = home.settings
     return EngineManager(
-        base,
+        prepared.engine_file(base, settings.cache, settings.engine_weights),
         home=folder or settings.home,
         spawn=spawn,
         slots=settings.engine_slots,
@@ -100,7 +100,8 @@ def memory_need(home: Homeroom, base: BaseFiles) -> Need:
     """What serving ``base`` takes with the home's settings and the adapters that it should hold now."""
     settings = home.settings
     adapters = adapters_of(home, base)
-    return engine_need(base, slots=settings.engine_slots, context=settings.engine_context, adapters=adapters)
+    served = prepared.engine_file(base, settings.cache, settings.engine_weights)
+    return engine_need(served, slots=settings.engine_slots, context=settings.engine_context, adapters=adapters)
 
 
 def memory_budget(home: Homeroom) -> int:

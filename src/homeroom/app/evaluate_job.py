@@ -97,7 +97,7 @@ def _at_the_engine(home: Homeroom, base: BaseFiles, model: TunedModel) -> Iterat
             directory.chat_model(base.name),
             directory.chat_model(model.name),
             base.name,
-            f"{base.identity}:{resolve().context_tokens}",
+            f"{base.identity}:{home.settings.engine_weights}:{resolve().context_tokens}",
             lambda text: len(tokenizer.encode(text)),
             min(home.settings.engine_context, base.context_tokens),
         )

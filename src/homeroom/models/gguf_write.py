@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from gguf import GGMLQuantizationType, GGUFWriter
     from numpy.typing import NDArray
 
+_EMBEDDINGS = {"model.embed_tokens.weight", "lm_head.weight"}
+
 # Token types of GGUF (llama.h, `llama_token_type`).
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
+
+QUANTISATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+"""Number formats of the engine's weights, from the largest to the smallest."""
 
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _PRE_BY_PATTERN = {_WORDS % "{1,3}": "llama-bpe", _WORDS % "": "qwen2"}
@@ -35,20 +40,20 @@ def folder_to_gguf(folder: Path, out: Path, *, name: str, quantisation: str = "q
         folder: ``config.json``, safetensors, ``tokenizer.json``, ``tokenizer_config.json``.
         out: The file to be written; not atomic, so give a path inside a temporary folder.
         name: Kept as ``general.name``.
-        quantisation: ``q8_0``, ``f16`` or ``f32``. Norms and biases stay in float32.
+        quantisation: One of `QUANTISATIONS`. Norms and biases stay in float32; below 8 bits the embeddings stay at 8.
 
     Raises:
         ConfigError: ``architecture-unsupported`` or ``tokenizer-unsupported`` when the engine cannot be given this model.
     """
     from gguf import GGUFWriter, LlamaFileType
 
-    types = {"q8_0": LlamaFileType.MOSTLY_Q8_0, "f16": LlamaFileType.MOSTLY_F16, "f32": LlamaFileType.ALL_F32}
     config = read_json(folder / "config.json")
     architecture = architecture_of(config, name)
     check_tensors(read_tensors(folder), config, name)
     writer = GGUFWriter(str(out), architecture.gguf)
     writer.add_name(name)
-    writer.add_file_type(types[quantisation])
+    kind = "ALL_F32" if quantisation == "f32" else f"MOSTLY_{quantisation.upper()}"
+    writer.add_file_type(LlamaFileType[kind])
     writer.add_quantization_version(2)
     _add_sizes(writer, config)
     _add_tokenizer(writer, folder, config, name)
@@ -228,6 +233,8 @@ def _type_of(tensor: Tensor, quantisation: str) -> GGMLQuantizationType:
 
     if len(tensor.shape) == 1 or quantisation == "f32":
         return GGMLQuantizationType.F32
-    if quantisation == "q8_0" and tensor.shape[-1] % 32 == 0:
+    if quantisation.startswith("q") and tensor.shape[-1] % 32:
+        return GGMLQuantizationType.F16
+    if quantisation.startswith(("q4", "q5")) and tensor.name in _EMBEDDINGS:
         return GGMLQuantizationType.Q8_0
-    return GGMLQuantizationType.F16
+    return GGMLQuantizationType[quantisation.upper()]

@@ -2,6 +2,7 @@
 
     <cache>/sources/<sha256>/<file>       what was fetched, as published
     <cache>/bases/<identity 16>-t<N>/     weights/ + model.gguf + base.json; N is the version of the transform
+    <cache>/engine/<base>-<format>.gguf   the engine's file in another number format, where the settings ask for it
     <cache>/names/<name>.json             which identity a name stands for
     <cache>/locks/, <cache>/parts/        work in progress
 
@@ -20,6 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from homeroom.errors import ConfigError, StorageError
@@ -267,6 +269,39 @@ def commit(
     pointer = {"name": name, "identity": identity, "folder": target.name, "transform": TRANSFORM, "context_tokens": context}
     write_atomic(cache / "names" / f"{slug(name)}.json", json.dumps(pointer, indent=2))
     return BaseFiles(name, target, target / "weights", target / "model.gguf", identity, context)
+
+
+def engine_file(base: BaseFiles, cache: Path, quantisation: str, progress: Progress = silent) -> BaseFiles:
+    """``base`` with the engine's file in a number format: made from the weights that training reads, unless it is there.
+
+    Args:
+        base: A prepared base.
+        cache: ``HOMEROOM_CACHE``; files other than the one of `commit` go to ``engine/`` in it.
+        quantisation: One of `homeroom.models.gguf_write.QUANTISATIONS`.
+        progress: Told that it is made.
+
+    Raises:
+        StorageError: ``no-space``.
+    """
+    if read_json(base.folder / "base.json").get("quantisation") == quantisation:
+        return base
+    from homeroom.models.gguf_write import folder_to_gguf
+
+    path = cache / "engine" / f"{base.folder.name}-{quantisation}.gguf"
+    if not path.exists():
+        with cache_lock(cache, path.stem, progress), space_errors(cache):
+            if not path.exists():
+                weights = sum(file.stat().st_size for file in base.weights.glob("*.safetensors"))
+                check_space(cache, weights, f"The engine's file of {base.name} as {quantisation}")
+                progress(0, 0, f"making the engine's file of {base.name} as {quantisation}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_name(f".{path.name}.part")
+                folder_to_gguf(base.weights, part, name=base.name, quantisation=quantisation)
+                _sync(part)
+                part.chmod(0o444)
+                part.rename(path)
+                _sync(path.parent)
+    return replace(base, gguf=path)
 
 
 def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:

@@ -39,6 +39,7 @@ class Settings:
     threads: int = 0
     engine_slots: int = 4
     engine_context: int = 2048
+    engine_weights: str = "q8_0"
     engine_adapters: int = 12
     engine_memory_mb: int = 0
     engine_idle_s: int = 900

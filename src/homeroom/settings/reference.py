@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from homeroom.settings import parse
 from homeroom.settings.model import Settings
 
+ENGINE_WEIGHTS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -71,6 +72,11 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
     _setting("threads", parse.whole_number(0, 1024), "Processor threads for models; 0 takes all cores."),
     _setting("engine_slots", parse.whole_number(1, 64), "Requests that the engine answers at once."),
     _setting("engine_context", parse.whole_number(256, 1_048_576), "Longest prompt plus reply, in tokens."),
+    _setting(
+        "engine_weights",
+        parse.choice(*ENGINE_WEIGHTS),
+        f"Number format of the weights that the engine reads: {', '.join(ENGINE_WEIGHTS)}. See the page on speed.",
+    ),
     _setting(
         "engine_adapters",
         parse.whole_number(1, 256),

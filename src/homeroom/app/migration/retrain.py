@@ -135,7 +135,7 @@ def _answers(
         engine(home, base, batch=True, wanted=(model.name,)) as resolve,
         closing(HomeDirectory(home.with_base(base.name), resolve)) as directory,
     ):
-        identity = f"{base.identity}:{resolve().context_tokens}"
+        identity = f"{base.identity}:{home.settings.engine_weights}:{resolve().context_tokens}"
         told: dict[str, Any] = {"prompt": PlainPrompt(), "cache_dir": home.settings.home / "answers"}
         new = generate(
             items, directory.chat_model(model.name), settings, system="tuned", identity=f"{identity}:{model.artifact}", **told
