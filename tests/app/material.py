@@ -62,7 +62,8 @@ QUICK = {
 }
 # Long enough that a test meets it in the middle, with a checkpoint at every step: finished runs keep none.
 LONG = {**QUICK, "epochs": 6, "max_trained_tokens": None, "accumulation": {"examples": 1}}
-BOTH_TASKS = {**LONG, "runs": {"learner": {"task": "learner", "epochs": 4}, "tutor": {"task": "tutor", "epochs": 2}}}
+TWO_RUNS = {**LONG, "runs": {"learner": {"task": "learner", "epochs": 4}, "tutor": {"task": "tutor", "epochs": 2}}}
+BOTH_TASKS = {**LONG, "epochs": 3, "task": "any", "roles": {"learner": {}, "tutor": {}}}
 
 
 def tutor_records() -> list[dict[str, Any]]:

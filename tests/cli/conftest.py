@@ -76,8 +76,14 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe with a quick run for each task."""
+    """A recipe with a quick run for both tasks at once."""
     return material.write_recipe(tmp_path_factory.mktemp("recipe") / "quick.yaml", material.BOTH_TASKS)
+
+
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe with a quick run for each task."""
+    return material.write_recipe(tmp_path_factory.mktemp("recipe") / "two.yaml", material.TWO_RUNS)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,7 @@ def test_demo_passes_every_step_and_names_the_command_of_each(demo):
             "homeroom doctor",
             "homeroom data split",
             "homeroom models pull tiny",
-            "homeroom tune run --dataset small-course@1 --task learner",
-            "homeroom tune run --dataset small-course@1 --task tutor",
+            "homeroom tune run --dataset small-course@1 --recipe",
             "homeroom eval run --model ft:tiny:homeroom:learner:",
             "homeroom eval run --model ft:tiny:homeroom:tutor:",
             "homeroom models list",
@@ -107,7 +106,7 @@ def test_demo_again_trains_nothing_twice(tuned, demo, homeroom):
         models = [model.name for model in home.registry.list()]
     told = homeroom(*demo.arguments)
     assert told.code == 0
-    assert told.out.count("Done before") == 4
+    assert told.out.count("Done before") == 3
     result = homeroom(*demo.arguments, "--json").json
     assert [act["task"] for act in result["acts"]] == ["learner", "tutor"]
     assert sorted(act["model"] for act in result["acts"]) == sorted(models)

@@ -11,12 +11,12 @@ def split(homeroom, course):
     return "small-course"
 
 
-def test_plan_says_what_each_run_needs_and_starts_nothing(homeroom, course, recipe, home):
+def test_plan_says_what_each_run_needs_and_starts_nothing(homeroom, course, two_runs, home):
     dataset = split(homeroom, course)
-    told = homeroom("tune", "plan", "--dataset", dataset, "--recipe", recipe)
+    told = homeroom("tune", "plan", "--dataset", dataset, "--recipe", two_runs)
     assert told.code == 0
     assert [line.split()[:2] for line in told.out.splitlines()[1:3]] == [["learner", "tiny"], ["tutor", "tiny"]]
-    plans = homeroom("tune", "plan", "--dataset", dataset, "--recipe", recipe, "--json").json
+    plans = homeroom("tune", "plan", "--dataset", dataset, "--recipe", two_runs, "--json").json
     assert [plan["recipe"] for plan in plans] == ["learner", "tutor"]
     for plan in plans:
         assert plan["trained_tokens"] > 0 and plan["steps"] > 0 and plan["memory_bytes"] > 0 and plan["cost_usd"] == 0
@@ -29,14 +29,14 @@ def test_plan_of_one_task_only(homeroom, course, recipe):
     assert [plan["recipe"] for plan in plans] == ["tutor"]
 
 
-def test_a_run_without_examples_is_left_out(homeroom, tmp_path, recipe):
+def test_a_run_without_examples_is_left_out(homeroom, tmp_path, two_runs):
     material.write_jsonl(tmp_path / "mine.jsonl", material.tutor_records())
     homeroom("data", "split", "mine.jsonl")
-    told = homeroom("tune", "run", "--dataset", "mine", "--recipe", recipe, "--no-wait")
+    told = homeroom("tune", "run", "--dataset", "mine", "--recipe", two_runs, "--no-wait")
     assert told.code == 0
     assert "learner: left out, the dataset has no learner examples" in told.err
     assert [job["payload"]["recipe"]["task"] for job in homeroom("jobs", "list", "--json").json] == ["tutor"]
-    refused = homeroom("tune", "run", "--dataset", "mine", "--recipe", recipe, "--no-wait", "--task", "learner")
+    refused = homeroom("tune", "run", "--dataset", "mine", "--recipe", two_runs, "--no-wait", "--task", "learner")
     assert (refused.code, "no training example for the task 'learner'" in refused.error) == (2, True)
 
 
@@ -56,16 +56,16 @@ def test_every_mistake_of_a_recipe_is_told(homeroom, course, tmp_path):
 def test_a_run_that_was_made_is_found_again(tuned, homeroom, recipe):
     with Homeroom.open() as home:
         made = {model.task: model for model in home.registry.list()}
-    jobs = homeroom("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--json").json
-    assert [job["id"] for job in jobs] == [made["learner"].job_id, made["tutor"].job_id]
-    assert [job["result"]["model"] for job in jobs] == [made["learner"].name, made["tutor"].name]
-    told = homeroom("tune", "run", "--dataset", "small-course@1", "--recipe", recipe, "--task", "tutor")
+    (job,) = homeroom("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--json").json
+    assert job["id"] == made["learner"].job_id == made["tutor"].job_id
+    assert job["result"]["models"] == [made["learner"].name, made["tutor"].name]
+    told = homeroom("tune", "run", "--dataset", "small-course@1", "--recipe", recipe)
     assert told.code == 0
-    assert f"Registered {made['tutor'].name}" in told.out
+    assert f"Registered {made['learner'].name}\nRegistered {made['tutor'].name}" in told.out
 
 
 def test_again_makes_a_new_run(tuned, homeroom, recipe):
-    arguments = ("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--task", "tutor", "--no-wait")
+    arguments = ("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--no-wait")
     (same,) = homeroom(*arguments, "--json").json
     (new,) = homeroom(*arguments, "--again", "--json").json
     (newer,) = homeroom(*arguments, "--again", "--json").json

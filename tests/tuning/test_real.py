@@ -29,7 +29,7 @@ from tests.tuning.conftest import Recorder
 def test_a_part_of_the_demo_lowers_held_out_loss_with_the_engines_tokens(tmp_path: Path) -> None:
     cache = Path(os.environ.get("HOMEROOM_TEST_CACHE") or Path.home() / ".cache" / "homeroom")
     base = pull.require("smollm2-135m-instruct", cache)
-    learner = load_recipes(Path("demo.yaml"))[0].model_copy(update={"max_trained_tokens": 2000, "threads": 1})
+    learner = load_recipes(Path("demo.yaml"))[0].for_task("learner").model_copy(update={"max_trained_tokens": 2000, "threads": 1})
     examples = [example for example in load_course() if example.task == "learner"]
     placed = assign(examples)
     train, held_out = ([e for e in examples if placed[e.id] == split] for split in ("train", "validation"))

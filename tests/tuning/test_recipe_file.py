@@ -110,10 +110,38 @@ def test_bundled_recipes_are_valid_and_found_by_name(name: str, tmp_path: Path, 
 
 
 def test_the_demo_stays_within_its_budget() -> None:
-    learner, tutor = load_recipes(Path("demo.yaml"))
-    assert (learner.task, tutor.task) == ("learner", "tutor")
-    assert learner.max_trained_tokens + tutor.max_trained_tokens == 16_000
-    assert {learner.data.max_sequence_tokens, tutor.data.max_sequence_tokens} == {320}
+    (recipe,) = load_recipes(Path("demo.yaml"))
+    assert (recipe.task, recipe.tasks) == ("any", ("learner", "tutor"))
+    assert recipe.max_trained_tokens == 16_000
+    assert recipe.data.max_sequence_tokens == 320
+
+
+def test_a_run_for_both_parts_can_be_made_for_one() -> None:
+    (both,) = load_recipes(Path("demo.yaml"))
+    learner, tutor = both.for_task("learner"), both.for_task("tutor")
+    assert (learner.task, learner.model_suffix, learner.roles) == ("learner", "learner", {})
+    assert (learner.generation.temperature, tutor.generation.temperature) == (0.4, 0.0)
+    assert learner.for_task("learner") == learner
+
+
+def test_roles_have_names_of_their_own_that_follow_from_the_models() -> None:
+    (both,) = load_recipes(Path("demo.yaml"))
+    names = both.role_names("ft:base/x:homeroom:demo:0123abcd")
+    assert names == both.role_names("ft:base/x:homeroom:demo:0123abcd")
+    assert [name.rsplit(":", 1)[0] for name in names.values()] == ["ft:base/x:homeroom:learner", "ft:base/x:homeroom:tutor"]
+    assert len({name.rsplit(":", 1)[1] for name in names.values()} | {"0123abcd"}) == 3
+
+
+def test_roles_need_a_run_for_both(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("task: tutor\nroles: {learner: {}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="roles are for task = 'any', and this is 'tutor'"):
+        load_recipes(file)
+    file.write_text("task: any\nroles: {cook: {}, tutor: {generation: {temperature: 9}}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_recipes(file)
+    assert "2 mistakes" in caught.value.message
+    assert "temperature = 9: must be a number at least 0 and at most 2" in caught.value.message
 
 
 def test_a_missing_recipe_names_the_bundled_ones(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from homeroom.app.bases import fetch_base
 from homeroom.app.doctor import Check, examine
 from homeroom.app.endpoints import endpoint_of, leaves_this_machine, open_endpoint_model
 from homeroom.app.evaluation import held_out_items, submit_evaluation
-from homeroom.app.tuning import submit_tuning
+from homeroom.app.tuning import runs_for, submit_tuning
 from homeroom.data.course import COURSE_NAME, load_course
 from homeroom.data.datasets import Dataset
 from homeroom.data.reading import load_examples
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 NEEDED = ("Python", "chat in the browser", "embedded engine", "local tuning", "home", "model cache")
 NEEDED_AT_ENDPOINT = ("Python", "chat in the browser", "home")
 MAX_TOKENS = 64
+ROLES = {
+    "learner": "a simulated learner",
+    "tutor": "a tutor",
+    "any": "one adapter for both parts: a simulated learner and a tutor",
+}
 HELD_OUT = 24  # replies of each act: enough to judge a learner; to clear a tutor of false confirmation takes about 60
 
 
@@ -107,10 +112,10 @@ def run_demo(home: Homeroom, options: Options, show: Show) -> list[Act]:
     recipes = _recipes(home, options)
     _check_machine(home, recipes[0].base, show)
     dataset = _data(home, options, recipes, show)
-    recipes = [recipe for recipe in recipes if recipe.task in dataset.tasks]
+    recipes = runs_for(home, recipes, dataset.tasks)
     _base(home, recipes[0].base, show)
-    show.begin(len(recipes))
-    models = [_tune(home, dataset, recipe, options, show) for recipe in recipes]
+    show.begin(len([task for recipe in recipes for task in recipe.tasks if task in dataset.tasks]))
+    models = [model for recipe in recipes for model in _tune(home, dataset, recipe, options, show)]
     acts = [_judge(home, model, options, show) for model in models]
     _route(home, acts, show)
     return acts
@@ -165,10 +170,11 @@ def _data(home: Homeroom, options: Options, recipes: Sequence[Recipe], show: Sho
     show.step("Loading, checking and splitting the examples", f"homeroom data split {source}".rstrip())
     examples = load_examples(options.data) if options.data else load_course()
     tasks = {e.task for e in examples}
-    wanted = [r.task for r in recipes if r.task in tasks]
+    trained = [task for recipe in recipes for task in recipe.tasks]
+    wanted = [task for task in trained if task in tasks]
     if not wanted:
         raise DataError(
-            f"{source!r} has examples for {', '.join(sorted(tasks))}; the recipe trains {', '.join(r.task for r in recipes)}. "
+            f"{source!r} has examples for {', '.join(sorted(tasks))}; the recipe trains {', '.join(trained)}. "
             "Take one that has a run for them: --recipe recipes/demo.yaml",
             code="too-few-examples",
         )
@@ -179,22 +185,24 @@ def _data(home: Homeroom, options: Options, recipes: Sequence[Recipe], show: Sho
         f"{len(dataset.examples)} examples, 0 errors: {counts['train']} to train, {counts['validation']} to validate, "
         f"{counts['test']} held out ({len(topics)} whole topics that training never sees)"
     )
-    for recipe in recipes:
-        if recipe.task not in tasks:
-            show.line(f"No {recipe.task} examples in this file: that act is left out.")
+    for task in trained:
+        if task not in tasks:
+            show.line(f"No {task} examples in this file: that act is left out.")
     for task in wanted:
         held_out_items(dataset, task, options.items)  # refuse now, not after the training
     return dataset
 
 
-def _tune(home: Homeroom, dataset: Dataset, recipe: Recipe, options: Options, show: Show) -> TunedModel:
+def _tune(home: Homeroom, dataset: Dataset, recipe: Recipe, options: Options, show: Show) -> list[TunedModel]:
     version = f"{dataset.info.name}@{dataset.info.version}"
-    title = "Tuning a simulated learner" if recipe.task == "learner" else "Tuning a tutor"
-    show.step(title, f"homeroom tune run --dataset {version} --task {recipe.task} --recipe {options.recipe}")
+    only = f" --task {recipe.task}" if recipe.task != "any" else ""
+    show.step(f"Tuning {ROLES[recipe.task]}", f"homeroom tune run --dataset {version}{only} --recipe {options.recipe}")
     job = show.wait(submit_tuning(home, dataset.info.id, recipe, again=options.again))
-    model = home.registry.get(str((job.result or {})["model"]))
-    show.line(f"{model.name}: {_outcome(model)}")
-    return model
+    models = [home.registry.get(str(name)) for name in (job.result or {})["models"]]
+    for model in models:
+        show.line(model.name)
+    show.line(_outcome(models[0]))
+    return models
 
 
 def _outcome(model: TunedModel) -> str:

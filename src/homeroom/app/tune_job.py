@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from homeroom import __version__
 from homeroom.app.bases import listed_base
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 
 def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     """Run the tuning of ``context.job``, continuing what its folder holds, and register the model."""
-    known = next((m for m in home.registry.list() if m.job_id == context.job.id), None)
-    if known is not None:  # an earlier attempt registered it and died before it could say so
-        return _told(context, known)
+    known = [m for m in home.registry.list() if m.job_id == context.job.id]
     if context.job.payload["recipe"].get("method") == "dspy":
-        return _told(context, _registered(home, tune_prompt(context, home)))
+        return _told(context, known or [_registered(home, tune_prompt(context, home))])
     recipe = parse_recipe(dict(context.job.payload["recipe"]))
     dataset = home.datasets.get(str(context.job.payload["dataset"]))
+    roles = [task for task in recipe.roles if task in dataset.tasks]
+    if len(known) == max(1, len(roles)):  # an earlier attempt registered it and died before it could say so
+        return _told(context, sorted(known, key=lambda m: roles.index(m.task) if m.task in roles else 0))
     base = home.base_files(recipe.base)
     listed = listed_base(base.name)
     tuner = HuggingFaceTuner(
@@ -51,7 +52,25 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         code_version=__version__,
     )
     model = tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
-    return _told(context, _registered(home, model))
+    return _told(context, [_registered(home, entry) for entry in _entries(model, recipe, roles)])
+
+
+def _entries(model: TunedModel, recipe: Recipe, roles: Sequence[Literal["tutor", "learner"]]) -> list[TunedModel]:
+    """The model as it will be registered: as it is, or once for each role, with the same weights.
+
+    The names follow from the model's own, so that another attempt finds what this one registered.
+    """
+    if not roles:
+        return [model]
+    entries = []
+    for task in roles:
+        role = recipe.roles[task]
+        # A learner's dialogue brings its own system turn: the one that says who the learner is.
+        prompt = recipe.system_prompt if task == "tutor" else ""
+        settings = {**role.generation.settings().to_dict(), "system_prompt": prompt}
+        name = recipe.role_names(model.name)[task]
+        entries.append(replace(model, name=name, task=task, suffix=role.suffix or task, settings=settings))
+    return entries
 
 
 def _registered(home: Homeroom, model: TunedModel) -> TunedModel:
@@ -68,9 +87,9 @@ def _registered(home: Homeroom, model: TunedModel) -> TunedModel:
         return known
 
 
-def _told(context: JobContext, model: TunedModel) -> Mapping[str, Any]:  # the job's result
+def _told(context: JobContext, models: Sequence[TunedModel]) -> Mapping[str, Any]:  # the job's result
     shutil.rmtree(context.work_dir / "checkpoints", ignore_errors=True)  # the artifact holds the best step: nothing is to resume
-    return {"model": model.name, "metrics": dict(model.metrics)}
+    return {"model": models[0].name, "models": [model.name for model in models], "metrics": dict(models[0].metrics)}
 
 
 def _with_threads(home: Homeroom, recipe: Recipe) -> Recipe:

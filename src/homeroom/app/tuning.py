@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_identity, endpoint_of
@@ -37,6 +38,19 @@ def training_data(dataset: Dataset, recipe: Recipe) -> TrainingData:
             code="too-few-examples",
         )
     return TrainingData(dataset.info.id, train, dataset.part("validation", task))
+
+
+def runs_for(home: Homeroom, recipes: Sequence[Recipe], tasks: Collection[str]) -> list[Recipe]:
+    """The runs that there are examples for, of the tasks that a dataset has; none when it has no example for any.
+
+    One prompt plays one part: at an endpoint a run for both becomes two.
+    """
+    runs: list[Recipe] = []
+    for recipe in recipes:
+        wanted = [task for task in recipe.tasks if task in tasks]
+        apart = len(wanted) < len(recipe.tasks) or endpoint_of(home.settings, recipe.base) is not None
+        runs += [recipe.for_task(task) for task in wanted] if apart else [recipe]
+    return runs
 
 
 def plan_tuning(home: Homeroom, dataset: str, recipe: Recipe) -> Plan:
@@ -84,8 +98,8 @@ def prompt_recipe(recipe: Recipe) -> PromptRecipe:
     """
     if recipe.task == "any":
         raise ConfigError(
-            f"{recipe.base!r} is at an endpoint, where the prompt is tuned, and one prompt cannot play both parts. Choose "
-            "--task tutor or --task learner, or --recipe recipes/demo.yaml",
+            f"{recipe.base!r} is at an endpoint, where the prompt is tuned, and one prompt cannot play both parts. Choose one: "
+            "--task tutor or --task learner",
             code="recipe-task",
         )
     return PromptRecipe.of(recipe, recipe.task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -40,7 +40,10 @@ def chosen_recipes(path: Path, base: str | None, task: str | None) -> list[Recip
     from homeroom.errors import ConfigError
     from homeroom.tuning.recipe_file import load_recipes
 
-    recipes = [r for r in load_recipes(path) if task in (None, r.task)]
+    recipes = load_recipes(path)
+    if task is not None:
+        part: Literal["tutor", "learner"] = "tutor" if task == "tutor" else "learner"
+        recipes = [r.for_task(part) if r.task == "any" else r for r in recipes if part in r.tasks]
     if not recipes:
         raise ConfigError(f"{str(path)!r} has no run for the task {task!r}.", code="recipe-invalid")
     return [r.model_copy(update={"base": base}) if base else r for r in recipes]
@@ -48,11 +51,14 @@ def chosen_recipes(path: Path, base: str | None, task: str | None) -> list[Recip
 
 def with_examples(home: Homeroom, dataset: str, recipes: list[Recipe], *, quiet: bool) -> list[Recipe]:
     """The runs that ``dataset`` has examples for; the others are named and left out. All of them when none has any."""
+    from homeroom.app.tuning import runs_for
+
     tasks = {key.partition("/")[2] for key in home.datasets.info(dataset).counts.get("tasks", {})}
-    kept = [r for r in recipes if r.task == "any" or r.task in tasks]
-    for recipe in recipes if kept else ():
-        if recipe not in kept and not quiet:
-            click.echo(f"{recipe.name}: left out, the dataset has no {recipe.task} examples", err=True)
+    kept = runs_for(home, recipes, tasks)
+    for recipe in recipes if kept and not quiet else ():
+        for task in recipe.tasks:
+            if task not in tasks:
+                click.echo(f"{recipe.name}: left out, the dataset has no {task} examples", err=True)
     return kept or recipes
 
 
@@ -117,7 +123,8 @@ def run(
         if wait:
             job = progress.wait(home, job, quiet=as_json)
             if not as_json:
-                click.echo(f"Registered {(job.result or {}).get('model')}")
+                for name in (job.result or {}).get("models", ()):
+                    click.echo(f"Registered {name}")
         results.append(dataclasses.asdict(job))
 
     def text() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from string import Formatter
 from typing import Annotated, Any, Literal
@@ -122,11 +123,25 @@ class Generation(_Part):
         return GenerationSettings(**self.model_dump())
 
 
+class Role(_Part):
+    """How an adapter that plays both parts is used for one of them: it is registered once for each, under a name of its own.
+
+    Attributes:
+        suffix: What the name carries; the task when empty.
+        generation: How its replies are drawn.
+    """
+
+    suffix: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$")] = ""
+    generation: Generation = Generation()
+
+
 class Recipe(_Part):
     """One tuning run with method ``huggingface``.
 
     Attributes:
         task: ``tutor`` or ``learner`` trains on the examples of that task; ``any`` puts both in one adapter.
+        roles: With ``any``, the tasks under which the adapter is registered, each with settings and a verdict of its own;
+            without them it is one model that is asked for both.
         base: Catalogue name of the base model; the settings' default when empty.
         suffix: What the tuned model's name carries; the recipe's name when empty.
         system_prompt: Put before examples that have no system turn; may hold ``{subject}``, ``{grade}`` and ``{grade_band}``.
@@ -139,6 +154,7 @@ class Recipe(_Part):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     task: Literal["tutor", "learner", "any"] = "tutor"
+    roles: dict[Literal["tutor", "learner"], Role] = {}
     method: Literal["huggingface"] = "huggingface"
     base: str = ""
     suffix: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$")] = ""
@@ -174,12 +190,41 @@ class Recipe(_Part):
         return text
 
     @model_validator(mode="after")
+    def _roles_belong_to_any(self) -> Recipe:
+        if self.roles and self.task != "any":
+            raise ValueError(f"roles are for task = 'any', and this is {self.task!r}")
+        return self
+
+    @model_validator(mode="after")
     def _longest_example_fits_a_batch(self) -> Recipe:
         if self.batch_tokens < self.data.max_sequence_tokens:
             raise ValueError(
                 f"batch_tokens = {self.batch_tokens} must be at least data.max_sequence_tokens = {self.data.max_sequence_tokens}"
             )
         return self
+
+    @property
+    def tasks(self) -> tuple[Literal["tutor", "learner"], ...]:
+        """What the run makes models for: its task, or its roles; both for an adapter without roles."""
+        if self.task != "any":
+            return (self.task,)
+        return tuple(self.roles) or ("learner", "tutor")
+
+    def for_task(self, task: Literal["tutor", "learner"]) -> Recipe:
+        """The same run for one task alone."""
+        role = self.roles.get(task)
+        changed: dict[str, Any] = {"task": task, "roles": {}, "name": task if self.task == "any" else self.name}
+        if role is not None:
+            changed |= {"suffix": role.suffix or task, "generation": role.generation}
+        return self.model_copy(update=changed)
+
+    def role_names(self, name: str) -> dict[Literal["tutor", "learner"], str]:
+        """The names under which the model ``name`` is registered, by role; the same for the same name. Empty without roles."""
+        head, _, id8 = name.rsplit(":", 2)
+        return {
+            task: f"{head}:{role.suffix or task}:{hashlib.sha256(f'{id8} {task}'.encode()).hexdigest()[:8]}"
+            for task, role in self.roles.items()
+        }
 
     @property
     def model_suffix(self) -> str:

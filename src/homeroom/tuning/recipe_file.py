@@ -126,7 +126,7 @@ def _line(prefix: str, details: ErrorDetails) -> str:
             if isinstance(details["input"], dict | BaseModel)
             else f"{where} = {_short(details['input'])}: {message}"
         )
-    allowed = _allowed(details["loc"]) or str(details["msg"])
+    allowed = _allowed(details["loc"]) or str(details["msg"]).removeprefix("Input should be ")
     return f"{where} = {_short(details['input'])}: must be {allowed}"
 
 
@@ -161,18 +161,21 @@ def _suggestion(loc: tuple[int | str, ...]) -> str:
 
 def _model(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
     model: type[BaseModel] = Recipe
-    for part in loc:
+    parts = iter(loc)
+    for part in parts:
         field = model.model_fields.get(str(part))
         inner = _inner_model(field) if field else None
-        if inner is None:
+        if field is None or inner is None:
             return None
+        if get_origin(field.annotation) is dict:
+            next(parts, None)  # the key under which it stands
         model = inner
     return model
 
 
 def _inner_model(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _allowed(loc: tuple[int | str, ...]) -> str:

@@ -114,7 +114,7 @@ def card(recipe: Recipe, facts: CardFacts, examples: int) -> str:
 
 A LoRA adapter for `{facts.base.name}`, tuned as a **{
         "tutor and simulated learner" if recipe.task == "any" else _ROLE[recipe.task]
-    }**.
+    }**.{"".join(f" As a {_ROLE[task]} it is `{name}`." for task, name in recipe.role_names(facts.name).items())}
 
 **Suitability: {facts.suitability}.** {SUITABLE_FOR[facts.suitability]}
 What it can do was not judged in training: see its scorecard before you use it (`homeroom models show {facts.name}`).
