@@ -11,6 +11,7 @@ import sys
 from flask import Flask
 
 from homeroom.app.home import Homeroom
+from homeroom.app.logs import log_to_stderr
 from homeroom.errors import HomeroomError
 from homeroom.server.app import create_app
 from homeroom.server.compose import services_of
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         settings = load_settings()
+        log_to_stderr(settings.log_level)
         key = secret_key(settings.home)
         web = WebApplication(
             lambda: _make_app(key, options.threads), host=options.host, port=options.port, threads=options.threads
@@ -40,7 +42,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _make_app(key: bytes, threads: int) -> Flask:
-    return create_app(services_of(Homeroom.open()), secret_key=key, max_replies=threads // 2, max_listeners=threads // 3)
+    home = Homeroom.open()
+    return create_app(
+        services_of(home),
+        secret_key=key,
+        max_replies=threads // 2,
+        max_listeners=threads // 3,
+        requests_per_minute=home.settings.requests_per_minute,
+    )
 
 
 if __name__ == "__main__":

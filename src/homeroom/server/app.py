@@ -24,12 +24,14 @@ from homeroom.server import (
 )
 from homeroom.server.changes import ChangeFeed
 from homeroom.server.context import Context, attach, local_scope
+from homeroom.server.limits import REQUESTS_PER_MINUTE, RateLimit
+from homeroom.server.policy import LARGE, enforce_list
 from homeroom.server.services import Services
 from homeroom.server.sessions import SteadySessions
 from homeroom.server.streams import Admission
 from homeroom.storage import Scope
 
-MAX_REQUEST_BYTES = 1_000_000
+MAX_REQUEST_BYTES = LARGE
 BLUEPRINTS = (
     practice.blueprint,
     chat_pages.blueprint,
@@ -50,6 +52,7 @@ def create_app(
     hosts: Iterable[str] = (),
     max_replies: int = 48,
     max_listeners: int = 32,
+    requests_per_minute: int = REQUESTS_PER_MINUTE,
     poll_s: float = 1.0,
     identify: Callable[[Request], Scope] = local_scope,
 ) -> Flask:
@@ -61,11 +64,16 @@ def create_app(
         hosts: Host names to answer to besides loopback's.
         max_replies: Replies streamed at once; one more is answered with 429. Keep it below the server's threads.
         max_listeners: Open pages told of changes at once; further ones ask from time to time.
+        requests_per_minute: What one address may send to each family of routes; 0 for no limit.
         poll_s: Time between two looks for changes.
         identify: Who sends a request.
+
+    Raises:
+        UnlistedRouteError: an address is served that `homeroom.server.policy` does not list.
     """
-    app = Flask("homeroom.server", static_folder=str(_folder("static")), template_folder=str(_folder("templates")))
+    app = Flask("homeroom.server", static_folder=None, template_folder=str(_folder("templates")))
     app.config.update(
+        PROVIDE_AUTOMATIC_OPTIONS=False,  # a method that is not listed is refused
         SECRET_KEY=secret_key,
         MAX_CONTENT_LENGTH=MAX_REQUEST_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_REQUEST_BYTES,
@@ -79,12 +87,15 @@ def create_app(
     feed = ChangeFeed(services.changes, interval_s=poll_s)
     with app.app_context():
         attach(Context(services, Admission(max_replies), Admission(max_listeners, "open pages"), feed, identify))
-    security.protect(app, hosts=hosts)
+    security.protect(app, hosts=hosts, rate=RateLimit(requests_per_minute))
     errors.install(app)
     rendering.install(app)
     _version_static_files(app)
+    app.static_folder = str(_folder("static"))  # after the options above, which Flask's own address for it would not have
+    app.add_url_rule("/static/<path:filename>", "static", app.send_static_file)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    enforce_list(app)
     return app
 
 

@@ -31,6 +31,9 @@ _HTTP_WORDS = {
     413: "That is more than this server takes in one request. Send less at once.",
     500: "Something went wrong in Homeroom itself. The terminal that runs it shows what. What you had saved is safe.",
 }
+# Refusals that a person sees as a line of text: nothing of ours, not even a page, for whoever is not meant to read it, and
+# no work for whoever asks for too much.
+PLAIN_CODES = frozenset({"host-refused", "origin-refused", "too-many-requests", "headers-too-large"})
 _OPENAI_CODES = {"context-length": "context_length_exceeded"}
 
 
@@ -122,15 +125,22 @@ def install(app: Flask) -> None:
 def _homeroom_error(error: HomeroomError) -> Response:
     view = shown(error)
     if view.status >= 500:
-        log.warning("%s %s: %s", request.method, request.path, error.message)
+        # An endpoint's own words may quote what was sent to it, a key included: they are for the page, not for the log.
+        said = f"status {error.status}, request {error.request_id}" if isinstance(error, ProviderError) else error.message
+        log.warning("%s %s: %s (%s)", request.method, _rule(), error.code, said)
     return _respond(view)
+
+
+def _rule() -> str:
+    """The address of the request as the program names it: what a client writes into it stays out of the log."""
+    return request.url_rule.rule if request.url_rule is not None else "(no such address)"
 
 
 def _http_error(error: HTTPException) -> Response:
     if error.code is not None and error.code < 400:
         return make_response(error.get_response())
     if isinstance(error, InternalServerError) and error.original_exception is not None:
-        log.error("%s %s failed", request.method, request.path, exc_info=error.original_exception)
+        log.error("%s %s failed", request.method, _rule(), exc_info=error.original_exception)
     response = _respond(shown(error))
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
@@ -139,7 +149,9 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _respond(view: Shown) -> Response:
-    if request.path.startswith(API_PREFIX):
+    if view.code == "host-refused":
+        response = _plain(view)
+    elif request.path.startswith(API_PREFIX):
         response = jsonify(view.to_openai())
     elif request.headers.get("HX-Request") == "true":
         response = make_response(render_template("_error.html", error=view))
@@ -150,6 +162,8 @@ def _respond(view: Shown) -> Response:
         or request.is_json
     ):
         response = jsonify(view.to_json())
+    elif view.code in PLAIN_CODES:
+        response = _plain(view)
     else:
         response = make_response(render_template("error.html", error=view))
     response.status_code = view.status
@@ -157,4 +171,10 @@ def _respond(view: Shown) -> Response:
         response.headers["Retry-After"] = str(max(1, round(view.retry_after_s)))
     elif view.status == 503:
         response.headers["Retry-After"] = "5"
+    return response
+
+
+def _plain(view: Shown) -> Response:
+    response = make_response(f"{view.message}\n")
+    response.mimetype = "text/plain"
     return response

@@ -34,6 +34,31 @@ class TooManyStreamsError(HomeroomError):
         self.retry_after_s = retry_after_s
 
 
+class TooManyRequestsError(HomeroomError):
+    """One address sends more than its share."""
+
+    code = "too-many-requests"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class HeadersTooLargeError(HomeroomError):
+    """The headers or the address are longer than those of any honest request."""
+
+    code = "headers-too-large"
+    status = 431
+
+
+class MediaTypeError(HomeroomError):
+    """The request carries something else than its address takes."""
+
+    code = "media-type"
+    status = 415
+
+
 class NotReadyError(HomeroomError):
     """A part that the server needs does not answer."""
 

@@ -10,12 +10,37 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
+from homeroom.app.logs import FORMAT, PrivateFormatter
 from homeroom.runtime import check_loopback
 from homeroom.server.context import end_streams
+from homeroom.server.limits import MAX_ADDRESS_BYTES, MAX_HEADER_BYTES, MAX_HEADERS
 
-THREADS = 96
+THREADS = 512  # they only wait: 200 open replies leave room for pages and /health
 GRACE_S = 4
+
+
+class PrivateLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's log without what a client sent: its own words quote header lines and addresses."""
+
+    def setup(self, cfg: Any) -> None:  # gunicorn's configuration
+        """As gunicorn's, with exceptions shown as ours are."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(PrivateFormatter(FORMAT))
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Of a request that is no HTTP, that there was one."""
+        if msg.startswith("Invalid request"):
+            msg, args = "a client sent something that is no HTTP request", ()
+        super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Of a request that failed outside the application, without its address."""
+        if msg.startswith(("Error handling request", "Error processing request")):
+            msg, args = "a request failed before the application met it", ()
+        super().exception(msg, *args, **kwargs)
 
 
 class WebApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -47,6 +72,11 @@ class WebApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
             "loglevel": "warning",
             "proc_name": "homeroom-web",
             "control_socket_disable": True,
+            "limit_request_line": MAX_ADDRESS_BYTES,
+            "limit_request_fields": MAX_HEADERS,
+            "limit_request_field_size": MAX_HEADER_BYTES // 2,
+            "forwarded_allow_ips": "",  # nobody stands in front: what a client says of a proxy is not believed
+            "logger_class": PrivateLogger,
         }
         super().__init__()
 

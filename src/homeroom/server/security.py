@@ -1,27 +1,31 @@
 """What every request must pass before a view sees it, and the headers that every answer carries.
 
 The server listens on loopback, yet any web page a person visits can send requests there. So: the host must be ours (DNS
-rebinding), a request that changes something must come from our own pages (Origin, Sec-Fetch-Site, CSRF token), and a page
-may load nothing and run nothing that we did not serve.
+rebinding), a request must come from our own pages or from no page at all (Origin, Sec-Fetch-Site), one that changes something
+must carry our pages' token, and a page may load nothing and run nothing that we did not serve. Which of it holds for which
+address says `homeroom.server.policy`.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, request, session
 
-from homeroom.errors import HomeroomError
-from homeroom.server.failures import RefusedError, RequestError
+from homeroom.server.failures import MediaTypeError, RefusedError, RequestError
+from homeroom.server.limits import RateLimit, check_headers
+from homeroom.server.policy import SAFE_METHODS, Policy, policy_of
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 API_PREFIX = "/v1/"
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"
+FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d{1,5})?", re.IGNORECASE)
+_UNLISTED = Policy("pages", "none", linkable=True)
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -47,28 +51,30 @@ HEADERS = {
 }
 
 
-class MediaTypeError(HomeroomError):
-    """The API takes JSON only: a form of another site must not post to it."""
-
-    code = "media-type"
-    status = 415
-
-
-def protect(app: Flask, *, hosts: Iterable[str] = ()) -> None:
+def protect(app: Flask, *, hosts: Iterable[str] = (), rate: RateLimit | None = None) -> None:
     """Put the checks before every view of ``app`` and the headers on every answer.
 
-    ``hosts`` are names to answer to besides loopback's.
+    Args:
+        app: The application.
+        hosts: Names to answer to besides loopback's.
+        rate: Counts requests; the default limit when None.
     """
     known = LOOPBACK_HOSTS | {host.lower() for host in hosts}
+    counted = rate or RateLimit()
 
     def check() -> None:
         check_host(request, known)
-        if request.method not in SAFE_METHODS:
-            check_origin(request)
-            if request.path.startswith(API_PREFIX):
-                check_media_type(request)
-            else:
-                check_csrf(request)
+        check_headers(request)
+        policy = policy_of(request) or _UNLISTED
+        if policy.family != "health":  # so that whoever watches over the server is never told to wait
+            counted.take(request.remote_addr or "", policy.family)
+        check_origin(request, policy)
+        request.max_content_length = policy.body_bytes
+        request.max_form_memory_size = policy.body_bytes
+        if policy.token:
+            check_csrf(request)
+        if request.method not in SAFE_METHODS and request.url_rule is not None:
+            check_media_type(request, policy)
 
     app.before_request(check)
     app.after_request(set_headers)
@@ -79,49 +85,58 @@ def check_host(incoming: Request, known: Iterable[str]) -> None:
     """Refuse a host name that is not ours.
 
     Raises:
-        RefusedError: the Host header names another host.
+        RefusedError: ``host-refused``: the Host header names another host.
     """
-    name = urlsplit(f"//{incoming.headers.get('Host', '')}").hostname or ""
-    if name not in known:
+    given = incoming.headers.get("Host", "")
+    match = _HOST.fullmatch(given)
+    if match is None or match[1].lower() not in known:
         raise RefusedError(
-            f"this server does not answer to the host {name!r}. Open it at the address that it printed", code="host-refused"
+            f"this server does not answer to the host {given[:80]!r}. Open it at the address that it printed", code="host-refused"
         )
 
 
-def check_origin(incoming: Request) -> None:
-    """Refuse a change that another site's page asks for.
+def check_origin(incoming: Request, policy: Policy) -> None:
+    """Refuse what another site's page asks for. Programs send neither header; a link from elsewhere may lead to a page.
+
+    Source of the second rule: "resource isolation policy", https://web.dev/articles/fetch-metadata.
 
     Raises:
-        RefusedError: the browser says that the request comes from elsewhere.
+        RefusedError: ``origin-refused``: the browser says that the request comes from elsewhere.
     """
     origin = incoming.headers.get("Origin")
     if origin is not None and origin != f"{incoming.scheme}://{incoming.headers.get('Host', '')}":
-        raise RefusedError(f"a page of {origin!r} may not do this. Use Homeroom's own pages", code="origin-refused")
-    if incoming.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        raise RefusedError(f"a page of {origin[:80]!r} may not do this. Use Homeroom's own pages", code="origin-refused")
+    if incoming.headers.get("Sec-Fetch-Site", "none") in {"same-origin", "none"}:
+        return
+    mode, place = incoming.headers.get("Sec-Fetch-Mode"), incoming.headers.get("Sec-Fetch-Dest")
+    followed = incoming.method in SAFE_METHODS and (mode, place) == ("navigate", "document")
+    if not (policy.linkable and followed):
         raise RefusedError("a page of another site may not do this. Use Homeroom's own pages", code="origin-refused")
 
 
-def check_media_type(incoming: Request) -> None:
-    """Refuse anything but JSON: what a form can send needs no permission of the browser's.
+def check_media_type(incoming: Request, policy: Policy) -> None:
+    """Refuse what the address does not take. To the API nothing but JSON: a form needs no permission of the browser's.
 
     Raises:
-        MediaTypeError: another content type.
+        MediaTypeError: ``media-type``.
     """
-    if not incoming.is_json:
-        raise MediaTypeError(f"send JSON with Content-Type: application/json, not {incoming.content_type!r}")
+    if policy.takes == "json" and not incoming.is_json:
+        raise MediaTypeError(f"send JSON with Content-Type: application/json, not {str(incoming.content_type)[:80]!r}")
+    if policy.takes == "form" and incoming.mimetype not in FORMS and incoming.content_length:
+        raise MediaTypeError(f"send a form, not {str(incoming.content_type)[:80]!r}")
 
 
 def check_csrf(incoming: Request) -> None:
     """Refuse a change without the token that our pages carry.
 
     Raises:
-        RequestError: the token is absent or another one's.
+        RequestError: ``csrf``: the token is absent or another one's.
     """
     expected = session.get("csrf")
     given = incoming.headers.get(CSRF_HEADER)
-    if given is None and incoming.mimetype in {"application/x-www-form-urlencoded", "multipart/form-data"}:
+    if given is None and incoming.mimetype in FORMS:
         given = incoming.form.get(CSRF_FIELD)
-    if not expected or not given or not hmac.compare_digest(str(expected), given):
+    if not expected or not given or not hmac.compare_digest(str(expected).encode(), given.encode("utf-8", "replace")):
         raise RequestError("this page is too old to send anything. Load it again, then repeat", code="csrf")
 
 

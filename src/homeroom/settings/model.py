@@ -44,6 +44,7 @@ class Settings:
     engine_memory_mb: int = 0
     engine_idle_s: int = 900
     endpoints: tuple[Endpoint, ...] = ()
+    requests_per_minute: int = 1200
     log_level: str = "info"
 
     @property

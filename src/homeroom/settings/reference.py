@@ -98,5 +98,10 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
         "OpenAI-compatible servers, a list of: name, base_url, api_key_env (name of a variable), models.",
         secret=True,
     ),
+    _setting(
+        "requests_per_minute",
+        parse.whole_number(0, 1_000_000),
+        "Requests that one address may send in a minute to each family of the server's routes; 0 is no limit.",
+    ),
     _setting("log_level", parse.choice(*LOG_LEVELS), f"How much is logged: {', '.join(LOG_LEVELS)}."),
 )
