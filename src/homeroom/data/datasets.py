@@ -16,8 +16,11 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from homeroom.data.card import data_card
+from homeroom.data.diff import difference
+from homeroom.data.merge import consent_problem
 from homeroom.data.split import DEFAULT_RATIOS, assign
-from homeroom.errors import DataError, NotFoundError
+from homeroom.errors import DataError, NotFoundError, Problem
 from homeroom.schema.examples import SPLITS, Example, Json, Split
 from homeroom.storage.artifacts import ArtifactStore
 from homeroom.storage.database import Database
@@ -25,6 +28,7 @@ from homeroom.storage.scope import LOCAL, Scope
 from homeroom.storage.tables import DatasetRow
 
 FORMAT_VERSION = 1
+CARD = "card.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class DatasetStore:
         ratios: Mapping[Split, float] = DEFAULT_RATIOS,
         parent: str | None = None,
         assigned: Mapping[str, Split] | None = None,
+        note: str = "",
     ) -> Dataset:
         """Split ``examples`` and store them as the next version of ``name``; the same content gives the stored version.
 
@@ -86,14 +91,18 @@ class DatasetStore:
             parent: Version whose split is inherited.
             assigned: Example id to split, where the examples come split already (a training and a validation file); then
                 nothing is split here.
+            note: One sentence for the data card.
 
         Raises:
-            DataError: no examples, too few topics to split, or leakage against the parent version.
+            DataError: no examples, words of a learner without consent (``consent``), too few topics to split, or leakage against
+                the parent version.
         """
         unique = tuple({e.id: e for e in examples}.values())
         if not unique:
             raise DataError(f"Dataset {name!r} would be empty. Name a file with examples.", code="empty-file")
-        inherited = self.get(parent).splits if parent else None
+        _check_consent(name, unique)
+        before = self.get(parent) if parent else None
+        inherited = before.splits if before else None
         if assigned is not None:
             splits: Mapping[str, Split] = {example.id: assigned[example.id] for example in unique}
         else:
@@ -103,8 +112,14 @@ class DatasetStore:
         if existing is not None:
             return self.get(dataset_id)
         with self._artifacts.write("dataset") as pending:
+            changes = difference(before.examples, unique, before.splits, splits).counts if before else {}
             _write(pending.folder, name, dataset_id, unique, splits)
-        info = self._insert(name, dataset_id, pending.id, parent or "", _counts(unique, splits))
+            card = data_card(name, unique, splits, parent=_name(before.info) if before else "", changes=changes, note=note)
+            (pending.folder / CARD).write_text(card, "utf-8")
+        counts = _counts(unique, splits)
+        counts |= {"changes": changes} if before else {}
+        counts |= {"note": note} if note else {}
+        info = self._insert(name, dataset_id, pending.id, parent or "", counts)
         return Dataset(info, unique, splits)
 
     def get(self, reference: str) -> Dataset:
@@ -119,6 +134,14 @@ class DatasetStore:
         examples = tuple(Example.from_dict(json.loads(line)) for line in lines if line)
         splits: dict[str, Split] = json.loads((folder / "splits.json").read_text("utf-8"))
         return Dataset(info, examples, splits)
+
+    def card(self, reference: str) -> str:
+        """The version's data card, in Markdown; made now for a version that is older than cards are."""
+        path = self._artifacts.path(self.info(reference).artifact) / CARD
+        if path.exists():
+            return path.read_text("utf-8")
+        dataset = self.get(reference)
+        return data_card(dataset.info.name, dataset.examples, dataset.splits, parent=dataset.info.parent)
 
     def info(self, reference: str) -> DatasetInfo:
         """As `get`, without reading the examples."""
@@ -168,6 +191,23 @@ class DatasetStore:
                 )
                 session.add(row)
             return _info(row)
+
+
+def _check_consent(name: str, examples: Sequence[Example]) -> None:
+    """A version may be tuned on, so nothing gets in whose speaker did not agree."""
+    refused = [(example, why) for example in examples if (why := consent_problem(example))]
+    if refused:
+        problems = [Problem(name, 0, "consent-missing", f"example {e.id}: {why}") for e, why in refused]
+        raise DataError(
+            f"{len(refused)} of {len(examples)} examples may not train a model: {refused[0][1]} (example {refused[0][0].id}). "
+            "Take them out, or record that consent was granted.",
+            problems,
+            code="consent",
+        )
+
+
+def _name(info: DatasetInfo) -> str:
+    return f"{info.name}@{info.version}"
 
 
 def _info(row: DatasetRow) -> DatasetInfo:

@@ -1,8 +1,8 @@
 """Grouped, stratified, seeded splits.
 
 Whole groups go to one split, so that held-out examples are about topics the model never saw. A group is a topic; examples that
-share their opening text are joined into one group whatever their topics say. Groups are placed so that the shares hold for
-each task, its subjects and their grade bands: every split looks like the whole.
+share their opening text, or pose nearly the same problem, are joined into one group whatever their topics say. Groups are placed
+so that the shares hold for each task, its subjects and their grade bands: every split looks like the whole.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from homeroom.data.near import near_pairs
 from homeroom.errors import ConfigError, DataError, Problem
 from homeroom.schema.examples import SPLITS, Example, Split
 
@@ -24,7 +25,7 @@ _SPACE = re.compile(r"\W+")
 
 
 def group_keys(examples: Sequence[Example]) -> list[str]:
-    """The group of each example: connected components over (task and topic) and opening text."""
+    """The group of each example: connected components over topic, opening text and nearly the same problem."""
     parent = list(range(len(examples)))
 
     def find(index: int) -> int:
@@ -38,6 +39,8 @@ def group_keys(examples: Sequence[Example]) -> list[str]:
         for key in _links(example):
             other = first_with.setdefault(key, index)
             parent[find(index)] = find(other)
+    for index, other in near_pairs(examples):
+        parent[find(index)] = find(other)
     members: dict[int, list[int]] = defaultdict(list)
     for index in range(len(examples)):
         members[find(index)].append(index)
@@ -94,9 +97,23 @@ def assign(
             f"train, validation and test: at least {MIN_GROUPS} topics are needed. Add examples about other topics.",
             code="too-few-examples",
         )
+    groups = _apart(groups, inherited or {})
     placed = _inherit(groups, inherited or {})
     _place(groups, placed, ratios, random.Random(seed))
     return {example.id: placed[key] for key, members in groups.items() for example in members}
+
+
+def _apart(groups: Mapping[str, list[Example]], inherited: Mapping[str, Split]) -> dict[str, list[Example]]:
+    """Groups of old examples alone that the parent held in several splits, in parts: what was decided is not decided again."""
+    parts: dict[str, list[Example]] = {}
+    for key, members in groups.items():
+        splits = {inherited.get(e.id) for e in members}
+        if None in splits or len(splits) == 1:
+            parts[key] = members
+        else:
+            for example in members:
+                parts.setdefault(f"{key} {inherited[example.id]}", []).append(example)
+    return parts
 
 
 def _inherit(groups: Mapping[str, Sequence[Example]], inherited: Mapping[str, Split]) -> dict[str, Split]:
