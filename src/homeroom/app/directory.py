@@ -43,13 +43,31 @@ class HomeDirectory:
         self._home, self._resolve = home, resolve
         self._endpoint_models: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._lock = threading.Lock()
+        self._cards: tuple[tuple[int, int], float, tuple[ModelCard, ...]] | None = None
         self._clients: dict[str, EngineChatModel | OpenAIChatModel] = {}  # kept, because each holds connections
 
     def list(self) -> Sequence[ModelCard]:
-        """The default base first, then other bases and endpoints, then tuned models, newest first."""
+        """The default base first, then other bases and endpoints, then tuned models, newest first.
+
+        Kept until the database, the bases that are here, or what an endpoint lists may have changed: every question asks for it.
+        """
+        names = self._home.settings.cache / "names"
+        seen = (self._home.database.data_version(), names.stat().st_mtime_ns if names.exists() else 0)
+        with self._lock:
+            if self._cards is not None and self._cards[0] == seen and time.monotonic() < self._cards[1]:
+                return self._cards[2]
+        cards = tuple(self._all_cards())
+        until = time.monotonic() + (ENDPOINT_LIST_S if self._home.settings.endpoints else float("inf"))
+        with self._lock:
+            self._cards = (seen, until, cards)
+        return cards
+
+    def _all_cards(self) -> Iterator[ModelCard]:
         tuned = self._home.registry.list()
         routes = {task: self._home.registry.route(task) or self._unrouted(task, tuned) for task in ("tutor", "learner")}
-        return [*self._bases(routes), *self._endpoint_cards(routes), *(self._tuned(model, routes) for model in tuned)]
+        yield from self._bases(routes)
+        yield from self._endpoint_cards(routes)
+        yield from (self._tuned(model, routes) for model in tuned)
 
     def chat_model(self, name: str) -> ChatModel:
         """What answers as ``name``.
