@@ -52,7 +52,11 @@ def test_demo_registers_a_model_of_each_task_with_all_its_files(tuned):
             rows = list(csv.DictReader((files / "history.csv").read_text().splitlines()))
             assert int(rows[-1]["step"]) == model.metrics["steps"] > 0
             job = home.jobs.get(model.job_id)
-            assert (job.state, job.kind, job.result["model"]) == ("succeeded", "tune", model.name)
+            assert (job.state, job.kind, job.result["models"]) == (
+                "succeeded",
+                "tune",
+                [models["learner"].name, models["tutor"].name],
+            )
             assert model.dataset == home.datasets.info("small-course").id
             assert model.base_identity == home.base_files().identity
 
