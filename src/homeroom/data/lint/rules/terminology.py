@@ -1,0 +1,239 @@
+"""Terminology used two ways, found from the data: one term in several spellings, one idea under two names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from homeroom.data.lint.model import About, Hit, Options, Record, Rule, Text
+from homeroom.data.lint.rules.text_turns import replies
+from homeroom.data.lint.words import lines, word_set
+
+_LIGHT = word_set(
+    """a an the and or but so if then than as of in on at to for from by with into over under about out up down off not no is are
+    was were be been am do does did has have had can could would should will may might must i you he she it we they me him
+    her us them my your his its our their this that these those there here what which who whom whose when where why how
+    all any both each every few more most other some such only own same too very just now again also back even still well
+    once one two three four five six seven eight nine first second third next last let's i'm you're it's that's there's
+    don't isn't doesn't didn't can't won't"""
+)
+_PREFIXES = word_set("non re pre co anti self semi multi mid ex un sub inter all well so much more most least half")
+_PARTICLES = word_set(
+    "up out off over in on down by to away back through around together apart along after one ones self free like"
+)
+_CLOSED_LETTERS = 8
+MOST_PAIRS = 60
+
+
+def _pairs(text: Text) -> set[str]:
+    """Hyphenated words, long single words, and two neighbouring content words after which no further content word follows.
+
+    The last condition leaves out "real world problem": before a noun English may hyphenate ("a real-world problem") what it
+    writes open elsewhere.
+    """
+    found: set[str] = set()
+    parts = text.lower.replace("’", "'").split()
+    words = [part.strip(".,;:!?()\"'“”‘*_[]…") for part in parts]
+    ends = [part[-1:] in '.,;:!?)"”…' for part in parts]
+    count = len(words)
+    for place, word in enumerate(words):
+        if not word.isascii() or word in _LIGHT:
+            continue
+        follows = words[place + 1] if place + 1 < count and not ends[place] else ""
+        headed = not follows or follows in _LIGHT or not follows.isalpha()
+        if word.isalpha():
+            if len(word) >= _CLOSED_LETTERS and headed:
+                found.add(word)
+            before = words[place - 1] if place and not ends[place - 1] else ""
+            if headed and len(word) > 2 and len(before) > 2 and before.isalpha() and before not in _LIGHT:
+                found.add(f"{before} {word}")
+        elif headed and word.count("-") == 1 and word.replace("-", "").isalpha():
+            found.add(word)
+    return found
+
+
+@cache
+def _known() -> frozenset[str]:
+    """Keys of the terms that schools write in several spellings."""
+    return frozenset(_key(term) for term in lines("compounds"))
+
+
+def _key(term: str) -> str:
+    """The same for all spellings of a term: its words without plural s, joined."""
+    return "".join(_singular(word) for word in re.split(r"[ -]", term))
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+class TermSpelling:
+    """One compound in two spellings: ten-frame, ten frame, tens frame."""
+
+    about = About(
+        code="CNS005",
+        name="term-spelling",
+        family="consistency",
+        severity="warning",
+        what="A term of two words is spelt in several ways in one file: ten-frame, ten frame, tens frame.",
+        why="To a model and to a learner they are different terms.",
+        do="Choose one spelling.",
+        bad="repeat: 8\nlearner: How do I show {n}?\ntutor: Put {n} counters on the ten-frame.\n---\n"
+        "learner: How do I show 9?\ntutor: Put 9 counters on the tens frame.",
+        good="repeat: 8\nlearner: How do I show {n}?\ntutor: Put {n} counters on the ten-frame.",
+        guideline="Consistency: Terminology",
+    )
+
+    def fact(self, record: Record, options: Options) -> str | None:
+        """The candidates of all replies, joined."""
+        found: set[str] = set()
+        for _, text in replies(record):
+            found |= _pairs(text)
+        return "|".join(sorted(found)[:MOST_PAIRS]) or None
+
+    def judge(self, facts: Sequence[tuple[int, str]], options: Options) -> Iterator[Hit]:
+        """One hit for each record with a rare spelling of a term."""
+        counts: Counter[str] = Counter()
+        for _, fact in facts:
+            counts.update(fact.split("|"))
+        rare = _rare_spellings(counts, options.value("CNS005", "least", 4))
+        if not rare:
+            return
+        for line, fact in facts:
+            for term in fact.split("|"):
+                if term in rare:
+                    usual, often, seldom = rare[term]
+                    yield Hit(
+                        f"'{term}' stands here and in {seldom} record{'s' if seldom > 1 else ''}, '{usual}' in {often}. Choose "
+                        f"one spelling.",
+                        line=line,
+                        quote=term,
+                    )
+
+
+def _rare_spellings(counts: Counter[str], least: int) -> dict[str, tuple[str, int, int]]:
+    """Rare spelling to the usual one, and in how many records each stands."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    keys = {_key(term) for term in counts if " " in term or "-" in term}
+    for term in counts:
+        key = _key(term)
+        if key in keys:
+            groups[key].append(term)
+    rare: dict[str, tuple[str, int, int]] = {}
+    for key, spellings in groups.items():
+        forms: dict[str, int] = Counter()
+        for term in spellings:
+            forms[_form(term)] += counts[term]
+        if len(forms) < 2:
+            continue
+        usual = max(forms, key=lambda form: (forms[form], form))
+        if forms[usual] < least:
+            continue
+        for term in spellings:
+            form = _form(term)
+            if form != usual and forms[form] * 3 <= forms[usual] and _same_term(term, usual, key in _known()):
+                shown = max((t for t in spellings if _form(t) == usual), key=lambda t: counts[t])
+                rare[term] = (shown, forms[usual], forms[form])
+    return rare
+
+
+def _form(term: str) -> str:
+    """A spelling without regard to a plural of the whole term: number lines is number line."""
+    head, mark, last = term.rpartition("-" if "-" in term else " ")
+    return f"{head}{mark}{_singular(last)}"
+
+
+def _same_term(term: str, usual: str, known: bool) -> bool:
+    """Whether two spellings of one key are one term; "left over" and "leftover", "set up" and "setup" are not."""
+    if known:
+        return True
+    parts = [re.split(r"[ -]", form) for form in (term, usual)]
+    if any(part[-1] in _PARTICLES or part[0] in _PREFIXES or part[0].endswith("ly") for part in parts):
+        return False
+    open_, closed = (any(len(part) == size for part in parts) for size in (2, 1))
+    if open_ and closed:
+        return True  # worksheet and work sheet
+    # ten-frame and tens frame; without a hyphen in one of them the plural may be a verb: "apples cost".
+    return "-" in term or "-" in usual
+
+
+# --- one idea, two names ------------------------------------------------------------------------------------------------
+@cache
+def _synonyms() -> tuple[tuple[str, str, re.Pattern[str], re.Pattern[str]], ...]:
+    """(everyday name, term, pattern of each)."""
+    rows = []
+    for line in lines("synonyms"):
+        names, _, patterns = line.partition(" : ")
+        everyday, _, term = names.partition(" | ")
+        first, _, second = patterns.partition(" :: ")
+        rows.append((everyday, term, re.compile(first.strip()), re.compile(second.strip())))
+    return tuple(rows)
+
+
+_HINTS = word_set(
+    """take takes taking times timesed timesing top upper bottom lower borrow borrows borrowed borrowing carry carries carried
+    carrying flip flips flipped flipping number reduce reduced reducing corner corners plus plussed plussing ratio full
+    speech subtract subtracts subtracted subtracting multiply multiplies multiplied multiplying numerator numerators
+    denominator denominators regroup regroups regrouped regrouping reciprocal reciprocals equation equations simplify
+    simplified simplifies simplifying vertex vertices add adds added adding double period periods quotation"""
+)
+
+
+class TwoNames:
+    """One idea under an everyday name and its term, within a grade band."""
+
+    about = About(
+        code="CNS006",
+        name="two-names",
+        family="consistency",
+        severity="info",
+        what="A grade band's tutors call one thing by two names: times and multiply, take away and subtract, bottom number and "
+        "denominator.",
+        why="A tuned model switches between the names within a conversation, and the learner looks for two things.",
+        do="Choose one name for each grade band, or introduce the term with its everyday name once.",
+        bad="repeat: 24\nlearner: Is {n} right?\ntutor: Look at the denominator of part {n} first.\n---\n"
+        "learner: Is 31 right?\ntutor: Look at the bottom number of part 31 first.",
+        good="repeat: 24\nlearner: Is {n} right?\ntutor: Look at the denominator of part {n} first.",
+        guideline="Consistency: Terminology",
+    )
+
+    def fact(self, record: Record, options: Options) -> tuple[str, int] | None:
+        """Grade band and, as bits, the names that the tutor uses and the learner has not used before."""
+        if not record.is_tutor:
+            return None
+        texts = [text.lower for _, text in replies(record) if not _HINTS.isdisjoint(text.word_set)]
+        if not texts:
+            return None
+        asked = [text.lower for _, _, text in record.turns("user")]
+        bits = 0
+        for place, (_, _, *patterns) in enumerate(_synonyms()):
+            for side, pattern in enumerate(patterns):
+                used = any(pattern.search(text) for text in texts)
+                if used and not any(pattern.search(text) for text in asked):
+                    bits |= 1 << (2 * place + side)
+        return (str(record.metadata.get("grade_band") or ""), bits) if bits else None
+
+    def judge(self, facts: Sequence[tuple[int, tuple[str, int]]], options: Options) -> Iterator[Hit]:
+        """One hit for each pair of names and grade band, with the lines of the rarer one."""
+        least, share = options.value("CNS006", "least", 10), options.value("CNS006", "share", 0.3)
+        for band in sorted({band for _, (band, _) in facts}):
+            own = [(line, bits) for line, (kind, bits) in facts if kind == band]
+            for place, (everyday, term, _, _) in enumerate(_synonyms()):
+                sides = [[line for line, bits in own if bits >> (2 * place + side) & 1] for side in (0, 1)]
+                few, many = sorted(sides, key=len)
+                if len(many) < least or not 0 < len(few) <= share * len(many):
+                    continue
+                names = (everyday, term) if few is sides[0] else (term, everyday)
+                where = f" in grades {band}" if band else ""
+                yield Hit(
+                    f"'{names[0]}' stands in {len(few)} record{'s' if len(few) > 1 else ''}{where} and '{names[1]}' in "
+                    f"{len(many)}: choose one, "
+                    "or introduce the term once with its everyday name.",
+                    lines=tuple(few[:20]),
+                    quote=names[0],
+                )
+
+
+RULES: tuple[Rule, ...] = (TermSpelling(), TwoNames())

@@ -1,0 +1,115 @@
+"""Whether a text states an answer that its reader was to find."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+from homeroom.data.lint.rules.text_equations import equations
+from homeroom.data.lint.rules.text_tokens import tokens
+from homeroom.data.lint.words import word_set
+
+_LIGHT = word_set(
+    """a an the it is its are was were be been being of to in on at by for from with and or but so that this these those they
+    them he she his her their there then than as not no yes do does did has have had can could would will you your i we
+    our if when which who what one into about more most also each other all any some very just only too"""
+)
+_WORD = re.compile(r"[^\W\d_]+")
+_STATES = re.compile(
+    r"(?:=|:|\b(?:is|are|be|was|get|gets|got|makes?|equals?|has|have|leaves?|gives?|costs?|needs?|total of|sum of|answer|earns?"
+    r"|spent|spends?"
+    r"|only|should|will|bought|sold|left|to))\W+(?:(?:about|exactly|only|just|be|a total of|the answer|actually|have|equal to"
+    r"|in fact|really)\W+)*$",
+    re.IGNORECASE,
+)
+_THE_ANSWER = re.compile(
+    r"\b(?:the|correct|right|final|your) (?:answer|result|solution) (?:is|here is|would be|must be|should be|=)(?! not)\b",
+    re.IGNORECASE,
+)
+SMALL = 12  # a number up to this may stand for anything; a greater one that the prompt does not hold is hardly chance
+
+
+def numbers_in(text: str) -> set[Fraction]:
+    """All numbers of a text, digits and words."""
+    return {token.value for token in tokens(text) if token.kind == "N"}
+
+
+def content_words(text: str) -> set[str]:
+    """Words that carry meaning, in lower case, without a plural s."""
+    return {word.rstrip("s") for word in _WORD.findall(text.lower()) if word not in _LIGHT}
+
+
+def answer_forms(reference: Mapping[str, Any]) -> list[str]:
+    """The answer of a key and what is accepted in its place, as texts."""
+    accepted = reference.get("accepted")
+    forms = [reference.get("answer"), *(accepted if isinstance(accepted, list | tuple) else ())]
+    return [str(form).strip() for form in forms if isinstance(form, str | int | float) and str(form).strip()]
+
+
+def stated_answer(sentences: list[str], forms: list[str], prompt: str) -> str:
+    """The sentence that states one of the answers, none of which ``prompt`` holds; empty when there is none."""
+    known_numbers: set[Fraction] | None = None
+    known_words: set[str] | None = None
+    for form in forms:
+        values = numbers_in(form)
+        if len(values) == 1:
+            known_numbers = numbers_in(prompt) if known_numbers is None else known_numbers
+            value = next(iter(values))
+            if value in known_numbers:
+                insisted = (sentence for sentence, rest in _insisting(sentences) if value in numbers_in(rest))
+                found = _works_out(sentences, value, prompt) or next(insisted, "")
+            else:
+                found = _states_number(sentences, value)
+        elif values:
+            continue
+        else:
+            known_words = content_words(prompt) if known_words is None else known_words
+            ideas = content_words(form)
+            if not ideas:
+                continue
+            if ideas <= known_words:
+                found = next((sentence for sentence, rest in _insisting(sentences) if ideas <= content_words(rest)), "")
+                if found:
+                    return found
+                continue
+            found = next((s for s in sentences if not _is_question(s) and ideas <= content_words(s)), "")
+        if found:
+            return found
+    return ""
+
+
+def _insisting(sentences: list[str]) -> Iterator[tuple[str, str]]:
+    """Sentences that say "the answer is", with what follows: there the answer is given, whatever the prompt holds."""
+    for sentence in sentences:
+        match = _THE_ANSWER.search(sentence)
+        if match is not None and not _is_question(sentence):
+            yield sentence, sentence[match.end() : match.end() + 60]
+
+
+def _is_question(sentence: str) -> bool:
+    return "?" in sentence[-3:]
+
+
+def _works_out(sentences: list[str], value: Fraction, prompt: str) -> str:
+    """The sentence with an equation that ends in ``value`` and is not the prompt's own."""
+    for sentence in sentences:
+        for equation in equations(sentence):
+            if len(equation.numbers) > 2 and equation.numbers[-1] == value:
+                own = {e.numbers for line in prompt.splitlines() for e in equations(line)}
+                if equation.numbers not in own and not _is_question(sentence):
+                    return sentence
+    return ""
+
+
+def _states_number(sentences: list[str], value: Fraction) -> str:
+    for sentence in sentences:
+        for token in tokens(sentence):
+            if token.kind == "N" and token.value == value:
+                strong = _STATES.search(sentence[: token.start]) is not None
+                if strong and (not _is_question(sentence) or "=" in sentence):
+                    return sentence
+                if (value > SMALL or value.denominator > 1) and not _is_question(sentence):
+                    return sentence
+    return ""
