@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from homeroom.errors import HomeroomError, NotFoundError
 from homeroom.models.engine_desk import EngineDesk
 from homeroom.models.engine_info import RunFile
 from homeroom.models.engine_pool import EnginePool
-from homeroom.models.engine_use import last_use, mark_use
+from homeroom.models.engine_use import last_use
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -35,14 +36,15 @@ class EngineKeeper:
         self._home, self._say = home, say
         folder = home.settings.home
         self._file = RunFile(folder)
+        self._wanted: defaultdict[str, list[str]] = defaultdict(list)  # lists that managers read whenever they load adapters
         self._pool = EnginePool(
             lambda identity: base_of(home, identity),
-            lambda base: make_manager(home, base, announce=self._file),
+            lambda base: make_manager(home, base, wanted=self._wanted[base.identity], announce=self._file),
             lambda base: memory_need(home, base),
             budget_bytes=memory_budget(home),
             idle_s=home.settings.engine_idle_s,
             used=lambda identity: last_use(folder, identity),
-            mark=lambda adapter: mark_use(folder, adapter),
+            want=self._want,
             pinned=self._pinned,
             say=self._note,
         )
@@ -100,6 +102,9 @@ class EngineKeeper:
         if version != self._seen:
             self._pool.refresh()
             self._seen = version
+
+    def _want(self, identity: str, adapter: str) -> None:
+        self._wanted[identity][:] = [adapter]
 
     def _pinned(self) -> Collection[str]:
         """The default base, and those whose tuned models a page uses."""

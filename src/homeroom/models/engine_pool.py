@@ -39,7 +39,8 @@ class EnginePool:
         budget_bytes: What all engines may take together.
         idle_s: Seconds without a question after which a base is unloaded that is not pinned; 0 never.
         used: Identity to Unix seconds of its last use.
-        mark: Told the name of an adapter that is asked for, just before `make`'s manager is asked to take it in: it must hold it.
+        want: Told a base and the adapter that is asked for, just before the base's manager looks which ones to load: whatever
+            else is asked for meanwhile, this one must be among them.
         pinned: Identities that stay although they are idle, and make room last.
         say: Told what is loaded and unloaded, one line at a time.
     """
@@ -53,13 +54,13 @@ class EnginePool:
         budget_bytes: int,
         idle_s: float = 0.0,
         used: Callable[[str], float] = lambda identity: 0.0,
-        mark: Callable[[str], None] = lambda adapter: None,
+        want: Callable[[str, str], None] = lambda identity, adapter: None,
         pinned: Callable[[], Collection[str]] = tuple,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._find, self._make, self._need = find, make, need
         self._budget, self._idle_s = budget_bytes, idle_s
-        self._used, self._mark, self._pinned, self._say = used, mark, pinned, say
+        self._used, self._want, self._pinned, self._say = used, want, pinned, say
         self._state = threading.Lock()  # guards `_engines`, held for moments
         self._engines: dict[str, _Held] = {}
         self._loading = threading.Lock()  # held while engines come, change or go; taken before `_state`
@@ -206,7 +207,7 @@ class EnginePool:
     def _take_in(self, held: _Held, adapter: str = "") -> EngineInfo:
         with self._loading:
             if adapter:
-                self._mark(adapter)  # here, because others that are asked for meanwhile would push it out again
+                self._want(held.identity, adapter)
             need = self._need(held.manager.base)
             # Both engines map the same weights; everything else is there twice until the old one ends.
             beside = self._taken() + need.total - need.weights <= self._budget
