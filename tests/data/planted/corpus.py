@@ -196,3 +196,69 @@ def few_openings(sources: Sources, rng: random.Random, number: int) -> Planted:
         message = replies(record)[0]
         message["content"] = f"{opening} {message['content']}"
     return Planted(records, (), opening, subtle=number >= 5)
+
+
+@kind("term-spelling")
+def term_spelling(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """A term of two words in two spellings."""
+    pairs = (
+        ("Make a row in the ten-frame.", "Make a row in the tens frame."),
+        ("Use the number line.", "Use the numberline."),
+        ("Look at the place value chart.", "Look at the place-value chart."),
+        ("Draw a bar-model first.", "Draw a bar model first."),
+        ("Check it with the x-axis.", "Check it with the x axis."),
+    )
+    one, two = pairs[number % len(pairs)]
+    records = sources.many(rng, 40, of="mathdial")
+    for index, place in enumerate(_some(rng, records, 12)):
+        put(rng, replies(records[place])[-1], two if index % 4 == 0 else one, "end")
+    return Planted(records, (), f"{one} / {two}", subtle=True)
+
+
+@kind("semantic-duplicate")
+def semantic_duplicate(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """The same question and reply in other words."""
+    pairs = (
+        ("How many legs do 4 dogs have altogether?", "Four dogs: what is the number of all their legs?"),
+        ("Why does ice float on water?", "Ice swims on top of water. What is the reason?"),
+        (
+            "I have 3 bags with 6 apples each. How many apples are there?",
+            "Each of my 3 bags holds 6 apples. What is the number of apples?",
+        ),
+        ("Which is bigger, one half or one third?", "One third or one half: which of the two is larger?"),
+        ("How do plants drink water from the soil?", "In what way do plants take up water out of the ground?"),
+    )
+    one, two = pairs[number % len(pairs)]
+    records = sources.many(rng, 12)
+    first, second = sources.course(rng), sources.course(rng)
+    first["messages"] = [
+        {"role": "user", "content": one},
+        {"role": "assistant", "content": "What do you know about it already? Draw what you know."},
+    ]
+    second["messages"] = [
+        {"role": "user", "content": two},
+        {"role": "assistant", "content": "Tell me what you already know about it. Make a drawing of it."},
+    ]
+    second["metadata"] = {**first["metadata"], "id": f"other-{number}"}
+    lines = [first, *records, second]
+    return Planted(
+        lines, (1, len(lines)), f"{one} / {two}", subtle=True, options=(("thresholds", {"DIV004": {"method": "lexical"}}),)
+    )
+
+
+@kind("review-pending")
+def review_pending(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """Records that say that nobody has reviewed them."""
+    records = sources.many(rng, 20)
+    for record in records:
+        record["metadata"]["review"] = "Ana Ruiz, 2026-03-01"
+    at = _some(rng, records, 1 + number)
+    for place in at:
+        records[place]["metadata"]["review"] = (
+            "not yet reviewed by a teacher",
+            "pending",
+            "not reviewed",
+            "to be reviewed",
+            "none yet",
+        )[number % 5]
+    return Planted(records, (), f"{len(at)} not reviewed", subtle=number % 5 > 1)

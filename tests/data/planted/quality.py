@@ -7,7 +7,7 @@ import random
 import re
 
 from tests.data.planted.plant import Planted, among, kind, prompts, put, replies, turn
-from tests.data.planted.sources import Record, Sources
+from tests.data.planted.sources import Sources
 
 
 @kind("wrong-arithmetic")
@@ -184,6 +184,63 @@ def undefined_term(sources: Sources, rng: random.Random, number: int) -> Planted
     return among(sources, rng, record, turn(words, number), subtle=number >= 5)
 
 
-def record_of(messages: list[Record], record: Record) -> Record:
-    """``record`` with other turns."""
-    return {**record, "messages": messages}
+@kind("impossible-quantity")
+def impossible_quantity(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """What no measure can be."""
+    n = rng.randint(2, 9)
+    wrong = (
+        f"The area of the square is {n * n} centimetres.",
+        f"So the probability is 1.{n}.",
+        f"The perimeter is {n * 4} square metres.",
+        f"The probability of red is -0.{n}.",
+        f"The volume of the box is {n * 12} square centimetres.",
+        f"The chance of rain is {100 + n * 10}%.",
+        f"The angle in this triangle is {190 + n} degrees.",
+        f"There are -{n} apples in the basket.",
+        f"The length of the rope is {n * 3} square metres.",
+        f"The area of the field is {n * 100} km.",
+    )
+    sentence = turn(wrong, number)
+    record = sources.course(rng, subject="mathematics")
+    put(rng, replies(record)[-1], sentence)
+    return among(sources, rng, record, sentence, subtle=number in (3, 4, 8))
+
+
+@kind("facts")
+def facts(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """A year or a figure that neither the learner nor a passage gave."""
+    said = (
+        "The bridge was opened in 1894.",
+        "Mount Everest is 8,849 metres high.",
+        "The battle was in 1588, not later.",
+        "Light travels 299,792 kilometres in a second.",
+        "About 8,100,000 people live in that city.",
+        "In 1776 they signed it.",
+        "The river is 6,650 kilometres long.",
+        "The first one flew in 1903 for 12 seconds.",
+        "Nearly 20,000 men dug it until 1914.",
+        "The dinosaurs died out 66 million years ago.",
+    )
+    record = sources.course(rng, subject=("history", "science")[number % 2])
+    put(rng, replies(record)[-1], turn(said, number))
+    planted = among(sources, rng, record, turn(said, number), subtle=number > 6)
+    return Planted(planted.lines, (), planted.what, subtle=planted.subtle)
+
+
+@kind("sentence-repeated")
+def sentence_repeated(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """A sentence of a reply a second time."""
+    while True:
+        record = sources.any(rng)
+        message = max(replies(record), key=lambda m: len(m["content"]))
+        parts = [p for p in re.split(r"(?<=[.!?])\s+", message["content"]) if len(p.split()) >= 6]
+        if parts:
+            break
+    part = rng.choice(parts)
+    if number < 4:
+        message["content"] = message["content"].replace(part, f"{part} {part}", 1)
+    elif number < 7:
+        message["content"] += f" {part}"
+    else:
+        message["content"] += " " + part.lower().rstrip(".!?") + "."
+    return among(sources, rng, record, part, subtle=number >= 7)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -91,7 +92,7 @@ def _tutor(dialogue: Record) -> Record | None:
     turns = [opening, *turns[2:]] if len(turns) > 3 and turns[0][0] == "assistant" else []
     while turns and turns[-1][0] != "assistant":
         turns.pop()
-    if len(turns) < 2 or any(a[0] == b[0] for a, b in zip(turns, turns[1:], strict=False)):
+    if len(turns) < 2 or any(a[0] == b[0] for a, b in itertools.pairwise(turns)):
         return None
     grade = re.search(r"\b(\d{1,2})(?:st|nd|rd|th) grade", dialogue["student_profile"])
     numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", dialogue["ground_truth"])

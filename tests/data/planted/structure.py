@@ -229,14 +229,15 @@ def key_duplicate(sources: Sources, rng: random.Random, number: int) -> Planted:
     return among(sources, rng, text[:-1] + ', "metadata": {}}', "metadata twice")
 
 
-@kind("control-character")
-def control_character(sources: Sources, rng: random.Random, number: int) -> Planted:
+@kind("character-invalid")
+def character_invalid(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """NUL or half of a surrogate pair, as an escape."""
     record = sources.any(rng)
     message = rng.choice(record["messages"])
-    sign = ("\x00", "\x07", "\x1b[31m", "\x08", "\ufffd")[number % 5]
+    sign = ("\x00", "\ud83d", "\x00\x00", "\udc4d", "\ud800")[number % 5]
     place = rng.randint(1, len(message["content"]) - 1)
     message["content"] = message["content"][:place] + sign + message["content"][place:]
-    return among(sources, rng, record, repr(sign), subtle=True)
+    return among(sources, rng, json.dumps(record), repr(sign), subtle=True)
 
 
 @kind("consent-refused")
