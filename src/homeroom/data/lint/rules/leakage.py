@@ -263,7 +263,7 @@ def _about(code: str, name: str, what: str, do: str, bad: str, good: str, *, err
         do=do,
         bad=bad,
         good=good,
-        guideline="Optimizing performance: Validation Split",
+        guideline="Optimizing: Validation Split",
     )
 
 

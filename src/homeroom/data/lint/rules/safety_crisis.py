@@ -86,11 +86,12 @@ VIOLENCE = re.compile(
     r"|\bsomeone at (?:my )?school (?:has|brought) a (?:gun|knife)|\b(?:going|gonna|threatened) to shoot up\b",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(r"[\"“„«][^\"”“»\n]{0,600}[\"”“»]")
 _FIRST_PERSON = word_set("i me my myself i'm i’m im us we our i'll i’ll life he she someone living")
 # A turn without any of a kind's words need not be searched.
 _WORDS = {
     "self-harm": "myself die dying died dead alive suicidal born pills life live living exist wake bridge roof building arm arms"
-    " wrist wrists leg legs thigh thighs disappear disappeared gone anymore more end around",
+    " wrist wrists leg legs thigh thighs disappear disappeared gone anymore more end around without better",
     "abuse": "hit hits hitting beat beats beating beaten hurt hurts hurting punch punches punched punching slap slaps slapped"
     " slapping kick kicks kicked kicking choke chokes choked choking burn burns burned burnt burning whip whips whipped touch"
     " touches touched touching molest molests molested rape rapes raped threaten threatens threatened afraid scared terrified"
@@ -131,10 +132,15 @@ def crisis(text: Text) -> tuple[str, re.Match[str]] | None:
         return None
     for kind, words, pattern in KINDS:
         if not words.isdisjoint(text.word_set):
-            found = pattern.search(text.content)
-            if found:
-                return kind, found
+            for found in pattern.finditer(text.content):
+                if not _is_quoted(text.content, found.start()):
+                    return kind, found
     return None
+
+
+def _is_quoted(content: str, place: int) -> bool:
+    """Within quotation marks: a story's words, not the learner's."""
+    return any(found.start() < place < found.end() for found in _QUOTED.finditer(content))
 
 
 @dataclass(frozen=True, slots=True)

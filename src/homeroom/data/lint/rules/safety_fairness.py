@@ -41,7 +41,8 @@ STEREOTYPE = re.compile(
     r"|(?:like|love|prefer|enjoy) (?:pink|dolls|shopping|cooking|make-?up|princess\w*|cars|trucks|sports|video games|fighting"
     r"|war|trains|spicy food)\b"
     r"|(?:need|have) (?:to be|more) (?:protected|discipline|help than))"
-    r"|\b(?:good|smart|strong|brave|fast|tall|clever|logical|well-spoken|articulate) for an? (?:girl|boy|woman|\w+ (?:girl|boy"
+    r"|\b(?:good|smart|strong|brave|fast|tall|clever|logical|well-spoken|articulate|(?:good|great|nice|excellent|impressive|strong)"
+    r" (?:work|job|thinking|effort|result|score)) for an? (?:girl|boy|woman|\w+ (?:girl|boy"
     r"|kid|person|student))\b"
     r"|\bboys don['’]t cry\b|\bboys will be boys\b|\b(?:like|throws?|runs?|fights?|cr(?:y|ies)) like an? (?:little )?girl\b"
     r"|\bact like a (?:lady|man)\b|\bbe a (?:real )?man\b|\bladylike\b"
@@ -79,7 +80,7 @@ ASSUMPTION = re.compile(
     r"|eats? turkey|knows? the bible|believes? in god)"
     r"|god (?:made|created|gave us|wants)|thank god|god bless|the bible (?:says|tells|teaches)|jesus (?:says|said|teaches"
     r"|loves))\b"
-    r"|\b(?P<means>(?:on|during|about|from|remember) your (?:last |next |summer |winter |family )*(?:vacation|holiday trip|ski"
+    r"|\b(?P<means>your (?:last |next |summer |winter |family )*(?:vacation|holiday trip|ski"
     r" trip|cruise|trip abroad)|your (?:family['’]s |own |parents['’] )(?:car|bedroom|computer|tablet|pool|boat|laptop|phone)"
     r"|in your (?:back ?yard|garden|swimming pool|garage|own room)|your (?:maid|nanny|private tutor|country house|swimming"
     r" pool)|buy (?:one|it|some) online tonight)\b"
@@ -186,7 +187,7 @@ def _about(
         do=do,
         bad=examples[0],
         good=examples[1],
-        guideline="Educational domain: Cultural Sensitivity",
+        guideline="Educational: Cultural Sensitivity",
         fixable=fixable,
     )
 

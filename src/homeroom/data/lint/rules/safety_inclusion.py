@@ -195,7 +195,7 @@ def _about(
         do=do,
         bad=examples[0],
         good=examples[1],
-        guideline="Educational domain: Cultural Sensitivity",
+        guideline="Educational: Cultural Sensitivity",
         fixable=fixable,
     )
 

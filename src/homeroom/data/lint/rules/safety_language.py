@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
             do="Take the word out; where a source is quoted, let a person decide and say so in the lesson.",
             bad="Don't be a retard, the denominator stays the same.",
             good="Look at the denominator again: should it change when you add fifths?",
-            guideline="Educational domain: Cultural Sensitivity",
+            guideline="Educational: Cultural Sensitivity",
         )
     ),
 )

@@ -126,7 +126,7 @@ class PersonalMetadata:
 
 _WHY = "A tuned model can repeat it word for word to anybody who asks, and it cannot be taken out again without tuning anew."
 _DO = "Replace it by a placeholder (`homeroom data fix` does)."
-_GUIDELINE = "Educational domain: privacy of learners"
+_GUIDELINE = "Educational: Privacy of Learners"
 
 
 def _about(code: str, name: str, what: str, bad: str, good: str, *, severity: Severity = "error", do: str = _DO) -> About:
