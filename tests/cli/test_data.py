@@ -25,30 +25,39 @@ def xlsx(path):
 
 
 def test_check_counts_and_passes(homeroom, course):
-    told = homeroom("data", "check", course)
+    told = homeroom("data", "check", course, "--select", "STR")
     assert (told.code, told.out) == (0, "36 examples in 1 file: nothing to mend.\n")
-    assert homeroom("data", "check", course, "--json").json == {
-        "files": {str(course): {"format": "chat", "examples": 36}},
-        "problems": [],
-        "ok": True,
-    }
+    found = homeroom("data", "check", course, "--select", "STR", "--json").json
+    assert set(found) == {"findings", "summary"} and found["findings"] == []
+    assert found["summary"]["files"] == {str(course): {"format": "chat", "examples": 36}}
 
 
 def test_check_lists_every_problem_with_its_line(homeroom, tmp_path):
     good, *_ = material.tutor_records()
     lines = [json.dumps(good), "{oops", json.dumps({"messages": []}), json.dumps({**good, "mesages": 1})]
     (tmp_path / "mine.jsonl").write_text("\n".join(lines))
-    told = homeroom("data", "check", "mine.jsonl")
+    told = homeroom("data", "check", "mine.jsonl", "--select", "STR", "--all")
     assert told.code == 1
-    rules = [line.split(": ")[:2] for line in told.out.splitlines()[:-1]]
-    assert rules == [
-        ["mine.jsonl:2", "json-invalid"],
-        ["mine.jsonl:3", "messages-missing"],
-        ["mine.jsonl:4", "key-unknown"],
+    assert [line.split(": ")[:2] for line in told.out.splitlines()[:3]] == [
+        ["mine.jsonl:2", "STR001 json-invalid"],
+        ["mine.jsonl:3", "STR003 messages-missing"],
+        ["mine.jsonl:4", "STR016 key-unknown"],
     ]
-    assert told.out.endswith("2 examples in 1 file: 2 errors, 1 warning.\n")
-    data = homeroom("data", "check", "mine.jsonl", "--json")
-    assert (data.code, data.json["ok"], [p["line"] for p in data.json["problems"]]) == (1, False, [2, 3, 4])
+    assert told.out.splitlines()[-1] == "2 examples in 1 file: 2 errors, 1 warning."
+    data = homeroom("data", "check", "mine.jsonl", "--select", "STR", "--json")
+    assert data.code == 1 and set(data.json) == {"findings", "summary"}
+    assert [(f["line"], f["code"], f["severity"]) for f in data.json["findings"]] == [
+        (2, "STR001", "error"),
+        (3, "STR003", "error"),
+        (4, "STR016", "warning"),
+    ]
+    assert {"code", "name", "severity", "line", "lines", "message", "fix"} <= set(data.json["findings"][0])
+    table = homeroom("data", "check", "mine.jsonl", "--select", "STR").out
+    assert [line.split()[:4] for line in table.splitlines()[1:4]] == [
+        ["STR001", "json-invalid", "error", "1"],
+        ["STR003", "messages-missing", "error", "1"],
+        ["STR016", "key-unknown", "warning", "1"],
+    ]
 
 
 def test_show_prints_examples_of_a_file_and_of_the_course(homeroom, course):

@@ -44,13 +44,13 @@ def read_examples(path: Path | str, *, format: str | None = None, columns: Mappi
     return ReadResult(tuple(examples), tuple(problems), source.format)
 
 
-def load_examples(path: Path | str, *, format: str | None = None) -> list[Example]:
+def load_examples(path: Path | str, *, format: str | None = None, columns: Mapping[str, str] | None = None) -> list[Example]:
     """Read a file that must be free of errors.
 
     Raises:
         DataError: with every problem, where there is at least one error (code ``data-invalid``).
     """
-    result = read_examples(path, format=format)
+    result = read_examples(path, format=format, columns=columns)
     if result.errors:
         raise data_error(Path(path), result.errors)
     return list(result.examples)

@@ -1,0 +1,136 @@
+"""Checking data as a home sees it: files or dataset versions, the tokenizer of a base that was pulled, a person's decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from homeroom.app.bases import listed_base
+from homeroom.app.home import Homeroom
+from homeroom.data.datasets import Dataset
+from homeroom.data.lint.config import LintConfig, find_config, load_config, read_roster
+from homeroom.data.lint.model import Options
+from homeroom.data.lint.review import settle
+from homeroom.data.lint.run import LintResult, Progress, lint
+from homeroom.data.stats import TokenCounter
+from homeroom.models.pull import require
+from homeroom.models.tokenizer import ChatTokenizer
+from homeroom.schema.examples import Message
+from homeroom.settings import Settings
+
+
+def check_files(
+    files: Sequence[str | Path],
+    *,
+    settings: Callable[[], Settings],
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    config: Path | None = None,
+    base: str = "",
+    max_tokens: int = 0,
+    method: str = "",
+    roster: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> LintResult:
+    """Every rule over files, or over one dataset version.
+
+    Args:
+        files: Files of any kind, or one ``NAME``, ``NAME@VERSION`` or id of a dataset.
+        settings: Asked for when a home or a model is needed, and not otherwise.
+        format: Of the records; detected when None.
+        columns: For tables: field to heading.
+        select: Rules to run by code, family or name; all when empty.
+        ignore: Rules to leave out.
+        config: A configuration file; the one beside the first file when None.
+        base: Base model whose tokenizer counts.
+        max_tokens: Limit of an example; the base's context when 0.
+        method: What the data is for.
+        roster: A file with the names of the class.
+        jobs: Processes.
+        progress: Told of bytes done.
+
+    Raises:
+        HomeroomError: what `homeroom.data.lint.run.lint` raises; a base that was not pulled (``not-pulled``).
+    """
+    paths = [Path(file) for file in files]
+    if len(paths) == 1 and not paths[0].exists() and not paths[0].suffix:
+        with Homeroom.open(settings()) as home:
+            dataset = home.datasets.get(str(files[0]))
+            options, chosen = _options(settings, config, [], base, max_tokens, method, roster)
+            return check_dataset(home, dataset, options, select, ignore, config=chosen, jobs=jobs, progress=progress)
+    options, chosen = _options(settings, config, paths, base, max_tokens, method, roster)
+    found = lint(paths, options, select, ignore, config=chosen, format=format, columns=columns, jobs=jobs, progress=progress)
+    return settle(found)[0]
+
+
+def check_dataset(
+    home: Homeroom,
+    dataset: Dataset,
+    options: Options = Options(),  # noqa: B008 - frozen
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    *,
+    config: LintConfig | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> LintResult:
+    """Every rule over a version, its splits known."""
+    path = home.artifacts.path(dataset.info.artifact) / "examples.jsonl"
+    return lint(
+        path, options, select, ignore, config=config or LintConfig(), splits=dict(dataset.splits), jobs=jobs, progress=progress
+    )
+
+
+def _options(
+    settings: Callable[[], Settings],
+    config: Path | None,
+    paths: Sequence[Path],
+    base: str,
+    max_tokens: int,
+    method: str,
+    roster: Path | None,
+) -> tuple[Options, LintConfig]:
+    path = config or (find_config(paths) if paths else None)
+    chosen = load_config(path) if path else LintConfig()
+    names = read_roster(roster) if roster else frozenset()
+    options = chosen.options(Options(base=base, method=method, max_tokens=max_tokens, roster=names))
+    return with_tokenizer(options, settings), chosen
+
+
+def with_tokenizer(options: Options, settings: Callable[[], Settings]) -> Options:
+    """The options with the folder of the base's tokenizer and the limit of its context, where a base is named.
+
+    Raises:
+        NotFoundError: the base was not pulled yet (``not-pulled``), or there is none of that name (``unknown-model``).
+    """
+    if not options.base:
+        return options
+    files = require(options.base, settings().cache)
+    listed = listed_base(options.base)
+    limit = options.max_tokens or (listed.context_tokens if listed else 0)
+    return replace(options, tokenizer=str(files.weights), max_tokens=limit)
+
+
+def tokenizer_of(base: str | None, settings: Callable[[], Settings]) -> ChatTokenizer:
+    """The tokenizer and chat template of a base (the default one when None).
+
+    Raises:
+        NotFoundError: it was not pulled yet (``not-pulled``), or there is none of that name (``unknown-model``).
+    """
+    known = settings()
+    return ChatTokenizer(require(base or known.default_base, known.cache).weights)
+
+
+def token_counter(base: str | None, settings: Callable[[], Settings]) -> TokenCounter:
+    """Counts the tokens of a conversation, and those that carry loss."""
+    tokenizer = tokenizer_of(base, settings)
+
+    def count(messages: Sequence[Message]) -> tuple[int, int]:
+        ids, mask = tokenizer.encode_chat(messages)
+        return len(ids), sum(mask)
+
+    return count
