@@ -1,6 +1,6 @@
 """Generate the reference pages, or check that they are up to date.
 
-python scripts/docs.py            write docs/reference/*.md
+python scripts/docs.py            write docs/reference/*.md, and the made parts of other pages
 python scripts/docs.py --check    exit 1 when a page is stale, a link is dead, or an error code has no entry
 """
 
@@ -110,6 +110,43 @@ def metrics_page() -> str:
 PAGES = {"cli.md": cli_page, "settings.md": settings_page, "data-rules.md": data_rules_page, "measures.md": metrics_page}
 
 
+def routes_block() -> str:
+    """What each kind of caller gets at each address of the server."""
+    from homeroom.server.matrix import CREDENTIALS, outcome
+    from homeroom.server.policy import ROUTES
+
+    lines = ["| route | rows | takes | " + " | ".join(c.title for c in CREDENTIALS) + " |", "|---" * (3 + len(CREDENTIALS)) + "|"]
+    for route, policy in ROUTES.items():
+        method = route.split(" ", 1)[0]
+        takes = f"{policy.takes}, {policy.body_bytes // 1000}" if policy.takes != "nothing" else ""
+        cells = (f"`{route}`", policy.rows, takes, *(str(outcome(method, policy, c)) for c in CREDENTIALS))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def hostile_block() -> str:
+    """The hostile artifacts of the tests, by where they are put."""
+    sys.path.insert(0, str(ROOT))
+    from tests.hostile.cases import CASES
+
+    lines = ["| where | what | ends with |", "|---|---|---|"]
+    lines += [f"| {c.kind} | {c.name.replace('|', '¦')} | {f'`{c.code}`' if c.code else 'taken in without it'} |" for c in CASES]
+    return "\n".join([f"{len(CASES)} cases.", "", *lines])
+
+
+# Pages that people wrote, with parts that are made: between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
+BLOCKS = {"explanation/security.md": {"routes": routes_block, "hostile": hostile_block}}
+
+
+def with_blocks(page: str, text: str) -> str:
+    """``text`` with its made parts as they should be."""
+    for name, block in BLOCKS[page].items():
+        begin, end = f"<!-- generated: {name} -->\n", f"<!-- end of {name} -->\n"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{block()}\n\n{end}{rest.partition(end)[2]}"
+    return text
+
+
 CODE_NAMES = ("code", "error_code")
 
 
@@ -177,6 +214,10 @@ def problems() -> Iterator[str]:
         path = REFERENCE / name
         if not path.exists() or path.read_text("utf-8") != page():
             yield f"{path.relative_to(ROOT)} is stale: run make docs"
+    for name in BLOCKS:
+        path = ROOT / "docs" / name
+        if path.read_text("utf-8") != with_blocks(name, path.read_text("utf-8")):
+            yield f"{path.relative_to(ROOT)} is stale: run make docs"
     troubleshooting = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
     anchors = set(re.findall(r"^### `?([a-z0-9-]+)`?", troubleshooting, re.MULTILINE))
     for code, file in error_codes().items():
@@ -198,6 +239,9 @@ def main() -> int:
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page(), "utf-8")
+    for name in BLOCKS:
+        path = ROOT / "docs" / name
+        path.write_text(with_blocks(name, path.read_text("utf-8")), "utf-8")
     return 0
 
 
