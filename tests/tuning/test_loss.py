@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.schema.models import BaseFiles
-from homeroom.tuning.huggingface import device, loss, model
+from homeroom.tuning.huggingface import decoder, device, loss, model
 from homeroom.tuning.huggingface.encode import TokenSequence, encode_examples
 from homeroom.tuning.recipe import Lora
 from tests.tuning.conftest import TRAIN, recipe_of
@@ -82,22 +83,26 @@ def test_accumulated_micro_batches_equal_one_big_batch(lora: model.LoraModel, se
     assert_close(gradients(lora), expected)
 
 
-def test_our_layer_computes_what_pefts_own_layer_computes(
-    lora: model.LoraModel, sequences: Sequence[TokenSequence], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_layers_compute_what_the_libraries_layers_compute(lora: model.LoraModel, sequences: Sequence[TokenSequence]) -> None:
+    assert isinstance(lora.decoder, decoder.Decoder)
     ours = loss.backward(lora, batch_of(sequences), 10)
     our_gradients = gradients(lora)
-    monkeypatch.delattr(model.FusedLoraLinear, "forward")  # PEFT's shows again
-    theirs = loss.backward(lora, batch_of(sequences), 10)
+    library = replace(lora, decoder=decoder.LibraryDecoder(lora.peft.get_base_model().get_decoder()))
+    theirs = loss.backward(library, batch_of(sequences), 10)
     assert ours.nll == pytest.approx(theirs.nll, rel=1e-5)
     assert_close(our_gradients, gradients(lora))
 
 
-def test_a_layer_with_a_bias_keeps_it() -> None:
-    torch.manual_seed(0)
-    x, w, bias, a, b = (torch.randn(shape) for shape in ((5, 6), (4, 6), (4,), (2, 6), (4, 2)))
-    got = model._LoraProduct.apply(x, w, bias, a, b, 0.5)
-    torch.testing.assert_close(got, x @ w.T + bias + 0.5 * (x @ a.T) @ b.T)
+def test_packed_sequences_do_not_see_each_other(lora: model.LoraModel, sequences: Sequence[TokenSequence]) -> None:
+    padded, packed = (loss.collate(sequences, torch.device("cpu"), packed=way) for way in (False, True))
+    assert packed.inputs.shape == (1, packed.tokens)
+    assert padded.inputs.numel() > padded.tokens == packed.tokens
+    whole = loss.backward(lora, padded, 10)
+    expected = gradients(lora)
+    found = loss.backward(lora, packed, 10)
+    assert (found.labels, found.correct, found.tokens) == (whole.labels, whole.correct, whole.tokens)
+    assert found.nll == pytest.approx(whole.nll, rel=1e-6)
+    assert_close(gradients(lora), expected)
 
 
 def test_chunks_of_the_head_change_nothing(

@@ -44,6 +44,8 @@ class Lora(_Part):
 
     Attributes:
         last_layers: Adapt only the last k layers: faster, and learns less per token. None adapts all.
+        cache_frozen: With ``last_layers``: keep on disk what the layers below compute for each example, so that every epoch after
+            the first skips them. Removed when the run ends.
     """
 
     rank: Annotated[int, Field(ge=1, le=256)] = 16
@@ -54,6 +56,7 @@ class Lora(_Part):
         *("gate_proj", "up_proj", "down_proj"),
     )
     last_layers: Annotated[int, Field(ge=1, le=1000)] | None = None
+    cache_frozen: bool = True
 
 
 class Optimiser(_Part):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
 from torch.nn import functional  # noqa: TID253
 
+from homeroom.tuning.huggingface.decoder import Decoder
 from homeroom.tuning.huggingface.encode import TokenSequence
 from homeroom.tuning.huggingface.model import LoraModel
 
@@ -17,14 +18,16 @@ HEAD_CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sequences padded on the right.
+    """Sequences padded on the right, each in its row; or packed: one after the other in a single row, without padding.
 
     Attributes:
-        inputs: (B, T) token ids.
+        inputs: (B, T) token ids; (1, T) when packed.
         positions: (N,) where the *next* token carries loss, as indexes into the flattened (B * T).
         labels: (N,) that next token.
         counts: Labels of each sequence, in order: they sum to N.
         tokens: Inputs that are not padding.
+        packed: Lengths of the packed sequences; None when padded.
+        lower: (B, T, H) what the layers below the first adapted one make of the inputs, where that is known already.
     """
 
     inputs: torch.Tensor
@@ -32,6 +35,8 @@ class Batch:
     labels: torch.Tensor
     counts: tuple[int, ...]
     tokens: int
+    packed: tuple[int, ...] | None = None
+    lower: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +62,30 @@ class Totals:
         return self.correct / max(1, self.labels)
 
 
-def collate(sequences: Sequence[TokenSequence], device: torch.device, pad_id: int = 0) -> Batch:
-    """Pad to the longest. No attention mask is needed: padding is on the right and a causal model never looks there."""
-    width = max(s.input_length for s in sequences)
-    inputs = torch.full((len(sequences), width), pad_id, dtype=torch.long)
+def collate(sequences: Sequence[TokenSequence], device: torch.device, *, packed: bool | None = None, pad_id: int = 0) -> Batch:
+    """One batch of these sequences: packed on a GPU and padded on a processor, unless ``packed`` says otherwise.
+
+    Padding needs no attention mask: it is on the right and a causal model never looks there.
+    """
+    packed = device.type == "cuda" if packed is None else packed
+    lengths = tuple(s.input_length for s in sequences)
+    width = max(lengths)
+    starts = [sum(lengths[:row]) if packed else row * width for row in range(len(lengths))]
+    inputs = torch.full((sum(lengths) if packed else len(lengths) * width,), pad_id, dtype=torch.long)
     positions: list[int] = []
     labels: list[int] = []
-    for row, sequence in enumerate(sequences):
-        length = sequence.input_length
-        inputs[row, :length] = torch.tensor(sequence.ids[:length])
+    for sequence, start, length in zip(sequences, starts, lengths, strict=True):
+        inputs[start : start + length] = torch.tensor(sequence.ids[:length])
         marked = [t for t in range(1, len(sequence.ids)) if sequence.mask[t]]
-        positions += [row * width + t - 1 for t in marked]
+        positions += [start + t - 1 for t in marked]
         labels += [sequence.ids[t] for t in marked]
     return Batch(
-        inputs.to(device),
-        torch.tensor(positions, dtype=torch.long, device=device),
-        torch.tensor(labels, dtype=torch.long, device=device),
+        inputs.view(1 if packed else len(lengths), -1).to(device),
+        torch.tensor(positions, dtype=torch.long).to(device),
+        torch.tensor(labels, dtype=torch.long).to(device),
         tuple(s.labels for s in sequences),
-        sum(s.input_length for s in sequences),
+        sum(lengths),
+        lengths if packed else None,
     )
 
 
@@ -85,14 +96,36 @@ def backward(model: LoraModel, batch: Batch, step_labels: int) -> Totals:
     first, then sent through the layers once.
     """
     hidden = _label_states(model, batch)  # (N, H)
-    leaf = hidden.detach().requires_grad_()
-    totals = Totals(tokens=batch.tokens)
-    for states, labels in _chunks(leaf, batch.labels):
-        nll, correct = _nll(model, states, labels)
-        (nll.sum() / step_labels).backward()
-        totals += Totals(nll.detach().double().sum().item(), correct, len(labels))
-    hidden.backward(leaf.grad)
-    return totals
+    gradient = torch.empty_like(hidden)
+    nll = torch.zeros((), dtype=torch.float64, device=hidden.device)
+    correct = torch.zeros((), dtype=torch.long, device=hidden.device)
+    with torch.no_grad():
+        for start in range(0, len(hidden), HEAD_CHUNK):
+            chunk = slice(start, start + HEAD_CHUNK)
+            losses, hits, gradient[chunk] = cross_entropy(hidden[chunk], model.head, batch.labels[chunk], 1 / step_labels)
+            nll += losses.double().sum()
+            correct += hits
+    hidden.backward(gradient)
+    return Totals(nll.item(), int(correct), len(batch.labels), batch.tokens)
+
+
+def cross_entropy(
+    states: torch.Tensor, head: torch.Tensor, labels: torch.Tensor, weight: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Loss of each label, how many are the likeliest token, and the gradient of ``weight`` times the sum of the losses.
+
+    Shapes: states (n, H), head (vocabulary, H), labels (n,); results (n,) float32, (), (n, H). One (n, vocabulary) tensor
+    holds the logits, then the probabilities, then their gradient: softmax minus one at the label.
+    """
+    logits = (states @ head.T).float()  # (n, vocabulary)
+    top, guess = logits.max(-1, keepdim=True)
+    at_label = labels[:, None]
+    losses = top - logits.gather(-1, at_label)
+    total = logits.sub_(top).exp_().sum(-1, keepdim=True)
+    losses += total.log()
+    logits.mul_(weight / total)
+    logits.scatter_add_(-1, at_label, logits.new_full(at_label.shape, -weight))
+    return losses[:, 0], (guess == at_label).sum(), logits.to(head.dtype) @ head
 
 
 def measure(model: LoraModel, batch: Batch) -> tuple[torch.Tensor, Totals]:
@@ -100,24 +133,18 @@ def measure(model: LoraModel, batch: Batch) -> tuple[torch.Tensor, Totals]:
     parts, correct = [], 0
     with torch.no_grad():
         hidden = _label_states(model, batch)
-        for states, labels in _chunks(hidden, batch.labels):
-            nll, right = _nll(model, states, labels)
-            parts.append(nll.double().cpu())
-            correct += right
+        for states, labels in zip(hidden.split(HEAD_CHUNK), batch.labels.split(HEAD_CHUNK), strict=True):
+            logits = (states @ model.head.T).float()  # (n, vocabulary)
+            parts.append(functional.cross_entropy(logits, labels, reduction="none").double().cpu())
+            correct += int((logits.argmax(-1) == labels).sum())
     nll = torch.cat(parts)
     return nll, Totals(nll.sum().item(), correct, len(nll), batch.tokens)
 
 
 def _label_states(model: LoraModel, batch: Batch) -> torch.Tensor:
-    states = model.decoder(input_ids=batch.inputs, use_cache=False).last_hidden_state  # (B, T, H)
+    if batch.lower is None:
+        states = model.decoder(batch.inputs, batch.packed)  # (B, T, H)
+    else:
+        assert isinstance(model.decoder, Decoder)
+        states = model.decoder.upper(batch.lower, model.first_adapted, batch.packed)
     return states.reshape(-1, states.shape[-1]).index_select(0, batch.positions)  # (N, H)
-
-
-def _chunks(states: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    return zip(states.split(HEAD_CHUNK), labels.split(HEAD_CHUNK), strict=True)
-
-
-def _nll(model: LoraModel, states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
-    logits = model.head(states).float()  # (n, vocabulary)
-    correct = int((logits.detach().argmax(-1) == labels).sum())
-    return functional.cross_entropy(logits, labels, reduction="none"), correct

@@ -1,8 +1,6 @@
 """A base model with LoRA layers on it: loaded frozen, adapted through PEFT, written in PEFT's format.
 
-PEFT defines the layers, their names and their files. Only their arithmetic is ours (`FusedLoraLinear`): PEFT scales and adds
-the (T, out) result of each layer in separate passes over memory, which costs about a fifth of a CPU run; here the scale goes
-into the small matrix and the sum into the matrix product.
+PEFT defines the layers, their names and their files, transformers the weights. Their arithmetic is ours (`decoder.py`).
 """
 
 from __future__ import annotations
@@ -16,62 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
-from peft.tuners.lora import Linear as PeftLoraLinear  # noqa: TID253
 
 from homeroom.models.lora_gguf import CONFIG, IDENTITY_KEY, WEIGHTS, check_adapter_folder
 from homeroom.schema.models import BaseFiles
+from homeroom.tuning.huggingface.decoder import Decoder, LibraryDecoder, supports
 from homeroom.tuning.huggingface.device import Compute
 from homeroom.tuning.recipe import Lora
 
 Tensors = Mapping[str, torch.Tensor]
-
-
-class _LoraProduct(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
-    """x W' + b + scale (x A') B', with gradients for x, A and B only.
-
-    Shapes: x (..., in), W (out, in), A (rank, in), B (out, rank). A and B are float32 and are multiplied in x's number type.
-    """
-
-    @staticmethod
-    # Autograd's context carries whatever is saved on it: Any.
-    def forward(
-        ctx: Any, x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float
-    ) -> Any:
-        flat = x.reshape(-1, x.shape[-1])  # (N, in)
-        a, b = a.to(x.dtype), (b * scale).to(x.dtype)
-        low = flat @ a.T  # (N, rank)
-        out = flat @ w.T if bias is None else torch.addmm(bias, flat, w.T)
-        out.addmm_(low, b.T)
-        ctx.save_for_backward(flat, w, a, b, low)
-        ctx.shape, ctx.scale = x.shape, scale
-        return out.view(*x.shape[:-1], -1)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:
-        flat, w, a, b, low = ctx.saved_tensors
-        grad = grad.reshape(-1, grad.shape[-1])  # (N, out)
-        grad_low = grad @ b  # (N, rank); b carries the scale
-        grad_b = (grad.T @ low).float() * ctx.scale
-        grad_a = (grad_low.T @ flat).float()
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = (grad @ w).addmm_(grad_low, a).view(ctx.shape)
-        return grad_x, None, None, grad_a, grad_b, None
-
-
-class FusedLoraLinear(PeftLoraLinear):  # type: ignore[misc]  # PEFT is untyped
-    """PEFT's LoRA layer, computed by `_LoraProduct` where that is the same: one adapter, no dropout, not merged."""
-
-    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:  # PEFT's signature
-        """(..., in) to (..., out)."""
-        name = self.active_adapters[0]
-        drops = self.training and not isinstance(self.lora_dropout[name], torch.nn.Identity)
-        if self.disable_adapters or self.merged or drops or len(self.active_adapters) > 1:
-            return super().forward(x, *args, **kwargs)
-        base = self.base_layer
-        return _LoraProduct.apply(
-            x, base.weight, base.bias, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +31,18 @@ class LoraModel:
     Attributes:
         peft: The whole as PEFT wraps it.
         decoder: Token ids (B, T) to hidden states (B, T, H).
-        head: Hidden states (N, H) to logits (N, vocabulary).
+        head: (vocabulary, H): hidden states times its transpose are logits. Frozen.
+        compute: Device and number type.
+        identity: Of the base.
+        first_adapted: Index of the first layer with LoRA; those below always compute the same.
     """
 
     peft: Any  # peft.PeftModel: untyped
-    decoder: Any
-    head: Any
+    decoder: Decoder | LibraryDecoder
+    head: torch.Tensor
     compute: Compute
+    identity: str = ""
+    first_adapted: int = 0
 
     def trainable(self) -> dict[str, torch.Tensor]:
         """The LoRA weights by name, in a fixed order; the tensors themselves, not copies."""
@@ -154,14 +109,30 @@ def load_adapter(model: Any, folder: Path, base: BaseFiles, compute: Compute) ->
 def _with_layers(model: Any, config: Any, base: BaseFiles, compute: Compute) -> LoraModel:  # config: peft.LoraConfig
     from peft import get_peft_model
 
-    config._register_custom_module({torch.nn.Linear: FusedLoraLinear})
     config.base_model_name_or_path = model.config.name_or_path  # what PEFT expects while it works
     with warnings.catch_warnings():
         # PEFT asks transformers about gradient checkpointing by a name that transformers has just deprecated.
         warnings.simplefilter("ignore", FutureWarning)
         peft_model = get_peft_model(model, config)
     config.base_model_name_or_path = base.name
-    return LoraModel(peft_model, model.get_decoder(), model.get_output_embeddings(), compute)
+    first = min(config.layers_to_transform) if config.layers_to_transform else 0
+    return LoraModel(peft_model, make_decoder(model), head_of(model), compute, base.identity, first)
+
+
+def plain_model(model: Any, base: BaseFiles, compute: Compute) -> LoraModel:  # transformers' model
+    """A frozen model without LoRA, behind the same names."""
+    return LoraModel(model, make_decoder(model), head_of(model), compute, base.identity)
+
+
+def make_decoder(model: Any) -> Decoder | LibraryDecoder:  # transformers' model
+    """Our arithmetic where it is the model's, transformers' otherwise. Once LoRA is on its layers."""
+    return Decoder(model.get_decoder()) if supports(model.config) else LibraryDecoder(model.get_decoder())
+
+
+def head_of(model: Any) -> torch.Tensor:  # transformers' model
+    """The weights of the last layer, (vocabulary, H)."""
+    weight: torch.Tensor = model.get_output_embeddings().weight.detach()
+    return weight
 
 
 def save_adapter(model: LoraModel, folder: Path, base: BaseFiles) -> None:
@@ -171,10 +142,20 @@ def save_adapter(model: LoraModel, folder: Path, base: BaseFiles) -> None:
 
     state = get_peft_model_state_dict(model.peft, save_embedding_layers=False)  # "auto" asks the hub
     weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in state.items()}
-    (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt", IDENTITY_KEY: base.identity}))
+    (folder / WEIGHTS).write_bytes(_in_order(save(weights, metadata={"format": "pt", IDENTITY_KEY: base.identity})))
     config = {**model.peft.peft_config["default"].to_dict(), "inference_mode": True}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     (folder / CONFIG).write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with the keys of its metadata sorted: safetensors writes them in an order of chance."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def parameter_count(base: BaseFiles) -> tuple[int, int]:

@@ -14,8 +14,10 @@ from homeroom.runtime.hardware import Hardware
 from homeroom.schema.models import BaseFiles
 from homeroom.schema.tuning import Plan
 from homeroom.tuning.huggingface.batches import Step, padding_share
+from homeroom.tuning.huggingface.decoder import DENSE_LIMIT
 from homeroom.tuning.huggingface.device import Compute
 from homeroom.tuning.huggingface.encode import Encoded
+from homeroom.tuning.huggingface.frozen import frozen_bytes, recur
 from homeroom.tuning.huggingface.loss import HEAD_CHUNK
 from homeroom.tuning.huggingface.model import parameter_count
 from homeroom.tuning.recipe import Recipe
@@ -40,6 +42,7 @@ class Shape:
     intermediate: int
     kv_width: int
     vocabulary: int
+    heads: int
 
     @classmethod
     def of(cls, base: BaseFiles) -> Shape:
@@ -56,6 +59,7 @@ class Shape:
             intermediate=int(config["intermediate_size"]),
             kv_width=head * int(config.get("num_key_value_heads") or heads),
             vocabulary=int(config["vocab_size"]),
+            heads=heads,
         )
 
     def adapted_layers(self, recipe: Recipe) -> int:
@@ -76,11 +80,14 @@ class Shape:
         }
         return recipe.lora.rank * self.adapted_layers(recipe) * sum(sides[name] for name in recipe.lora.target_modules)
 
-    def flops_per_token(self, recipe: Recipe, label_share: float) -> float:
-        """Floating-point operations of one trained token: forward everywhere, back where adapted, the head at labels."""
+    def flops_per_token(self, recipe: Recipe, label_share: float, lower_share: float = 1.0) -> float:
+        """Floating-point operations of one trained token: forward, back where adapted, the head at labels.
+
+        ``lower_share`` of the tokens go through the layers below the adapted ones; the others' states are kept.
+        """
         body = self.parameters - self.embedding
         adapted = self.adapted_layers(recipe) / self.layers
-        return 2 * body * (1 + adapted) + 4 * self.hidden * self.vocabulary * label_share
+        return 2 * body * (2 * adapted + (1 - adapted) * lower_share) + 4 * self.hidden * self.vocabulary * label_share
 
 
 def make_plan(
@@ -100,11 +107,14 @@ def make_plan(
     tokens = sum(lengths[i] for i in used)
     labels = sum(training.sequences[i].labels for i in used)
     measured = tokens_per_s is not None
-    speed = tokens_per_s or _estimated_speed(shape, recipe, labels / max(1, tokens), compute)
+    kept = frozen_cache_bytes(shape, recipe, data, steps, compute)
+    lower_share = sum(lengths[i] for i in set(used)) / max(1, tokens) if kept else 1.0
+    speed = tokens_per_s or _estimated_speed(shape, recipe, (labels / max(1, tokens), lower_share), compute)
     checks = 2 + (len(steps) - 1) // recipe.validation.every_steps
     valid_tokens = sum(s.input_length for s in validation.sequences)
     time_s = START_S + (tokens + checks * valid_tokens * FORWARD_SHARE) / speed
     memory = memory_bytes(shape, recipe, compute)
+    disk = disk_bytes(shape, recipe) + kept
     details: dict[str, Any] = {  # JSON
         "base": base.name,
         "device": compute.name,
@@ -115,6 +125,7 @@ def make_plan(
         "validation_examples": len(validation.sequences),
         "lora_parameters": shape.lora_parameters(recipe),
         "padding_share": round(padding_share(lengths, steps), 4),
+        "frozen_cache_bytes": kept,
     }
     return Plan(
         method="huggingface",
@@ -123,8 +134,8 @@ def make_plan(
         steps=len(steps),
         time_s=round(time_s, 1),
         memory_bytes=memory,
-        disk_bytes=disk_bytes(shape, recipe),
-        warnings=tuple(_warnings(recipe, data, machine, compute, memory, disk_bytes(shape, recipe))),
+        disk_bytes=disk,
+        warnings=tuple(_warnings(recipe, data, machine, compute, memory, disk)),
         details=details,
     )
 
@@ -132,7 +143,9 @@ def make_plan(
 def memory_bytes(shape: Shape, recipe: Recipe, compute: Compute) -> int:
     """Peak memory: weights, LoRA with gradients, moments and best copy, one micro-batch, one chunk of logits."""
     size = compute.dtype.itemsize
-    kept = 8 * shape.hidden + 5 * shape.intermediate + 4 * shape.kv_width  # numbers that backward needs, a token and layer
+    # Numbers that backward needs, a token and layer: `decoder.py`, the probabilities of `causal_attention` last.
+    looks = min(recipe.data.max_sequence_tokens, DENSE_LIMIT) * shape.heads if size == 2 else 0
+    kept = 6 * shape.hidden + 4 * shape.intermediate + 2 * shape.kv_width + looks
     activations = recipe.batch_tokens * kept * shape.adapted_layers(recipe) * size
     logits = HEAD_CHUNK * shape.vocabulary * 4 * 4
     process = PROCESS_BYTES if compute.device.type == "cpu" else 0
@@ -142,6 +155,19 @@ def memory_bytes(shape: Shape, recipe: Recipe, compute: Compute) -> int:
 def disk_bytes(shape: Shape, recipe: Recipe) -> int:
     """Checkpoints (weights, two moments, best; one more while it is written) and the artifact (safetensors and GGUF)."""
     return shape.lora_parameters(recipe) * 4 * (4 * (recipe.checkpoint.keep + 1) + 2) + 2_000_000
+
+
+def frozen_cache_bytes(
+    shape: Shape, recipe: Recipe, data: tuple[Encoded, Encoded], steps: Sequence[Step], compute: Compute
+) -> int:
+    """Disk for the kept states of the layers without LoRA; 0 where none are kept."""
+    if not recipe.lora.cache_frozen or shape.adapted_layers(recipe) == shape.layers:
+        return 0
+    training, validation = data
+    batches = [batch for step in steps for batch in step.micro_batches]
+    met = {i for batch in batches for i in batch} if recur(batches) else set()
+    tokens = sum(training.sequences[i].input_length for i in met) + sum(s.input_length for s in validation.sequences)
+    return frozen_bytes(tokens, shape.hidden, compute.dtype)
 
 
 def matmul_flops_per_s(shape: Shape, compute: Compute, seconds: float = 0.3) -> float:
@@ -159,9 +185,9 @@ def matmul_flops_per_s(shape: Shape, compute: Compute, seconds: float = 0.3) -> 
     return best
 
 
-def _estimated_speed(shape: Shape, recipe: Recipe, label_share: float, compute: Compute) -> float:
+def _estimated_speed(shape: Shape, recipe: Recipe, shares: tuple[float, float], compute: Compute) -> float:
     reached = matmul_flops_per_s(shape, compute) * EFFICIENCY.get(compute.dtype, 0.3)
-    return max(0.1, reached / shape.flops_per_token(recipe, label_share))
+    return max(0.1, reached / shape.flops_per_token(recipe, *shares))
 
 
 def _warnings(

@@ -24,9 +24,9 @@ def learning_rate(step: int, total: int, recipe: Optimiser) -> float:
 def make_optimiser(model: LoraModel, recipe: Optimiser) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) over the LoRA weights."""
     parameters = list(model.trainable().values())
-    return torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay, foreach=True
-    )
+    on_gpu = model.compute.device.type == "cuda"  # one kernel for all weights there; a few passes over all of them here
+    way = {"fused": True} if on_gpu else {"foreach": True}
+    return torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay, **way)
 
 
 def optimiser_step(optimiser: torch.optim.AdamW, model: LoraModel, rate: float, clip_norm: float) -> float:
@@ -54,5 +54,6 @@ def restore_optimiser(optimiser: torch.optim.AdamW, model: LoraModel, tensors: d
     for name, tensor in tensors.items():
         weight, _, key = name.rpartition("|")
         parameter = weights[weight]
-        # AdamW keeps its step counter on the CPU, its moments beside the weight.
-        optimiser.state[parameter][key] = tensor.clone() if key == "step" else tensor.to(parameter.device, copy=True)
+        # AdamW keeps its step counter on the CPU unless it is fused, its moments beside the weight.
+        on_cpu = key == "step" and not optimiser.param_groups[0]["fused"]
+        optimiser.state[parameter][key] = tensor.clone() if on_cpu else tensor.to(parameter.device, copy=True)

@@ -56,8 +56,11 @@ class TokenLoss:
         self._tokenizer = ChatTokenizer(base.weights)
         self._context = base.context_tokens
         loaded = model.load_base(base, self._compute)
-        plain = model.LoraModel(loaded, loaded.get_decoder(), loaded.get_output_embeddings(), self._compute)
-        self._model = plain if adapter is None else model.load_adapter(loaded, adapter, base, self._compute)
+        self._model = (
+            model.plain_model(loaded, base, self._compute)
+            if adapter is None
+            else model.load_adapter(loaded, adapter, base, self._compute)
+        )
         self._model.peft.eval()
 
     def held_out(self, examples: Sequence[Example]) -> list[ReplyLoss]:

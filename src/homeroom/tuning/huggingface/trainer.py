@@ -14,7 +14,9 @@ from homeroom.errors import ConfigError
 from homeroom.schema.jobs import JobCancelled, Reporter
 from homeroom.tuning.huggingface import checkpoint
 from homeroom.tuning.huggingface.batches import Step, length_batches
+from homeroom.tuning.huggingface.decoder import Decoder
 from homeroom.tuning.huggingface.encode import TokenSequence
+from homeroom.tuning.huggingface.frozen import FOLDER, FrozenStates, recur, remove
 from homeroom.tuning.huggingface.loss import Totals, backward, collate, measure
 from homeroom.tuning.huggingface.memory import memory_errors
 from homeroom.tuning.huggingface.model import LoraModel
@@ -74,6 +76,8 @@ class Run:
     reporter: Reporter
     optimiser: torch.optim.AdamW
     best: dict[str, torch.Tensor]  # the best LoRA weights so far; empty before there are any
+    frozen_training: FrozenStates | None  # None where all layers are computed each time
+    frozen_validation: FrozenStates | None
 
 
 def train(
@@ -95,7 +99,9 @@ def train(
         ConfigError: ``loss-diverged``, ``out-of-memory``.
         StorageError: ``no-space``.
     """
-    run = Run(model, recipe, training, validation, steps, folder, reporter, make_optimiser(model, recipe.optimiser), {})
+    frozen = frozen_states(model, recipe, training, validation, steps, folder, reporter)
+    optimiser = make_optimiser(model, recipe.optimiser)
+    run = Run(model, recipe, training, validation, steps, folder, reporter, optimiser, {}, *frozen)
     state = resume(run)
     progress = Progress(reporter, steps, [s.input_length for s in training], state.tokens)
     saved_step = state.step
@@ -118,6 +124,7 @@ def train(
     if not state.finished:
         state.finished = True
         save(run, state, progress)
+    remove(folder.parent / FOLDER)
     if run.best:
         model.set_weights(run.best)
     return state
@@ -172,6 +179,8 @@ def train_step(run: Run, state: State, progress: Progress) -> None:
             set_rng(random_before)  # the step will be done again as if it had not begun
             raise JobCancelled
         batch = collate([run.training[i] for i in indexes], run.model.compute.device)
+        if run.frozen_training is not None:
+            batch = run.frozen_training.into(batch, indexes)
         totals += backward(run.model, batch, step_labels)
     rate = learning_rate(state.step, len(run.steps), run.recipe.optimiser)
     require_finite(totals.loss, state.step + 1, run.recipe)
@@ -213,12 +222,37 @@ def validation_totals(run: Run) -> Totals:
     """Loss over all validation sequences."""
     run.model.peft.eval()
     totals = Totals()
-    for indexes in length_batches([s.input_length for s in run.validation], run.recipe.batch_tokens):
+    for indexes in validation_batches(run.validation, run.recipe):
         if run.reporter.should_stop():
             raise JobCancelled
         batch = collate([run.validation[i] for i in indexes], run.model.compute.device)
+        if run.frozen_validation is not None:
+            batch = run.frozen_validation.into(batch, indexes)
         totals += measure(run.model, batch)[1]
     return totals
+
+
+def validation_batches(validation: Sequence[TokenSequence], recipe: Recipe) -> list[tuple[int, ...]]:
+    """The same each time."""
+    return length_batches([s.input_length for s in validation], recipe.batch_tokens)
+
+
+def frozen_states(
+    model: LoraModel,
+    recipe: Recipe,
+    training: Sequence[TokenSequence],
+    validation: Sequence[TokenSequence],
+    steps: Sequence[Step],
+    folder: Path,
+    reporter: Reporter,
+) -> tuple[FrozenStates | None, FrozenStates | None]:
+    """Kept outputs of the layers without LoRA, for training and validation: where there are such layers and it pays."""
+    if not (recipe.lora.cache_frozen and model.first_adapted and isinstance(model.decoder, Decoder)):
+        return None, None
+    batches = [batch for step in steps for batch in step.micro_batches]
+    place = folder.parent / FOLDER
+    again = FrozenStates(model, training, batches, place, reporter) if recur(batches) else None
+    return again, FrozenStates(model, validation, validation_batches(validation, recipe), place, reporter)
 
 
 def out_of_patience(run: Run, state: State) -> bool:

@@ -25,7 +25,7 @@ from homeroom.storage.artifacts import ArtifactStore
 from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
 from homeroom.tuning.huggingface.batches import schedule
-from homeroom.tuning.huggingface.cores import yield_cores_soon
+from homeroom.tuning.huggingface.cores import keeping_freed_memory, yield_cores_soon
 from homeroom.tuning.huggingface.encode import Encoded, encode_examples, sample, select
 from homeroom.tuning.huggingface.parity import RenderIds, check_parity
 from homeroom.tuning.recipe import Recipe
@@ -130,7 +130,7 @@ class HuggingFaceTuner:
         self._check_parity(prepared, reporter)
         name = self._claim_folder(data, recipe, prepared)
         compute = device.choose(recipe)
-        with device.computing(compute, recipe.seed):
+        with device.computing(compute, recipe.seed), keeping_freed_memory():
             reporter.progress(0.0, f"loading {self._base.name} ({compute.name})")
             lora = model.attach_lora(model.load_base(self._base, compute), recipe.lora, self._base, compute)
             training, validation = prepared.training.sequences, prepared.validation.sequences
