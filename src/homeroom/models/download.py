@@ -105,6 +105,11 @@ def _fetch(url: str, part: Path, headers: Mapping[str, str], progress: _Report) 
             before = part.stat().st_size if part.exists() else 0
             try:
                 return _continue(client, url, part, headers, progress)
+            except (httpx.TooManyRedirects, httpx.DecodingError, httpx.InvalidURL) as error:
+                raise ProviderError(
+                    f"{urlsplit(url).hostname!r} leads nowhere ({type(error).__name__}). Check the address, and HF_ENDPOINT",
+                    code="download",
+                ) from error
             except httpx.TransportError as error:
                 failure = error
                 if not part.exists() or part.stat().st_size == before:  # no headway: wait before the next try

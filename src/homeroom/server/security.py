@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterable
 
 from flask import Flask, Request, Response, request, session
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from homeroom.server.failures import MediaTypeError, RefusedError, RequestError
 from homeroom.server.limits import RateLimit, check_headers
@@ -69,7 +70,9 @@ def protect(app: Flask, *, hosts: Iterable[str] = (), rate: RateLimit | None = N
         if policy.family != "health":  # so that whoever watches over the server is never told to wait
             counted.take(request.remote_addr or "", policy.family)
         check_origin(request, policy)
-        request.max_content_length = policy.body_bytes
+        if (request.content_length or 0) > policy.body_bytes:
+            raise RequestEntityTooLarge
+        request.max_content_length = policy.body_bytes  # for those that come without a length
         request.max_form_memory_size = policy.body_bytes
         if policy.token:
             check_csrf(request)
