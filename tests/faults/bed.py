@@ -38,11 +38,13 @@ class Process:
     def alive(self) -> bool:
         return _stat(self.pid)[1] == self.started
 
-    def kill(self) -> None:
-        """Kill -9; nothing when it is gone."""
+    def kill(self) -> bool:
+        """Kill -9. Returns whether it was there to be killed."""
         with suppress(ProcessLookupError):
             if self.alive:
                 os.kill(self.pid, signal.SIGKILL)
+                return True
+        return False
 
 
 def descendants(of: int, processes: Iterable[Process]) -> list[Process]:

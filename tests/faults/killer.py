@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,45 +36,35 @@ class Strike:
     others: tuple[Process, ...]
 
 
+# Which roles are hit, and how often beside each other.
+WEIGHTS = {"supervisor": 1.5, "web": 2.0, "worker": 2.0, "job": 3.0, "engine": 2.0, "launcher": 1.0, "command": 1.5}
+
+
 @dataclass
 class Killer:
-    """Kills at random; equal seeds choose alike among equal processes.
+    """Kills at random. Who is next is drawn first and then waited for: what is rarely there would otherwise rarely be hit.
 
     Args:
         processes: Lists the living processes of the home.
         random: Decides.
-        roles: Which roles are hit, and how often beside each other.
     """
 
     processes: Callable[[], list[Process]]
     random: random.Random
-    roles: dict[str, float] = field(
-        default_factory=lambda: {
-            "supervisor": 1.0,
-            "web": 1.5,
-            "worker": 1.5,
-            "job": 3.0,
-            "engine": 1.5,
-            "launcher": 0.5,
-            "command": 1.0,
-        }
-    )
     strikes: list[Strike] = field(default_factory=list)
 
-    def strike(self) -> Strike | None:
-        """Kill one; None when nothing of the home runs."""
+    def draw(self) -> str:
+        """The role to hit next."""
+        return self.random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+
+    def strike(self, role: str) -> Strike | None:
+        """Kill one process of that role; None when there is none."""
         living = self.processes()
-        by_role: dict[str, list[Process]] = {}
-        for process in living:
-            by_role.setdefault(role_of(process), []).append(process)
-        present = [role for role in self.roles if role in by_role]
-        if not present:
+        victims = sorted((process for process in living if role_of(process) == role), key=lambda process: process.pid)
+        if not victims:
             return None
-        role = self.random.choices(present, [self.roles[name] for name in present])[0]
-        victim = self.random.choice(sorted(by_role[role], key=lambda process: process.pid))
-        try:
-            os.kill(victim.pid, signal.SIGKILL)
-        except ProcessLookupError:
+        victim = self.random.choice(victims)
+        if not victim.kill():
             return None
         struck = Strike(time.monotonic(), role, victim.pid, tuple(living))
         self.strikes.append(struck)

@@ -52,6 +52,14 @@ def whole(home: Path) -> list[str]:
     return findings
 
 
+def unnamed(home: Path) -> list[str]:
+    """Artifacts that no row names: whole, but made by a process that died before it could register them."""
+    rows = Tables(home)
+    named = {row["artifact"] for row in (*rows["models"], *rows["datasets"])} | {r["report_artifact"] for r in rows["scorecards"]}
+    kept = {path.name for path in (home / "artifacts").glob("*/*-*") if path.parent.name != "tmp"}
+    return sorted(kept - named)
+
+
 def leftovers(home: Path) -> list[str]:
     """Temporary files and folders of processes that are gone. Asked after a clean start and end."""
     patterns = (
