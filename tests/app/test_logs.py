@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
+from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from homeroom.app.logs import FORMAT, PrivateFormatter, log_to_stderr
+from homeroom.storage.database import Database
 
 SAID = "my name is Ana"
 
@@ -51,3 +55,14 @@ def test_other_packages_do_not_write_what_they_send(monkeypatch: pytest.MonkeyPa
     finally:
         root.setLevel(before[0])
         ours.setLevel(before[1])
+
+
+def test_a_failing_statement_does_not_quote_what_it_carried(tmp_path: Path) -> None:
+    database = Database.for_home(tmp_path / "home")
+    database.migrate()
+    with pytest.raises(DBAPIError) as caught:
+        with database.write() as session:
+            session.execute(text("INSERT INTO no_such_table VALUES (:said)"), {"said": SAID})
+    database.close()
+    assert "no_such_table" in str(caught.value)
+    assert SAID not in str(caught.value)

@@ -158,12 +158,14 @@ class Database:
             if self.url.database:
                 with folder_errors(self.url.database):
                     _create_private(Path(self.url.database))
-            engine = create_engine(self.url, connect_args={"timeout": self.busy_timeout_s}, pool_size=8, max_overflow=56)
+            engine = create_engine(
+                self.url, connect_args={"timeout": self.busy_timeout_s}, pool_size=8, max_overflow=56, hide_parameters=True
+            )
             event.listen(engine, "connect", self._configure_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         try:
-            engine = create_engine(self.url, pool_pre_ping=True)
+            engine = create_engine(self.url, pool_pre_ping=True, hide_parameters=True)
         except ModuleNotFoundError as error:
             raise MissingExtraError("The database that database_url names", error.name or "psycopg", "postgres") from error
         except NoSuchModuleError as error:
