@@ -1,8 +1,8 @@
 """How many planted defects the data rules find: `python benchmarks/data_rules_study.py [--half tuning|frozen|both]`.
 
-Defects are planted into real text by `tests/data/planted`, which imports nothing of the rules. This file knows which rule should
-find which kind, shows every file to all rules, and counts. The tuning half may be looked at (``--misses FILE``); the frozen half is
-scored once, at the end; its figures are in results/data_rules_study.json.
+Defects are planted into real text by `tests/data/planted`, which imports nothing of the rules. This file knows which rule
+should find which kind, shows every file to all rules, and counts. The tuning half may be looked at (``--misses FILE``); the
+frozen half is scored once, at the end; its figures are in results/data_rules_study.json.
 
     HOMEROOM_SHARED_DATA=/path/to/shared/data python benchmarks/data_rules_study.py --half tuning --misses misses.md
 """

@@ -1,6 +1,6 @@
 """Generate the reference pages, or check that they are up to date.
 
-python scripts/docs.py            write docs/reference/*.md, and the made parts of other pages
+python scripts/docs.py            write docs/reference/**/*.md, and the made parts of other pages
 python scripts/docs.py --check    exit 1 when a page is stale, a link is dead, or an error code has no entry
 """
 
@@ -75,17 +75,24 @@ def settings_page() -> str:
 
 
 def data_rules_page() -> str:
-    """The structural rules of the data checker."""
-    from homeroom.data.rules import RULES
+    """Every data rule in one line."""
+    import docs_rules
 
-    lines = [
-        "# Rules for data\n",
-        "`homeroom data check FILE` reports each with file and line.\n",
-        "| rule | what to do |",
-        "|---|---|",
-    ]
-    lines += [f"| `{name}` | {text} |" for name, text in RULES.items()]
-    return NOTE + "\n".join(lines) + "\n"
+    return NOTE + docs_rules.index()
+
+
+def rule_pages() -> dict[str, str]:
+    """One page for each data rule, by its path under docs/reference."""
+    import docs_rules
+
+    return {f"rules/{name}": NOTE + text for name, text in docs_rules.pages().items()}
+
+
+def guidelines_block() -> str:
+    """The lines of the guide with the rules that serve them."""
+    import docs_rules
+
+    return docs_rules.guidelines()
 
 
 def metrics_page() -> str:
@@ -135,7 +142,10 @@ def hostile_block() -> str:
 
 
 # Pages that people wrote, with parts that are made: between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
-BLOCKS = {"explanation/security.md": {"routes": routes_block, "hostile": hostile_block}}
+BLOCKS = {
+    "explanation/security.md": {"routes": routes_block, "hostile": hostile_block},
+    "explanation/training-data-guidelines.md": {"guidelines": guidelines_block},
+}
 
 
 def with_blocks(page: str, text: str) -> str:
@@ -208,12 +218,21 @@ def _texts(value: ast.expr, tree: ast.Module) -> Iterator[str]:
         yield from (text for v in assigned if not isinstance(v, ast.Name) for text in _texts(v, tree))
 
 
+def reference() -> dict[str, str]:
+    """Every generated page by its path under docs/reference."""
+    return {**{name: page() for name, page in PAGES.items()}, **rule_pages()}
+
+
 def problems() -> Iterator[str]:
     """Everything that is stale, missing or dead."""
-    for name, page in PAGES.items():
+    made = reference()
+    for name, text in made.items():
         path = REFERENCE / name
-        if not path.exists() or path.read_text("utf-8") != page():
+        if not path.exists() or path.read_text("utf-8") != text:
             yield f"{path.relative_to(ROOT)} is stale: run make docs"
+    for path in (REFERENCE / "rules").glob("*.md"):
+        if f"rules/{path.name}" not in made:
+            yield f"{path.relative_to(ROOT)} is of a rule that is gone: delete it"
     for name in BLOCKS:
         path = ROOT / "docs" / name
         if path.read_text("utf-8") != with_blocks(name, path.read_text("utf-8")):
@@ -236,9 +255,9 @@ def main() -> int:
         for line in found:
             print(line)
         return 1 if found else 0
-    REFERENCE.mkdir(parents=True, exist_ok=True)
-    for name, page in PAGES.items():
-        (REFERENCE / name).write_text(page(), "utf-8")
+    (REFERENCE / "rules").mkdir(parents=True, exist_ok=True)
+    for name, text in reference().items():
+        (REFERENCE / name).write_text(text, "utf-8")
     for name in BLOCKS:
         path = ROOT / "docs" / name
         path.write_text(with_blocks(name, path.read_text("utf-8")), "utf-8")

@@ -187,7 +187,7 @@ def births(turn: Text, options: Options) -> Iterator[Span]:
 _HANDLE = re.compile(r"(?<![\w@/.=])(?<!\n)@(?=[\w.]*[A-Za-z])[A-Za-z_][\w.]{2,28}\w(?!@)")
 _NETWORK_WORDS = word_set(
     "insta instagram snap snapchat tik tiktok discord roblox twitter face facebook youtube twitch steam xbox fortnite minecraft"
-    " kik bereal gamertag gamer handle screenname screen"
+    " kik bereal gamertag gamer handle screenname screen channel username"
 )
 _NETWORK = (
     r"(?:insta(?:gram)?|snap(?:chat)?|tik ?tok|discord|roblox|twitter|face ?book|youtube|twitch|steam|xbox|fortnite|minecraft"
@@ -196,7 +196,7 @@ _NETWORK = (
 _BY_NETWORK = re.compile(
     rf"\b(?:(?:my|our|his|her) {_NETWORK}(?: (?:name|user ?name|handle|account|tag|channel|id|user))?(?: is|['’]s|:| =)+"
     rf"|(?:add|follow|find|dm|message|friend|subscribe to) me (?:on|at) {_NETWORK}[,:]?(?: at| as|:)?(?: I(?:'m|’m| am))?"
-    r"|my (?:gamer ?tag|handle|screen ?name) (?:is|:)) [\"'“‘]?(@?[A-Za-z_][\w.]{2,29})",
+    r"|my (?:gamer ?tag|handle|screen ?name|channel|user ?name) (?:is|:)) [\"'“‘]?(@?[A-Za-z_][\w.]{2,29})",
     re.IGNORECASE,
 )
 _NO_HANDLE = word_set("the not called private named about full down gone very just because really")
