@@ -82,7 +82,11 @@ def _sheet(path: Path, formulas: bool) -> Iterator[Row]:
         written: Iterable[Any] = other.worksheets[0].iter_rows(max_col=MAX_COLUMNS) if other else repeat(())
         headings: list[str] | None = None
         seen = False
+        last: object = None
         for number, (row, typed) in enumerate(zip(rows, written, strict=False), start=1):
+            if row is last:  # openpyxl fills a gap with one and the same empty row: a cell in row 1,048,576 makes a million
+                continue
+            last = row
             cells = ["" if cell.value is None else _text(cell.value) for cell in row]
             wrong = _wrong_cell(row, typed)
             if not any(cell.strip() for cell in cells) and not wrong:
