@@ -178,3 +178,25 @@ def test_reference_covers_every_setting_and_parses_its_own_defaults() -> None:
     settings = load_settings(environ={"HOME": "/users/ada"})
     given = {s.env: s.default for s in SETTINGS_REFERENCE if s.default}
     assert load_settings(environ={"HOME": "/users/ada", **given}) == settings
+
+
+def test_names_of_openais_stand_for_bases_here(tmp_path: Path) -> None:
+    configure(
+        tmp_path, "openai_models:\n  gpt-4o-mini-2024-07-18: smollm2-135m-instruct\nwebhook_private: yes\nmax_upload_mb: 8\n"
+    )
+    settings = load_settings(environ=environment(tmp_path))
+    assert settings.openai_models == {"gpt-4o-mini-2024-07-18": "smollm2-135m-instruct"}
+    assert (settings.webhook_private, settings.max_upload_mb) == (True, 8)
+    settings = load_settings(
+        environ=environment(tmp_path, HOMEROOM_OPENAI_MODELS="{gpt-4o: qwen3-0.6b}", HOMEROOM_WEBHOOK_PRIVATE="0")
+    )
+    assert (settings.openai_models, settings.webhook_private) == ({"gpt-4o": "qwen3-0.6b"}, False)
+
+
+@pytest.mark.parametrize("value", ["[a, b]", "gpt-4o", "{gpt-4o: 4}", "{gpt-4o: two words}"])
+def test_a_map_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+    assert "is not a mapping of names" in problems_of(tmp_path, HOMEROOM_OPENAI_MODELS=value)
+
+
+def test_a_switch_is_true_or_false(tmp_path: Path) -> None:
+    assert "'perhaps' is not true or false" in problems_of(tmp_path, HOMEROOM_WEBHOOK_PRIVATE="perhaps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,9 @@ class Settings:
     engine_idle_s: int = 900
     endpoints: tuple[Endpoint, ...] = ()
     requests_per_minute: int = 1200
+    openai_models: Mapping[str, str] = field(default_factory=dict)
+    max_upload_mb: int = 512
+    webhook_private: bool = False
     log_level: str = "info"
 
     @property

@@ -92,6 +92,29 @@ def endpoints(value: object) -> tuple[Endpoint, ...]:
     return tuple(found)
 
 
+def switch(value: object) -> bool:
+    """True or false, as YAML or the environment writes it."""
+    text = str(value).strip().lower()
+    if text in ("true", "false", "yes", "no", "on", "off", "1", "0"):
+        return text in ("true", "yes", "on", "1")
+    raise ValueError("true or false")
+
+
+def names(value: object) -> Mapping[str, str]:
+    """A mapping of names to names: what a client calls a model, and which base model here that means."""
+    if isinstance(value, str):
+        value = _from_yaml(value)
+    if value is None:
+        return {}
+    if isinstance(value, Mapping) and all(_is_name(entry) for pair in value.items() for entry in pair):
+        return {str(key): str(entry) for key, entry in value.items()}
+    raise ValueError("a mapping of names, such as {gpt-4o-mini-2024-07-18: smollm2-135m-instruct}")
+
+
+def _is_name(entry: object) -> bool:
+    return isinstance(entry, str) and bool(entry) and not re.search(r"\s", entry)
+
+
 def _from_yaml(value: str) -> object:
     import yaml
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 from homeroom.settings import parse
 from homeroom.settings.model import Settings
@@ -39,7 +39,9 @@ class Setting:
 
 def _default(name: str) -> str:
     value = next(field.default for field in fields(Settings) if field.name == name)
-    return "" if value == () else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value in ((), MISSING) else str(value)
 
 
 def _setting(name: str, parser: parse.Parser, help: str, *, secret: bool = False) -> Setting:
@@ -102,6 +104,18 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
         "requests_per_minute",
         parse.whole_number(0, 1_000_000),
         "Requests that one address may send in a minute to each family of the server's routes; 0 is no limit.",
+    ),
+    _setting(
+        "openai_models",
+        parse.names,
+        "Which base model here a name of OpenAI's stands for in a fine-tuning job, e.g. "
+        "{gpt-4o-mini-2024-07-18: smollm2-135m-instruct}.",
+    ),
+    _setting("max_upload_mb", parse.whole_number(1, 4096), "Largest file that POST /v1/files takes, in MB."),
+    _setting(
+        "webhook_private",
+        parse.switch,
+        "Whether webhooks may be sent to addresses of this machine and of private networks: true or false.",
     ),
     _setting("log_level", parse.choice(*LOG_LEVELS), f"How much is logged: {', '.join(LOG_LEVELS)}."),
 )
