@@ -63,7 +63,7 @@ class SameProblem:
     def fact(self, record: Record, options: Options) -> tuple[str, int] | None:
         """(split, what stands for the problem)."""
         parts = tokens(problem(record)) if record.split else []
-        return (record.split, key(parts)) if len(parts) >= 4 else None
+        return (record.split, key(parts)) if len(parts) >= 5 else None
 
     def judge(self, facts: Sequence[tuple[int, tuple[str, int]]], options: Options) -> Iterator[Hit]:
         """One hit for each judged record."""

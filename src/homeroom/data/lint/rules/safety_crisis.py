@@ -27,7 +27,7 @@ SELF_HARM = re.compile(
     r"|cut(?:ting)? myself)\b"
     r"|\b(?:kill|killing|killed|harm|harming|hang|hanging) myself\b(?! (?:laughing|with laughter))"
     r"|\bhurt(?:ing)? myself (?:on purpose|again|when|because|so|at night|every)"
-    r"|\bcut(?:ting)? (?:myself(?! (?:a|some|another|shaving|slicing|off|the|with (?:the|a) (?:paper|can)|on (?:the|a)))"
+    r"|\bcut(?:ting)? (?:myself(?! (?:a|some|another|shaving|slicing|off|the|with (?:the|a) (?:paper|can)|on (?:the|a))\b)"
     r"(?= (?:when|because|again|at night|sometimes|every|on purpose|so|to feel|and)|[.!?,]|$)|my (?:own )?(?:arms?|wrists?"
     r"|legs?|thighs?))\b"
     r"|\b(?:do not|don['’]t|dont) (?:really )?(?:want to|wanna) (?:be alive|live|exist|wake up|(?:be|go"
