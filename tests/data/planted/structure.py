@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 
@@ -340,18 +339,39 @@ def cut_off(sources: Sources, rng: random.Random, number: int) -> Planted:
     return among(sources, rng, record, message["content"][-50:], subtle=number >= 5)
 
 
+@kind("template-mark")
+def template_mark(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """A mark of a chat format."""
+    marks = (
+        "<|im_end|>",
+        "[/INST]",
+        "<|assistant|>",
+        "</s>",
+        "<|endoftext|>",
+        "<start_of_turn>model",
+        "<|eot_id|>",
+        "<s>",
+        "[INST]",
+        "<|im_start|>user",
+    )
+    mark = turn(marks, number)
+    record = sources.any(rng)
+    put(rng, rng.choice(record["messages"]), mark, ("start", "end")[number % 2])
+    return among(sources, rng, record, mark)
+
+
 @kind("template-rest")
 def template_rest(sources: Sources, rng: random.Random, number: int) -> Planted:
-    """What a template or a chat format left behind."""
+    """A blank that nobody filled in."""
     rests = (
         ("Hello {student_name}, let us begin.", "start"),
-        ("<|im_end|>", "end"),
         ("[INSERT EXAMPLE HERE]", "end"),
         ("### Response:", "start"),
         ("Dear {{ name }}, look at step two.", "start"),
-        ("[/INST]", "start"),
-        ("<|assistant|>", "start"),
-        ("</s>", "end"),
+        ("Look at [NAME OF TOPIC] again.", "end"),
+        ("Good work, <name>!", "start"),
+        ("Hello %STUDENT%,", "start"),
+        ("Your number is XXX.", "end"),
         ("Your score is ${score}.", "end"),
         ("TODO: add a question", "end"),
     )
@@ -361,6 +381,41 @@ def template_rest(sources: Sources, rng: random.Random, number: int) -> Planted:
     return among(sources, rng, record, text, subtle=number >= 8)
 
 
-def again(record: Record) -> Record:
-    """A copy that may be changed."""
-    return copy.deepcopy(record)
+@kind("reply-echoes")
+def reply_echoes(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """The reply is the question again."""
+    record = sources.course(rng)
+    asked = prompts(record)[0]["content"]
+    said = (asked, f"{asked} Right?", f"You said: {asked}", asked.lower(), f"So: {asked}")[number % 5]
+    replies(record)[0]["content"] = said
+    return among(sources, rng, record, said[:80], subtle=number % 5 > 1)
+
+
+@kind("dialogue-in-turn")
+def dialogue_in_turn(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """Several speakers in one turn."""
+    record = sources.mathdial(rng)
+    while len(record["messages"]) < 4:
+        record = sources.mathdial(rng)
+    one, two = (("Teacher", "Student"), ("Tutor", "Learner"), ("User", "Assistant"), ("T", "S"), ("Ms Bell", "Cody"))[number % 5]
+    turns = record["messages"]
+    folded = f"{one}: {turns[1]['content']}\n{two}: {turns[2]['content']}\n{one}: {turns[3]['content']}"
+    record["messages"] = [turns[0], {"role": "assistant", "content": folded if number < 5 else folded.replace("\n", " ")}]
+    return among(sources, rng, record, f"{one} and {two} in one turn", subtle=number >= 5)
+
+
+@kind("white-space")
+def white_space(sources: Sources, rng: random.Random, number: int) -> Planted:
+    record = sources.any(rng)
+    message = rng.choice(record["messages"])
+    before, after = (("  ", ""), ("", "\n"), ("\n\n", ""), ("", "   "), ("\t", " "))[number % 5]
+    message["content"] = before + message["content"].strip() + after
+    return among(sources, rng, record, repr(before + after), subtle=True)
+
+
+@kind("template-refuses")
+def template_refuses(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """A system turn for a base whose template takes none."""
+    record = sources.any(rng)
+    record["messages"].insert(0, {"role": "system", "content": f"You teach grade {number}."})
+    return among(sources, rng, record, "a system turn", options=(("tokenizer", "no-system"),))
