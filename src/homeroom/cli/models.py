@@ -185,7 +185,7 @@ def delete(ctx: click.Context, name: str, yes: bool, as_json: bool) -> int:
 @click.option(
     "--task", type=click.Choice(["tutor", "learner"]), default="tutor", show_default=True, help="What it was tuned to be."
 )
-@click.option("--suffix", help="What to call it: up to 40 lower-case letters, digits and hyphens.")
+@click.option("--suffix", help="What to call it: up to 64 lower-case letters, digits and hyphens.")
 @click.option("--system", default="", help="System prompt it was tuned with.")
 @json_option
 @click.pass_context

@@ -145,6 +145,8 @@ class Recipe(_Part):
         task: ``tutor`` or ``learner`` trains on the examples of that task; ``any`` puts both in one adapter.
         roles: With ``any``, the tasks under which the adapter is registered, each with settings and a verdict of its own;
             without them it is one model that is asked for both.
+        objective: ``supervised`` learns to write the replies; ``dpo`` learns to prefer them to the rejected ones of preference data.
+        beta: With ``dpo``: how strongly the model is held to the base; larger stays closer.
         base: Catalogue name of the base model; the settings' default when empty.
         suffix: What the tuned model's name carries; the recipe's name when empty.
         system_prompt: Put before examples that have no system turn; may hold ``{subject}``, ``{grade}`` and ``{grade_band}``.
@@ -159,8 +161,10 @@ class Recipe(_Part):
     task: Literal["tutor", "learner", "any"] = "tutor"
     roles: dict[Literal["tutor", "learner"], Role] = {}
     method: Literal["huggingface"] = "huggingface"
+    objective: Literal["supervised", "dpo"] = "supervised"
+    beta: Annotated[float, Field(gt=0, le=2)] = 0.1
     base: str = ""
-    suffix: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$")] = ""
+    suffix: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,63})?$")] = ""
     system_prompt: str = ""
     data: DataSelection = DataSelection()
     lora: Lora = Lora()
