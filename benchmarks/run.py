@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("validate_metrics", "data_speed", "demo_time")
+BENCHMARKS = ("validate_metrics", "data_speed", "demo_time", "start", "chat_latency", "chat_threads", "chat_quantisation")
 
 
 def main() -> int:

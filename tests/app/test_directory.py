@@ -23,6 +23,7 @@ from homeroom.models.engine_use import last_use, mark_use
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.settings import Endpoint
+from homeroom.storage import Database
 from tests.app import material
 
 ASKED = [Message("user", "Half of 14 is 8.")]
@@ -59,6 +60,19 @@ def test_cards_come_in_order_and_say_what_they_are(home, adapter, tutor):
     assert [card.kind for card in cards] == ["base", "endpoint", "endpoint", "tuned", "tuned"]
     assert (cards[-1].task, cards[-1].system_prompt, cards[-1].verdict) == ("tutor", "You are a tutor.", "unjudged")
     assert all(card.suitability in ("practice", "trainee") for card in cards), "no model here may face children"
+
+
+def test_the_list_is_kept_until_something_changes(wide, adapter, tmp_path):
+    models = running_directory(wide)
+    first = models.list()
+    assert models.list() is first
+    made = import_model(wide, str(adapter), base="tiny", task="tutor", suffix=None)
+    assert [card.name for card in models.list()] == ["tiny", "other", made.name]
+    with closing(Homeroom(wide.settings, Database.for_home(wide.settings.home))) as elsewhere:  # as another process does
+        elsewhere.registry.set_verdict(made.name, "reject")
+    assert models.list()[-1].verdict == "reject"
+    prepared.prepare_folder(tiny.build(tmp_path / "third", seed=6), "third", wide.settings.cache)
+    assert [card.name for card in models.list()] == ["tiny", "other", "third", made.name]
 
 
 def test_a_route_decides_what_a_page_uses_and_settings_are_kept(home, tutor):
@@ -224,7 +238,7 @@ def test_a_server_takes_in_any_model_that_is_asked_for_however_many_there_are(ke
 
 
 def test_a_server_with_room_for_one_base_takes_turns_and_refuses_what_never_fits(wide):
-    small = Homeroom(replace(wide.settings, engine_memory_mb=75), wide.database)
+    small = Homeroom(replace(wide.settings, engine_memory_mb=95), wide.database)
     keeper = EngineKeeper(small, print)
     keeper.start()
     try:
@@ -235,7 +249,7 @@ def test_a_server_with_room_for_one_base_takes_turns_and_refuses_what_never_fits
     finally:
         keeper.stop()
     tight = Homeroom(replace(wide.settings, engine_memory_mb=50), wide.database)
-    with pytest.raises(ConflictError, match=r"needs 7\d MB .* may take 50 MB") as refused:
+    with pytest.raises(ConflictError, match=r"needs 9\d MB .* may take 50 MB") as refused:
         with engine(tight, tight.base_files()):
             pass
     assert refused.value.code == "engine-memory"

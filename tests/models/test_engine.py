@@ -94,6 +94,7 @@ def test_concurrent_answers_equal_cold_ones(tiny_base, adapters, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_concurrent_answers_of_the_real_model_equal_cold_ones(real_base, tmp_path):
     files = []
     for seed in (1, 2):
@@ -101,7 +102,7 @@ def test_concurrent_answers_of_the_real_model_equal_cold_ones(real_base, tmp_pat
         files.append(AdapterFile(f"a{seed}", adapter_to_gguf(folder, real_base, tmp_path / f"{seed}.gguf"), real_base.identity))
     manager = EngineManager(real_base, home=tmp_path / "home", spawn=spawn, context=512, threads=1, adapters=lambda: files)
     try:
-        contract(real_base, manager, ["a1", "a2"], shared_prefixes(4), requests=36, tokens=8)
+        contract(real_base, manager, ["a1", "a2"], shared_prefixes(5), requests=200, tokens=8)
     finally:
         manager.stop()
 

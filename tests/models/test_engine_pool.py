@@ -147,7 +147,7 @@ def test_a_base_that_can_never_fit_is_refused_with_the_numbers_and_nothing_is_un
         with pytest.raises(ConflictError) as caught:
             pool.ensure(bases[1].identity)
         assert caught.value.code == "engine-memory"
-        for number in ("needs 2.1 GB", "2 conversations of 2,048 tokens 2.0 GB", "weights 0 MB", "may take 71 MB"):
+        for number in ("needs 2.1 GB", "2 conversations of 2,048 tokens 2.0 GB", "weights 0 MB", "may take 92 MB"):
             assert number in caught.value.message
         assert "engine_memory_mb" in caught.value.message
         assert pool.ensure(bases[0].identity).pid == pid
@@ -272,7 +272,7 @@ def test_the_estimate_is_what_the_engine_takes_and_no_less(tiny_base, tmp_path):
     assert need.weights == tiny_base.gguf.stat().st_size
     manager = EngineManager(tiny_base, home=tmp_path, spawn=spawn, slots=4, context=2048, threads=1)
     try:
-        assert 0.3 * need.total < resident_bytes(manager.ensure().pid) <= need.total
+        assert 0.2 * need.total < resident_bytes(manager.ensure().pid) <= need.total
     finally:
         manager.stop()
 

@@ -101,7 +101,13 @@ def memory_need(home: Homeroom, base: BaseFiles) -> Need:
     settings = home.settings
     adapters = adapters_of(home, base)
     served = prepared.engine_file(base, settings.cache, settings.engine_weights)
-    return engine_need(served, slots=settings.engine_slots, context=settings.engine_context, adapters=adapters)
+    return engine_need(
+        served,
+        slots=settings.engine_slots,
+        context=settings.engine_context,
+        adapters=adapters,
+        quantisation=settings.engine_weights,
+    )
 
 
 def memory_budget(home: Homeroom) -> int:

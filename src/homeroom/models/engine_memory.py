@@ -12,9 +12,11 @@ from homeroom.models.engine_info import AdapterFile
 from homeroom.models.folder import read_json
 from homeroom.schema.models import BaseFiles
 
-PROCESS_BYTES = 70_000_000
-"""An engine without a model: Python, llama.cpp and its threads. Measured with the tiny model: 33 to 58 MB, by how much of the
-program's own files is shared with other engines."""
+PROCESS_BYTES = 90_000_000
+"""An engine besides weights, conversations and activations: Python, llama.cpp, its threads and samplers. Measured: 33 to 58 MB
+with the tiny model, by how much of the program's own files is shared with other engines; 85 MB with the embedded one."""
+COPIED = frozenset({"q4_0"})
+"""Number formats that llama.cpp lays out anew in memory while the file stays mapped: they take their size twice."""
 _BATCH = 512  # tokens that llama.cpp computes at once (`n_ubatch`)
 
 
@@ -53,8 +55,17 @@ class Need:
         return f"{mb(self.total)} ({', '.join(part for part in parts if part)})"
 
 
-def engine_need(base: BaseFiles, *, slots: int, context: int, adapters: Sequence[AdapterFile] = ()) -> Need:
+def engine_need(
+    base: BaseFiles, *, slots: int, context: int, adapters: Sequence[AdapterFile] = (), quantisation: str = ""
+) -> Need:
     """What serving ``base`` takes: weights as their file is large, and keys and values by their shape.
+
+    Args:
+        base: The model.
+        slots: Conversations at a time.
+        context: Tokens of one; at most what the base can do.
+        adapters: That it will hold.
+        quantisation: Number format of the weights.
 
     Raises:
         ConfigError: ``model-files`` when the base's configuration cannot be read.
@@ -69,7 +80,7 @@ def engine_need(base: BaseFiles, *, slots: int, context: int, adapters: Sequence
     width = 4 * hidden + 3 * int(config["intermediate_size"])
     logits = slots * int(config["vocab_size"]) * 4
     return Need(
-        weights=base.gguf.stat().st_size,
+        weights=base.gguf.stat().st_size * (2 if quantisation in COPIED else 1),
         conversations=slots * context * a_token,
         adapters=sum(file.path.stat().st_size for file in adapters if file.path.is_file()),
         working=PROCESS_BYTES + _BATCH * width * 4 + logits,
