@@ -45,7 +45,7 @@ def test_its_folder_is_its_own_and_survives_an_attempt(store: JobStore, home: Pa
         found = sorted(path.name for path in context.work_dir.iterdir())
         (context.work_dir / f"attempt-{context.job.attempts}").touch()
         if context.job.attempts == 1:
-            store.release(context.job.id, context.job.token, "as if it died")
+            store.release(context.job.id, context.job.token, "as if it died", delay_s=0)
         return {"found": found, "folder": str(context.work_dir), "mode": context.work_dir.stat().st_mode & 0o777}
 
     job = claimed(store)

@@ -193,12 +193,14 @@ def test_job_that_always_dies_fails_after_its_attempts(store: JobStore, clock: M
     assert (failed.state, failed.attempts, failed.error_code) == ("failed", 2, "job-process-died")
 
 
-def test_released_job_is_queued_again_with_its_reason(store: JobStore) -> None:
+def test_released_job_is_queued_again_with_its_reason(store: JobStore, clock: ManualClock) -> None:
     job = claimed(store, max_attempts=2)
     released = store.release(job.id, job.token, "Killed.")
     assert (released.state, released.attempts) == ("queued", 1)
     with pytest.raises(LeaseLost):
         store.progress(job.id, job.token, 1.0, "")
+    assert store.claim("w", LEASE_S) is None, "after one that died it waits a moment"
+    clock.advance(1.0)
     again = store.claim("w", LEASE_S)
     assert again is not None and again.attempts == 2
     failed = store.release(again.id, again.token, "Killed again.")

@@ -13,6 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from homeroom.errors import ConflictError
 from homeroom.jobs import JobStore, LeaseLost, ManualClock
+from homeroom.jobs.queue import back_off
 from homeroom.storage import Database
 
 LEASE_S = 8.0
@@ -21,13 +22,22 @@ MAX_ATTEMPTS = 2
 
 @dataclass
 class Expected:
-    """What a job should look like. ``claim`` numbers its claims; ``ends`` is when its lease is over."""
+    """What a job should look like.
+
+    ``claim`` numbers its claims; ``ends`` is when its lease is over, ``ready`` when it may be tried again after one that died.
+    """
 
     state: str = "queued"
     attempts: int = 0
     claim: int = 0
     ends: float = 0.0
     cancel: bool = False
+    paused: bool = False
+    pause: bool = False
+    ready: float = 0.0
+    priority: int = 0
+    resource: str = ""
+    needs: str = ""
     progress: float = 0.0
     events: int = 0
 
@@ -54,17 +64,46 @@ class JobTable(RuleBasedStateMachine):
     def abandoned(self, job: Expected) -> bool:
         return job.state == "running" and self.clock.now().elapsed >= job.ends
 
+    def over(self, job: Expected, state: str) -> None:
+        job.state, job.events, job.paused, job.pause = state, job.events + 1, False, False
+
+    def put_aside(self, job: Expected) -> None:
+        job.state, job.events, job.paused, job.pause, job.ready = "queued", job.events + 1, True, False, 0.0
+
     def give_up_or_go_on(self, job: Expected) -> bool:
         if job.cancel:
-            job.state, job.events = "cancelled", job.events + 1
+            self.over(job, "cancelled")
         elif job.attempts >= MAX_ATTEMPTS:
-            job.state, job.events = "failed", job.events + 1
-        return job.state not in ("cancelled", "failed")
+            self.over(job, "failed")
+        elif job.pause:
+            self.put_aside(job)
+        return job.state not in ("cancelled", "failed") and not job.paused
 
-    @rule(target=jobs)
-    def submit(self) -> str:
-        job = self.store.submit("work", {}, max_attempts=MAX_ATTEMPTS)
-        self.expected[job.id] = Expected()
+    def next_queued(self) -> str | None:
+        """By priority and age; one whose dependency did not succeed is failed in its turn."""
+        busy = any(j.state == "running" and j.resource == "cpu" and not self.abandoned(j) for j in self.expected.values())
+        order = sorted(self.expected.items(), key=lambda item: -item[1].priority)  # stable: by age among equals
+        for job_id, job in order:
+            if job.state != "queued" or job.paused or self.clock.now().elapsed < job.ready:
+                continue
+            needed = self.expected[job.needs].state if job.needs else "succeeded"
+            if needed in ("failed", "cancelled"):
+                self.over(job, "failed")
+                return None
+            if needed == "succeeded" and not (busy and job.resource == "cpu"):
+                return job_id
+        return None
+
+    @rule(target=jobs, priority=st.integers(0, 1), resource=st.sampled_from(["", "cpu"]))
+    def submit(self, priority: int, resource: str) -> str:
+        job = self.store.submit("work", {}, max_attempts=MAX_ATTEMPTS, priority=priority, resource=resource)
+        self.expected[job.id] = Expected(priority=priority, resource=resource)
+        return job.id
+
+    @rule(target=jobs, needed=jobs)
+    def submit_after(self, needed: str) -> str:
+        job = self.store.submit("work", {}, max_attempts=MAX_ATTEMPTS, depends_on=[needed])
+        self.expected[job.id] = Expected(needs=needed)
         return job.id
 
     @rule(seconds=st.sampled_from([1.0, LEASE_S]))
@@ -77,7 +116,7 @@ class JobTable(RuleBasedStateMachine):
 
     @rule(target=claims)
     def claim(self) -> tuple[str, int, int]:
-        job = self.store.claim("worker", LEASE_S)
+        job = self.store.claim("worker", LEASE_S, slots={"cpu": 1})
         wanted = None
         for job_id, state in self.expected.items():
             if self.abandoned(state) and self.give_up_or_go_on(state):
@@ -85,7 +124,7 @@ class JobTable(RuleBasedStateMachine):
                 wanted = job_id
                 break
         if wanted is None:
-            wanted = next((job_id for job_id, state in self.expected.items() if state.state == "queued"), None)
+            wanted = self.next_queued()
         assert (job.id if job else None) == wanted
         if job is None:
             return "", 0, 0
@@ -131,9 +170,24 @@ class JobTable(RuleBasedStateMachine):
             assert state is None
         else:
             assert state is not None
-            state.state = outcome
+            self.over(state, outcome)
             state.progress = 1.0 if outcome == "succeeded" else state.progress
-            state.events += outcome != "succeeded"
+            state.events -= outcome == "succeeded"
+
+    @rule(claim=claims)
+    def stopped(self, claim: tuple[str, int, int]) -> None:
+        state = self.holds(claim)
+        try:
+            self.store.stopped(claim[0], claim[1])
+        except LeaseLost:
+            assert state is None
+        else:
+            assert state is not None
+            if state.pause and not state.cancel:
+                state.attempts -= 1
+                self.put_aside(state)
+            else:
+                self.over(state, "cancelled")
 
     @rule(claim=claims, count=st.booleans())
     def release(self, claim: tuple[str, int, int], count: bool) -> None:
@@ -147,6 +201,36 @@ class JobTable(RuleBasedStateMachine):
             state.attempts -= not count
             if self.give_up_or_go_on(state):
                 state.state, state.events = "queued", state.events + 1
+                state.ready = self.clock.now().elapsed + (back_off(state.attempts) if count else 0.0)
+
+    @rule(job_id=jobs)
+    def pause(self, job_id: str) -> None:
+        state = self.expected[job_id]
+        final = state.state in ("succeeded", "failed", "cancelled")
+        try:
+            self.store.pause(job_id)
+        except ConflictError:
+            assert final or state.cancel
+        else:
+            assert not final and not state.cancel
+            if state.state == "running" and not self.abandoned(state):
+                state.events += not state.pause
+                state.pause = True
+            elif not state.paused:
+                self.put_aside(state)
+
+    @rule(job_id=jobs)
+    def resume(self, job_id: str) -> None:
+        state = self.expected[job_id]
+        final = state.state in ("succeeded", "failed", "cancelled")
+        try:
+            self.store.resume(job_id)
+        except ConflictError:
+            assert final
+        else:
+            assert not final
+            state.events += state.paused or state.pause
+            state.paused = state.pause = False
 
     @rule(job_id=jobs)
     def cancel(self, job_id: str) -> None:
@@ -158,7 +242,7 @@ class JobTable(RuleBasedStateMachine):
         else:
             assert state.state not in ("succeeded", "failed")
             if state.state == "queued" or self.abandoned(state):
-                state.state, state.events = "cancelled", state.events + 1
+                self.over(state, "cancelled")
             elif state.state == "running" and not state.cancel:
                 state.cancel, state.events = True, state.events + 1
 
@@ -167,14 +251,15 @@ class JobTable(RuleBasedStateMachine):
         for job in self.store.list(limit=1000):
             state = self.expected[job.id]
             assert (job.state, job.attempts, job.progress) == (state.state, state.attempts, state.progress)
+            assert (job.paused, job.pause_requested) == (state.paused, state.pause)
             assert job.attempts <= MAX_ATTEMPTS
             assert job.done == (job.finished_at is not None)
             assert [event.seq for event in self.store.events(job.id)] == list(range(1, state.events + 1))
 
 
 JobTable.TestCase.settings = settings(
-    max_examples=12,
-    stateful_step_count=25,
+    max_examples=20,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from homeroom.errors import HomeroomError, StorageError
+from homeroom.errors import HomeroomError, ProviderTimeoutError, RateLimitError, StorageError
 from homeroom.jobs.store import JobStore, LeaseLost
 from homeroom.schema.jobs import Handler, Job, JobCancelled, JobState
 from homeroom.storage.errors import TRANSIENT_CODES, disk_errors
@@ -22,6 +22,7 @@ EXIT_NOT_TOLD = 75  # the outcome could not be written: run the job again (EX_TE
 EXIT_LEASE_LOST = 76
 
 _KEPT_WRITES = 1000
+_PASSING = (RateLimitError, ProviderTimeoutError)
 _PREDECESSOR_S = 30.0
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,9 @@ log = logging.getLogger(__name__)
 def execute(store: JobStore, job_id: str, token: int, handlers: Mapping[str, Handler], work_root: Path) -> int:
     """Run the claimed job with the handler of its kind.
 
-    What the handler returns is the job's result. A `HomeroomError` it raises ends the job as failed, with message and code;
-    `JobCancelled` as cancelled. Any other exception is a bug: it passes, ends the process, and the worker records it.
+    What the handler returns is the job's result. A `HomeroomError` it raises ends the job as failed, with message and code,
+    unless an endpoint asked to slow down or was too slow: then the job is tried again after a pause. `JobCancelled` ends or
+    pauses it, as was asked. Any other exception is a bug: it passes, ends the process, and the worker records it.
 
     Args:
         store: The job table.
@@ -48,7 +50,7 @@ def execute(store: JobStore, job_id: str, token: int, handlers: Mapping[str, Han
             context = RunningJob(store, job, work_root / job_id / "work")
             state, result, error = _run(context, handlers)
         context.flush()
-        store.finish(job_id, token, state, result, error.message if error else "", error_code=error.code if error else "")
+        _tell(store, job, state, result, error)
     except LeaseLost:
         log.warning("job %s: another worker has it now", job_id)
         return EXIT_LEASE_LOST
@@ -56,6 +58,18 @@ def execute(store: JobStore, job_id: str, token: int, handlers: Mapping[str, Han
         log.error("job %s: its outcome could not be recorded: %s", job_id, problem.message)
         return EXIT_NOT_TOLD
     return EXIT_TOLD
+
+
+def _tell(store: JobStore, job: Job, state: JobState, result: Mapping[str, Any] | None, error: HomeroomError | None) -> None:
+    """Write the outcome: over, paused, or to be tried again because an endpoint asked to wait."""
+    if state == "cancelled":
+        store.stopped(job.id, job.token)
+    elif isinstance(error, _PASSING) and job.attempts < job.max_attempts:
+        asked = error.retry_after_s
+        store.release(job.id, job.token, f"{error.message} It is tried again by itself.", delay_s=asked)
+    else:
+        told = (error.message, error.code) if error else ("", "")
+        store.finish(job.id, job.token, state, result, told[0], error_code=told[1])
 
 
 def _run(
@@ -132,7 +146,8 @@ class RunningJob:
             LeaseLost: another worker has the job and its folder: let this pass, and write nothing any more.
         """
         try:
-            self._stop = self._store.held(self.job.id, self.job.token).cancel_requested
+            held = self._store.held(self.job.id, self.job.token)
+            self._stop = held.cancel_requested or held.pause_requested
         except StorageError as error:
             if error.code not in TRANSIENT_CODES:
                 raise

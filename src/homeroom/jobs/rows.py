@@ -53,6 +53,13 @@ def job_of(row: JobRow) -> Job:
         started_at=row.started_at,
         finished_at=row.finished_at,
         error_code=row.error_code,
+        priority=row.priority,
+        resource=row.resource,
+        not_before=row.not_before,
+        depends_on=tuple(row.depends_on or ()),
+        paused=row.paused,
+        pause_requested=row.pause_requested,
+        cost=row.cost,
     )
 
 

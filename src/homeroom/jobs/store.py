@@ -6,25 +6,28 @@ lease has run out is claimed again, at most ``max_attempts`` times.
 
     queued ──claim──► running ──finish──► succeeded | failed | cancelled
        ▲                 │                                │
-       ├────release──────┘                                │   its process died, or its worker ended
+       ├────release──────┘                                │   its process died, its worker ended, or it was paused
        └────retry─────────────────────────────────────────┘   somebody asked for it again, unless it succeeded
+
+A queued job waits for its time, for the jobs that it depends on, for a slot of its resource, and, when it is paused, for somebody
+to resume it. See `homeroom.jobs.queue`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from homeroom.errors import ConflictError, NotFoundError
+from homeroom.jobs import queue
 from homeroom.jobs.clock import MAX_LEASE_S, Clock, SystemClock
+from homeroom.jobs.entries import MESSAGE_CHARS, end, may_go_on, pause, say, take, wait_until
 from homeroom.jobs.rows import Json, event_of, job_of, lease_of, plain
 from homeroom.schema.jobs import FINAL_STATES, Job, JobEvent, JobState
 from homeroom.storage import LOCAL, Database, Scope
 from homeroom.storage.tables import JobEventRow, JobRow, new_id
-
-_MESSAGE_CHARS = 10_000
 
 
 class LeaseLost(ConflictError):
@@ -45,17 +48,33 @@ class JobStore:
         self._scope = scope
         self._clock = clock or SystemClock()
 
-    def submit(self, kind: str, payload: Json, *, idempotency_key: str | None = None, max_attempts: int = 3) -> Job:
-        """Put a job at the end of the queue. It is on the disk when this returns.
+    def submit(
+        self,
+        kind: str,
+        payload: Json,
+        *,
+        idempotency_key: str | None = None,
+        max_attempts: int = 3,
+        priority: int = 0,
+        resource: str = "",
+        not_before: float | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> Job:
+        """Put a job into the queue. It is on the disk when this returns.
 
         Args:
             kind: Which handler runs it.
             payload: What the handler gets; plain JSON data.
             idempotency_key: A second call with the same key returns the first one's job.
             max_attempts: How often it is started when its process dies, at least 1.
+            priority: Higher ones run first; among equals the older one does.
+            resource: What it needs a slot of, e.g. ``cpu``.
+            not_before: Unix time before which it does not run.
+            depends_on: Ids of jobs that must succeed first; when one of them fails or is cancelled this one fails.
 
         Raises:
             ConflictError: code ``idempotency-key-reused``, when the key belongs to a job of another kind or payload.
+            NotFoundError: code ``job-not-found``: a job that it would depend on.
         """
         if max_attempts < 1:
             raise ValueError(f"max_attempts is at least 1, not {max_attempts!r}")
@@ -65,6 +84,8 @@ class JobStore:
                 query = select(JobRow).filter_by(idempotency_key=idempotency_key, **self._scope.columns())
                 if (earlier := session.scalar(query)) is not None:
                     return self._same(earlier, kind, content)
+            for needed in depends_on:
+                self._mine(session, needed)
             row = JobRow(
                 id=new_id("job"),
                 position=self._last_position(session) + 1,
@@ -72,6 +93,10 @@ class JobStore:
                 payload=content,
                 idempotency_key=idempotency_key,
                 max_attempts=max_attempts,
+                priority=priority,
+                resource=resource,
+                not_before=not_before,
+                depends_on=list(depends_on),
                 created_at=self._clock.now().wall,
                 **self._scope.columns(),
             )
@@ -120,13 +145,74 @@ class JobStore:
                     f"The job {job_id!r} has already {row.state} and cannot be cancelled. See it: homeroom jobs show {job_id}",
                     code="job-finished",
                 )
-            if row.state == "queued" or (row.state == "running" and lease_of(row).is_past(self._clock.now())):
+            now = self._clock.now()
+            if row.state == "queued" or (row.state == "running" and lease_of(row).is_past(now)):
                 row.token += 1
-                self._end(session, row, "cancelled")
+                end(session, row, now, "cancelled")
             elif row.state == "running" and not row.cancel_requested:
                 row.cancel_requested = True
-                self._say(session, row, "Cancellation was asked for.")
+                say(session, row, now, "Cancellation was asked for.")
             return job_of(row)
+
+    def pause(self, job_id: str) -> Job:
+        """Have a job wait until it is resumed: at once when nothing works on it, otherwise as soon as its handler has saved.
+
+        A job that is paused already, or will be, stays as it is.
+
+        Raises:
+            NotFoundError: code ``job-not-found``.
+            ConflictError: code ``job-finished``, when it is over, or about to be cancelled.
+        """
+        with self._database.write() as session:
+            row = self._mine(session, job_id, lock=True)
+            if row.state in FINAL_STATES or row.cancel_requested:
+                told = f"has already {row.state}" if row.state in ("succeeded", "failed") else "was cancelled"
+                raise ConflictError(
+                    f"The job {job_id!r} {told} and cannot be paused. See it: homeroom jobs show {job_id}", code="job-finished"
+                )
+            now = self._clock.now()
+            if row.state == "running" and not lease_of(row).is_past(now):
+                if not row.pause_requested:
+                    row.pause_requested = True
+                    say(session, row, now, "A pause was asked for.")
+            elif not row.paused:
+                pause(session, row, self._clock.now())
+            return job_of(row)
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on when its turn comes, or take back a pause that was asked for. Any other job stays as it is.
+
+        Raises:
+            NotFoundError: code ``job-not-found``.
+            ConflictError: code ``job-finished``, when it is over.
+        """
+        with self._database.write() as session:
+            row = self._mine(session, job_id, lock=True)
+            if row.state in FINAL_STATES:
+                raise ConflictError(
+                    f"The job {job_id!r} is over ({row.state}) and cannot be resumed. Have it done again with the command that "
+                    f"made it, or see it: homeroom jobs show {job_id}",
+                    code="job-finished",
+                )
+            if row.paused or row.pause_requested:
+                row.paused = row.pause_requested = False
+                say(session, row, self._clock.now(), "It was resumed.")
+            return job_of(row)
+
+    def prune(self, before: float, keep: Collection[str] = ()) -> tuple[str, ...]:
+        """Forget jobs that ended before Unix time ``before``, with their events; returns their ids.
+
+        Jobs in ``keep`` stay, and those that a job which is not over depends on.
+        """
+        with self._database.write() as session:
+            rows = session.scalars(select(JobRow).filter_by(**self._scope.columns()))
+            needed = {needed for row in rows if row.state not in FINAL_STATES for needed in row.depends_on or ()} | set(keep)
+            over = select(JobRow).filter_by(**self._scope.columns()).where(JobRow.finished_at < before)
+            gone = [row for row in session.scalars(over) if row.state in FINAL_STATES and row.id not in needed]
+            for row in gone:
+                session.execute(delete(JobEventRow).where(JobEventRow.job_id == row.id))
+                session.delete(row)
+            return tuple(row.id for row in gone)
 
     def retry(self, job_id: str) -> Job:
         """Put a job that failed or was cancelled back at the end of the queue, with all its attempts before it.
@@ -147,34 +233,55 @@ class JobStore:
                 row.attempts = 0
                 row.cancel_requested = False
                 row.error, row.error_code, row.finished_at = "", "", None
-                self._say(session, row, f"It {'was cancelled' if before == 'cancelled' else before} and was asked for again.")
+                wait_until(row, self._clock.now())
+                told = "was cancelled" if before == "cancelled" else before
+                say(session, row, self._clock.now(), f"It {told} and was asked for again.")
             return job_of(row)
 
     def claim(
-        self, worker_id: str, lease_s: float, job_id: str | None = None, *, is_dead: Callable[[str], bool] = lambda _: False
+        self,
+        worker_id: str,
+        lease_s: float,
+        job_id: str | None = None,
+        *,
+        is_dead: Callable[[str], bool] = lambda _: False,
+        slots: Mapping[str, int] | None = None,
     ) -> Job | None:
         """Take the next job that nobody works on (or only ``job_id``) for ``lease_s`` seconds; None when there is none.
 
-        Jobs whose worker died come first. One that died too often is failed here, one that was to be cancelled is cancelled.
+        Jobs whose worker died come first. One that died too often is failed here, one that was to be cancelled is cancelled, and
+        one whose dependency did not succeed is failed.
 
         Args:
             worker_id: Who takes it.
             lease_s: For how long.
             job_id: Only this one.
             is_dead: Whether the worker of that id is known to be dead, so that the end of its lease need not be waited for.
+            slots: How many jobs may run at once by resource, over all workers; a resource that is not named has no limit.
         """
         if not 0 < lease_s <= MAX_LEASE_S:
             raise ValueError(f"a lease runs for up to {MAX_LEASE_S:.0f} seconds, not {lease_s!r}")
         with self._database.read() as session:  # looked at first, because most looks find nothing and need no write lock
-            if not self._waiting(session, job_id) and not self._abandoned(session, job_id, is_dead):
+            now = self._clock.now()
+            found = queue.abandoned(session, job_id, now, is_dead)
+            if not found and queue.next_turn(session, job_id, now, is_dead, slots or {}) is None:
                 return None
         with self._database.write() as session:
-            for row in self._abandoned(session, job_id, is_dead, lock=True):
-                if self._may_go_on(session, row):
-                    self._say(session, row, f"Attempt {row.attempts + 1} of {row.max_attempts}: the last one died.", "warning")
-                    return self._take(row, worker_id, lease_s)
-            row_or_none = self._waiting(session, job_id, lock=True)
-            return None if row_or_none is None else self._take(row_or_none, worker_id, lease_s)
+            now = self._clock.now()
+            for row in queue.abandoned(session, job_id, now, is_dead, lock=True):
+                if may_go_on(session, row, now):
+                    say(session, row, now, f"Attempt {row.attempts + 1} of {row.max_attempts}: the last one died.", "warning")
+                    return take(row, worker_id, now, lease_s)
+            chosen = queue.next_turn(session, job_id, now, is_dead, slots or {}, lock=True)
+            if chosen is None:
+                return None
+            row, failed = chosen
+            if not failed:
+                return take(row, worker_id, now, lease_s)
+            row.token += 1
+            error = f"The job {failed!r} that it depends on did not succeed. See why: homeroom jobs show {failed}"
+            end(session, row, now, "failed", error, "dependency-failed")
+            return None
 
     def heartbeat(self, job_id: str, token: int, lease_s: float) -> Job:
         """Prolong the lease to ``lease_s`` seconds from now. Returns the job, which tells whether to cancel it.
@@ -184,7 +291,7 @@ class JobStore:
         """
         with self._database.write() as session:
             row = _held(session, job_id, token)
-            self._set_lease(row, lease_s)
+            wait_until(row, self._clock.now().plus(lease_s))
             return job_of(row)
 
     def held(self, job_id: str, token: int) -> Job:
@@ -205,7 +312,7 @@ class JobStore:
         with self._database.write() as session:
             row = _held(session, job_id, token)
             row.progress = min(1.0, max(0.0, fraction))
-            row.message = message[:_MESSAGE_CHARS]
+            row.message = message[:MESSAGE_CHARS]
 
     def event(
         self, job_id: str, token: int, message: str, *, level: str = "info", type: str = "message", data: Json | None = None
@@ -216,7 +323,7 @@ class JobStore:
             LeaseLost: the token is not the job's any more.
         """
         with self._database.write() as session:
-            return self._say(session, _held(session, job_id, token), message, level, type, data)
+            return say(session, _held(session, job_id, token), self._clock.now(), message, level, type, data)
 
     def finish(
         self, job_id: str, token: int, state: JobState, result: Json | None = None, error: str = "", *, error_code: str = ""
@@ -231,10 +338,25 @@ class JobStore:
         with self._database.write() as session:
             row = _held(session, job_id, token)
             row.result = None if result is None else plain(result)
-            self._end(session, row, state, error, error_code)
+            end(session, row, self._clock.now(), state, error, error_code)
             return job_of(row)
 
-    def release(self, job_id: str, token: int, reason: str, *, count_attempt: bool = True) -> Job:
+    def stopped(self, job_id: str, token: int) -> Job:
+        """Tell that the handler stopped because it was asked to: the job is cancelled, or paused if that was all that was asked.
+
+        Raises:
+            LeaseLost: the token is not the job's any more.
+        """
+        with self._database.write() as session:
+            row = _held(session, job_id, token)
+            if row.pause_requested and not row.cancel_requested:
+                row.attempts -= 1  # it did nothing wrong
+                pause(session, row, self._clock.now())
+            else:
+                end(session, row, self._clock.now(), "cancelled")
+            return job_of(row)
+
+    def release(self, job_id: str, token: int, reason: str, *, count_attempt: bool = True, delay_s: float | None = None) -> Job:
         """Give a job back whose process ended without an outcome: it is queued again, or failed when it died too often.
 
         Args:
@@ -242,6 +364,7 @@ class JobStore:
             token: Of the claim.
             reason: What happened, for its events and, if that was the last attempt, its error.
             count_attempt: False when it is no fault of the job, e.g. its worker was stopped.
+            delay_s: Pause before the next attempt, at most an hour; longer after each attempt that counts when None.
 
         Raises:
             LeaseLost: the token is not the job's any more.
@@ -250,10 +373,13 @@ class JobStore:
             row = _held(session, job_id, token)
             if not count_attempt:
                 row.attempts -= 1
-            if self._may_go_on(session, row, reason):
+            if may_go_on(session, row, self._clock.now(), reason):
+                now = self._clock.now()
                 row.state = "queued"
                 row.token += 1
-                self._say(session, row, reason, "warning" if count_attempt else "info")
+                pause_s = (queue.back_off(row.attempts) if count_attempt else 0.0) if delay_s is None else delay_s
+                wait_until(row, now.plus(min(max(pause_s, 0.0), MAX_LEASE_S)))
+                say(session, row, now, reason, "warning" if count_attempt else "info")
             return job_of(row)
 
     def _same(self, earlier: JobRow, kind: str, content: Json) -> Job:
@@ -274,81 +400,6 @@ class JobStore:
 
     def _last_position(self, session: Session) -> int:
         return session.scalar(select(func.max(JobRow.position))) or 0
-
-    def _waiting(self, session: Session, job_id: str | None, *, lock: bool = False) -> JobRow | None:
-        query = select(JobRow).filter_by(state="queued").order_by(JobRow.position).limit(1)
-        if job_id is not None:
-            query = query.filter_by(id=job_id)
-        return session.scalar(query.with_for_update(skip_locked=True) if lock else query)
-
-    def _abandoned(
-        self, session: Session, job_id: str | None, is_dead: Callable[[str], bool], *, lock: bool = False
-    ) -> tuple[JobRow, ...]:
-        query = select(JobRow).filter_by(state="running").order_by(JobRow.position)
-        if job_id is not None:
-            query = query.filter_by(id=job_id)
-        now = self._clock.now()
-        rows = session.scalars(query.with_for_update(skip_locked=True) if lock else query)
-        return tuple(row for row in rows if lease_of(row).is_past(now) or (row.worker_id is not None and is_dead(row.worker_id)))
-
-    def _may_go_on(self, session: Session, row: JobRow, reason: str = "its worker died") -> bool:
-        """Whether a job that stopped without an outcome is to be tried again; ends it when not."""
-        if row.cancel_requested:
-            row.token += 1
-            self._end(session, row, "cancelled")
-        elif row.attempts >= row.max_attempts:
-            row.token += 1
-            error = f"It was started {row.attempts} times and died each time; the last time: {reason}"
-            self._end(session, row, "failed", error, "job-process-died")
-        return row.state not in FINAL_STATES
-
-    def _take(self, row: JobRow, worker_id: str, lease_s: float) -> Job:
-        row.state = "running"
-        row.attempts += 1
-        row.token += 1
-        row.worker_id = worker_id
-        row.started_at = row.started_at or self._clock.now().wall
-        self._set_lease(row, lease_s)
-        return job_of(row)
-
-    def _set_lease(self, row: JobRow, lease_s: float) -> None:
-        end = self._clock.now().plus(lease_s)
-        row.lease_wall, row.lease_elapsed, row.lease_boot = end.wall, end.elapsed, end.boot
-
-    def _end(self, session: Session, row: JobRow, state: str, error: str = "", error_code: str = "") -> None:
-        row.state = state
-        row.finished_at = self._clock.now().wall
-        row.error, row.error_code = error[:_MESSAGE_CHARS], error_code
-        if state == "succeeded":
-            row.progress = 1.0
-        elif state == "failed":
-            self._say(session, row, error or "It failed.", "error")
-        else:
-            self._say(session, row, "It was cancelled.")
-
-    def _say(
-        self,
-        session: Session,
-        row: JobRow,
-        message: str,
-        level: str = "info",
-        type: str = "message",
-        data: Json | None = None,
-    ) -> int:
-        row.last_event += 1
-        event = JobEventRow(
-            job_id=row.id,
-            seq=row.last_event,
-            created_at=self._clock.now().wall,
-            level=level,
-            type=type,
-            message=message[:_MESSAGE_CHARS],
-            data=plain(data or {}),
-            workspace_id=row.workspace_id,
-            owner_id=row.owner_id,
-        )
-        session.add(event)
-        return event.seq
 
 
 def _held(session: Session, job_id: str, token: int, *, lock: bool = True) -> JobRow:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Runs jobs one after the other. For several at once, run several workers: no job is run twice at the same time.
+    """Runs jobs, several side by side where ``slots`` allow it. Several workers may serve one home: no job is run twice at once.
 
     The job's process calls `homeroom.jobs.execute` and tells its outcome itself; the worker keeps the lease and records what the
     process could not: that it died. When the worker dies, even by kill -9, the job's processes die with it, and another worker of
@@ -38,7 +38,9 @@ class Worker:
         store: The job table.
         command: Program and arguments that run a claimed job.
         home: Logs go to ``<home>/jobs/<id>/log.txt``.
-        job_id: Run only this job; `run` returns when it is over.
+        job_id: Run only this job; `run` returns when it is over or paused.
+        slots: How many jobs may run at once by resource, over all workers of the home; what is not named has no limit.
+        side_by_side: Most jobs of this worker at a time.
         env: The whole environment of the job's process; this process's own when omitted.
         lease_s: After the machine of a worker has died its job is free again after this time.
         heartbeat_s: Time between two prolongations of the lease; a few fit in one lease.
@@ -55,6 +57,8 @@ class Worker:
         *,
         home: Path,
         job_id: str | None = None,
+        slots: Mapping[str, int] | None = None,
+        side_by_side: int = 1,
         env: Mapping[str, str] | None = None,
         lease_s: float = 8.0,
         heartbeat_s: float = 2.0,
@@ -69,6 +73,8 @@ class Worker:
         self._command = command
         self._home = home
         self._job_id = job_id
+        self._slots = dict(slots or {})
+        self._side_by_side = side_by_side
         self._env = env
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
@@ -84,23 +90,37 @@ class Worker:
             NotFoundError: code ``job-not-found``, when there is no such one job.
             StorageError: the database is damaged; while it is locked, full or out of reach the worker waits.
         """
+        running: list[threading.Thread] = []
         with self._presence.announce(self.worker_id) or nullcontext():
-            while not stop.is_set():
-                try:
-                    job = self._next()
-                    if job is None and self._job_id is not None and self._store.get(self._job_id).done:
-                        return
-                except StorageError as error:
-                    self._must_be_transient(error)
-                    job = None
-                if job is None:
-                    stop.wait(self._poll_s)
-                else:
-                    self._work(job, stop)
+            try:
+                while not stop.is_set():
+                    running = [thread for thread in running if thread.is_alive()]
+                    try:
+                        job = self._next() if len(running) < self._side_by_side else None
+                        if job is None and self._job_id is not None and self._is_over(self._job_id):
+                            return
+                    except StorageError as error:
+                        self._must_be_transient(error)
+                        job = None
+                    if job is None:
+                        stop.wait(self._poll_s)
+                    elif self._side_by_side == 1:
+                        self._work(job, stop)
+                    else:
+                        # Its own thread starts and watches the job's process, which dies with the thread that started it.
+                        running.append(threading.Thread(target=self._work, args=(job, stop), name=f"job {job.id}"))
+                        running[-1].start()
+            finally:
+                for thread in running:  # each sees that the worker was told to stop
+                    thread.join()
+
+    def _is_over(self, job_id: str) -> bool:
+        job = self._store.get(job_id)
+        return job.done or job.paused
 
     def _next(self) -> Job | None:
         dead = self._presence.dead()  # looked at first: who dies after the claim may still have a job
-        job = self._store.claim(self.worker_id, self._lease_s, self._job_id, is_dead=self._presence.is_dead)
+        job = self._store.claim(self.worker_id, self._lease_s, self._job_id, is_dead=self._presence.is_dead, slots=self._slots)
         if job is None and self._job_id is None:
             self._presence.forget(dead)
         return job
@@ -132,7 +152,7 @@ class Worker:
         """Keep the lease until the process has ended or has to. Returns whether the worker was told to stop."""
         beat_at = time.monotonic() + self._heartbeat_s
         lease_ends_at = time.monotonic() + self._lease_s
-        cancelled_at: float | None = None
+        stopping_at: float | None = None
         while child.wait(min(_TICK_S, self._heartbeat_s)) is None:
             if stop.is_set():
                 return True
@@ -150,8 +170,9 @@ class Worker:
                         return False
                 else:
                     lease_ends_at = now + self._lease_s
-                    cancelled_at = cancelled_at or (now if held.cancel_requested else None)
-            if cancelled_at is not None and now >= cancelled_at + self._cancel_grace_s:
+                    asked = held.cancel_requested or held.pause_requested
+                    stopping_at = (stopping_at or now) if asked else None
+            if stopping_at is not None and now >= stopping_at + self._cancel_grace_s:
                 return False
         return False
 
@@ -161,8 +182,8 @@ class Worker:
         if interrupted:
             reason = "Its worker was stopped; it goes on when a worker runs."
             self._store.release(job.id, job.token, reason, count_attempt=False)
-        elif held.cancel_requested:
-            self._store.finish(job.id, job.token, "cancelled")
+        elif held.cancel_requested or held.pause_requested:
+            self._store.stopped(job.id, job.token)
         elif status < 0 or status == EXIT_NOT_TOLD:
             self._store.release(job.id, job.token, _how_it_died(job, status))
         else:

@@ -15,7 +15,15 @@ FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 class Job:
     """A row of the job table. Times are Unix seconds; ``progress`` runs from 0 to 1.
 
-    ``error_code`` is the code of the `HomeroomError` that ended it, ``error`` its message.
+    Attributes:
+        error: Message of the `HomeroomError` that ended it; ``error_code`` is its code.
+        priority: Of two jobs that could run now the one with the higher number does.
+        resource: What it needs a slot of: ``cpu``, ``gpu`` or ``api``; empty when it needs none.
+        not_before: It waits until then.
+        depends_on: Jobs that must have succeeded first.
+        paused: It is queued and waits until somebody resumes it.
+        pause_requested: It is running and will be paused when what it has is saved.
+        cost: What it took: ``seconds`` of running, and what its handler adds.
     """
 
     id: str
@@ -34,6 +42,18 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     error_code: str = ""
+    priority: int = 0
+    resource: str = ""
+    not_before: float | None = None
+    depends_on: tuple[str, ...] = ()
+    paused: bool = False
+    pause_requested: bool = False
+    cost: Mapping[str, Any] | None = None
+
+    @property
+    def status(self) -> str:
+        """The state as people are told it: a queued job that is paused is ``paused``."""
+        return "paused" if self.paused and self.state == "queued" else self.state
 
     @property
     def done(self) -> bool:
@@ -66,12 +86,15 @@ class Reporter(Protocol):
         ...
 
     def should_stop(self) -> bool:
-        """Whether cancellation was asked for: save what is whole, then raise `JobCancelled`."""
+        """Whether cancellation or a pause was asked for: save what is whole, then raise `JobCancelled`."""
         ...
 
 
 class JobCancelled(Exception):
-    """Raised inside a handler after `Reporter.should_stop` said so. Not an error of the user's."""
+    """Raised inside a handler after `Reporter.should_stop` said so. Not an error of the user's.
+
+    Whether the job is over or only paused is in the job table: a handler does the same for both.
+    """
 
 
 class JobContext(Reporter, Protocol):
