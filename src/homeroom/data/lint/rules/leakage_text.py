@@ -19,6 +19,8 @@ from homeroom.data.lint.words import word_set
 SKETCH = 48
 RUN = 13
 WINDOW = 4
+_BASE = 1_000_003  # of the rolling hash (Karp and Rabin 1987)
+_DROP = pow(_BASE, RUN, 1 << 32)
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+(?:[.,/]\d+)*|[+*/=<>×÷^%-]")
 _WORK = re.compile(
     r"\s(?:(?:this is )?(?:my|the student['’]s|their) (?:own )?(?:solution|answer|work|attempt|try|thinking)|i (?:got|wrote"
@@ -136,6 +138,13 @@ def similarity(a: Sequence[int], b: Sequence[int]) -> float:
 
 def fingerprints(words: Sequence[str]) -> bytes:
     """Winnowed hashes of all runs of `RUN` words, four bytes each: a longer shared run gives at least one."""
-    hashes = [_mixed(" ".join(words[i : i + RUN])) for i in range(len(words) - RUN + 1)]
-    chosen = {min(hashes[i : i + WINDOW]) for i in range(max(1, len(hashes) - WINDOW + 1))} if hashes else set()
+    if len(words) < RUN:
+        return b""
+    hashes, rolled = [], 0
+    values = [crc32(word.encode()) for word in words]
+    for at, value in enumerate(values):
+        rolled = (rolled * _BASE + value - (values[at - RUN] * _DROP if at >= RUN else 0)) & 0xFFFFFFFF
+        hashes.append((rolled * 2654435761) & 0xFFFFFFFF)
+    runs = hashes[RUN - 1 :]
+    chosen = set(map(min, *(runs[shift:] for shift in range(WINDOW)))) or {min(runs)}
     return array("I", sorted(chosen)).tobytes()

@@ -91,7 +91,7 @@ _FIRST_PERSON = word_set("i me my myself i'm i’m im us we our i'll i’ll life
 # A turn without any of a kind's words need not be searched.
 _WORDS = {
     "self-harm": "myself die dying died dead alive suicidal born pills life live living exist wake bridge roof building arm arms"
-    " wrist wrists leg legs thigh thighs disappear disappeared gone anymore more end around without better",
+    " wrist wrists leg legs thigh thighs disappear disappeared gone anymore here end around without better",
     "abuse": "hit hits hitting beat beats beating beaten hurt hurts hurting punch punches punched punching slap slaps slapped"
     " slapping kick kicks kicked kicking choke chokes choked choking burn burns burned burnt burning whip whips whipped touch"
     " touches touched touching molest molests molested rape rapes raped threaten threatens threatened afraid scared terrified"

@@ -56,16 +56,18 @@ STEREOTYPE = re.compile(
     r"|with) your (?:background|country|accent)\b",
     re.IGNORECASE,
 )
+# A sentence is searched where one of these words stands; the adjectives only where one of the nouns does too.
 _GROUP_WORDS = word_set(
     "girls boys women men ladies females males teenagers foreigners immigrants refugees muslims jews christians africans asians"
-    " mexicans indians arabs americans germans grandmothers asian chinese japanese korean indian mexican latino latina hispanic"
-    " african black white arab muslim jewish christian hindu roma polish german french italian irish russian american gay poor"
-    " rich"
-    " old elderly young disabled autistic deaf blind immigrant foreign refugee city country fat blonde girl boy girl's girl’s"
-    " boy's"
-    " boy’s man lady ladylike woman woman's woman’s man's man’s men's men’s women's women’s kitchen typical people"
-    " genes really background accent"
+    " mexicans indians arabs americans germans grandmothers girl boy girl's girl’s boy's boy’s ladylike lady woman woman's"
+    " woman’s man man's man’s men's men’s women's women’s kitchen typical genes background accent kid immigrant"
 )
+_ADJECTIVES = word_set(
+    "asian chinese japanese korean indian mexican latino latina hispanic african black white arab muslim jewish christian hindu"
+    " roma polish german french italian irish russian american gay poor rich old elderly young disabled autistic deaf blind"
+    " immigrant foreign refugee city country fat blonde you your really"
+)
+_NOUNS = word_set("people kids students children families learners folk folks student person brain blood from")
 _FAMILY = r"(?:mom|mum|mommy|mummy|dad|daddy|mother|father)"
 ASSUMPTION = re.compile(
     rf"\b(?P<kin>(?:ask|tell|help|have|get|show|with|let|thank|surprise) (?:your )?{_FAMILY}(?: (?:and"
@@ -107,6 +109,8 @@ _SAYS = {
 def _stereotype(text: Text) -> re.Match[str] | None:
     """The first one; only sentences with a group's word are searched."""
     present = _GROUP_WORDS & text.word_set
+    if not _NOUNS.isdisjoint(text.word_set):
+        present |= _ADJECTIVES & text.word_set
     if not present:
         return None
     near = (sentence for sentence in text.sentences if any(word in sentence.lower() for word in present))

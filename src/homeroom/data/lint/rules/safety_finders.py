@@ -228,8 +228,8 @@ _SCHOOL_WORDS = word_set("elementary primary middle high secondary grammar junio
 _SCHOOL = re.compile(
     r"\b(?:I|[Ww]e)(?:['’]m| am|['’]re| are)? "
     r"(?:go to|attend|study at|a student at|in \w+ grade at|students at|at|started at|from) "
-    rf"((?:{_NAME} |St\.? |of |the ){{0,4}}(?:P\.?S\.? ?\d+|{_NAME} (?:Elementary|Primary|Middle|High|Secondary|Grammar|Junior|Academy"
-    r"|School|College|Prep(?:aratory)?)(?: School| Academy| High)?))\b"
+    rf"((?:{_NAME} |St\.? |of |the ){{0,4}}(?:P\.?S\.? ?\d+|{_NAME} (?:Elementary|Primary|Middle|High|Secondary"
+    r"|Grammar|Junior|Academy|School|College|Prep(?:aratory)?)(?: School| Academy| High)?))\b"
 )
 _SELF = word_set("i'm i’m am name called this name's name’s")
 

@@ -12,7 +12,7 @@ from homeroom.data.lint.words import lines
 
 _ENDINGS = ("", "s", "es", "ed", "er", "ers", "ing", "in", "in'", "y", "'s")
 _LETTERS = str.maketrans({"1": "i", "!": "i", "3": "e", "0": "o", "$": "s", "5": "s", "@": "a", "4": "a", "7": "t"})
-_MAYBE_DISGUISED = re.compile(r"[0134579!@$]+(?<=[a-z][0134579!@$])[a-z!@$]|[@$][a-z$@]")
+_MAYBE_DISGUISED = re.compile(r"[0134579!@$](?:(?<=[a-z].)[a-z!@$0134579]|(?<=[@$])[a-z$@])")
 _THREE = tuple(letter * 3 for letter in "uiafskcteo")
 _DISGUISED = re.compile(r"(?<![\w.*^$])(?=[A-Za-z]*[0134579!@$])[A-Za-z@$][A-Za-z0134579!@$]{2,11}(?![\w*^])")
 _STRETCHED = re.compile(r"\b(?=\w*([a-z])\1\1)[a-z]{4,24}\b")
