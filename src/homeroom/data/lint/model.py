@@ -23,6 +23,7 @@ Family = Literal["structure", "consistency", "diversity", "quality", "safety", "
 Where = Literal["prompt", "reply", "metadata", "record"]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_DIGIT = re.compile(r"\d")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+|\n+")
 
 
@@ -115,6 +116,25 @@ class Text:
     def word_set(self) -> frozenset[str]:
         """The different `words`: to ask at once whether any of a list occurs."""
         return frozenset(self.words)
+
+    @cached_property
+    def figures(self) -> str:
+        """The text without its words: numbers, signs and the units after them, and ``¦`` for what was left out between them."""
+        if not _DIGIT.search(self.content):
+            return ""
+        kept, numeric = [], False
+        for part in self.content.split():
+            word = part if part.isalpha() else part.rstrip(".,;:!?)")
+            if word.isalpha():
+                keep, numeric = len(word) <= 3 and (numeric or word in ("x", "X")), False
+            else:
+                numeric = _DIGIT.search(part) is not None
+                keep = numeric or len(part) == 1
+            if keep:
+                kept.append(part)
+            elif not kept or kept[-1] != "¦":
+                kept.append("¦")
+        return " ".join(kept)
 
     @cached_property
     def sentences(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
 from homeroom.data.lint.model import About, Rule, Text
@@ -12,17 +13,62 @@ from homeroom.data.lint.rules.register import REGISTER, ContractionOutlier
 from homeroom.data.lint.words import lines
 
 
-def _finds(pattern: str, needs: str = "", flags: re.RegexFlag = re.MULTILINE) -> Detector:
-    """A detector for a pattern, which is tried only where one of the characters ``needs`` occurs."""
+def _finds(pattern: str, needs: Sequence[str] = (), flags: re.RegexFlag = re.MULTILINE) -> Detector:
+    """A detector for a pattern, which is tried only where one of ``needs`` occurs."""
     compiled = re.compile(pattern, flags)
 
     def find(text: Text) -> str:
-        if needs and not any(mark in text.content for mark in needs):
+        content = text.content
+        if needs and not any(mark in content for mark in needs):
             return ""
-        match = compiled.search(text.content)
+        match = compiled.search(content)
         return match.group().strip() if match else ""
 
     return find
+
+
+def _begins(pattern: str) -> Detector:
+    """A detector for a pattern at the very beginning."""
+    compiled = re.compile(pattern, re.IGNORECASE)
+
+    def find(text: Text) -> str:
+        match = compiled.match(text.content)
+        return match.group().strip() if match else ""
+
+    return find
+
+
+def _ends(pattern: str, characters: int) -> Detector:
+    """A detector for a pattern in the last ``characters``."""
+    compiled = re.compile(pattern, re.IGNORECASE)
+
+    def find(text: Text) -> str:
+        match = compiled.search(text.content[-characters:])
+        return match.group().strip() if match else ""
+
+    return find
+
+
+def _figure(pattern: str, needs: Sequence[str] = ()) -> Detector:
+    """A detector for a pattern of numbers and signs."""
+    compiled = re.compile(pattern)
+
+    def find(text: Text) -> str:
+        figures = text.figures
+        if not figures or (needs and not any(mark in figures for mark in needs)):
+            return ""
+        match = compiled.search(figures)
+        return match.group().strip() if match else ""
+
+    return find
+
+
+_LIST = r"\n\s*(?:[-*•+]|\d{1,2}[.)]) +\S[^\n]*|(?<!\S)1[.)] \S[^\n]{3,200}?(?<!\S)2[.)] \S"
+
+
+def _lower_start(text: Text) -> str:
+    start = text.content[:40].lstrip()
+    return start.split("\n")[0] if start[:2].isalpha() and start[0].islower() else ""
 
 
 _FORMATTING = DriftRule(
@@ -45,7 +91,7 @@ _FORMATTING = DriftRule(
         Choice((Form("Markdown headings", _finds(r"^#{1,6} +\S[^\n]*", "#")),), "none"),
         Choice((Form("tables or code blocks", _finds(r"^\|.+\|.+\|\s*$|^```", "|`")),), "none"),
         Choice(
-            (Form("lists", _finds(r"^\s*(?:[-*•+]|\d{1,2}[.)]) +\S[^\n]*\n+\s*(?:[-*•+]|\d{1,2}[.)]) +\S", "\n")),),
+            (Form("lists", _finds(_LIST, ("\n", "1. ", "1) "))),),
             "running text",
         ),
         Choice(
@@ -54,7 +100,7 @@ _FORMATTING = DriftRule(
                 Form("lists marked with *", _finds(r"^\s*\* +\S[^\n]*", "\n")),
                 Form("lists marked with •", _finds(r"^\s*• *\S[^\n]*", "•")),
             ),
-            share=0.1,
+            share=0.2,
             mixed=True,
         ),
         Choice(
@@ -62,7 +108,7 @@ _FORMATTING = DriftRule(
                 Form("lists numbered 1.", _finds(r"^\s*\d{1,2}\. +\S[^\n]*", "\n")),
                 Form("lists numbered 1)", _finds(r"^\s*\d{1,2}\) +\S[^\n]*", "\n")),
             ),
-            share=0.1,
+            share=0.2,
             mixed=True,
         ),
         Choice(
@@ -70,12 +116,12 @@ _FORMATTING = DriftRule(
                 Form(
                     "LaTeX", _finds(r"\\(?:frac|times|cdot|div|sqrt|text|left|\(|\[)|\$[^$\n]{0,60}[\\^_{][^$\n]{0,60}\$", "\\$")
                 ),
-                Form("plain arithmetic", _finds(r"\d\s?[+×÷=/*x−-]\s?\d")),
+                Form("plain arithmetic", _figure(r"\d\s?[+×÷=/*x−-]\s?\d")),
             ),
-            share=0.1,
+            share=0.2,
             mixed=True,
         ),
-        Choice((Form("a beginning in lower case", _finds(r"\A\s*[a-z]{2,}\b[^\n]{0,30}")),), "a capital at the beginning"),
+        Choice((Form("a beginning in lower case", _lower_start),), "a capital at the beginning"),
     ),
     "Format it like the others.",
 )
@@ -104,8 +150,8 @@ _GREETING = DriftRule(
         guideline="Consistency: Formatting",
     ),
     (
-        Choice((Form("a greeting", _finds(_GREETS, flags=re.IGNORECASE)),), "none", where="first", tutors=True),
-        Choice((Form("a sign-off", _finds(_SIGNS_OFF, flags=re.IGNORECASE)),), "none", where="last", tutors=True),
+        Choice((Form("a greeting", _begins(_GREETS)),), "none", where="first"),
+        Choice((Form("a sign-off", _ends(_SIGNS_OFF, 80)),), "none", where="last"),
     ),
     "Write it like the others.",
 )
@@ -127,42 +173,42 @@ _NUMBERS = DriftRule(
     (
         Choice(
             (
-                Form("12,000 with a comma", _finds(r"(?<![\d.,])\d{2,3}(?:,\d{3})+(?![\d,])", ",")),
-                Form("12000 without a comma", _finds(r"(?<![\d.,/#\w-])\d{5,9}(?![\d.,/\w-]*\d|\w)")),
-                Form("12 000 with a space", _finds(r"(?<![\d.,] )(?<![\d.,])\d{2,3}(?:[   ]\d{3})+(?![ ]?\d)")),
-                Form("12.000 with a point", _finds(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.,])", ".")),
+                Form("12,000 with a comma", _figure(r"(?<![\d.,])\d{2,3}(?:,\d{3})+(?![\d,])", ",")),
+                Form("12000 without a comma", _figure(r"(?<![\d.,/#\w-])\d{5,9}(?![\d.,/\w-]*\d|\w)")),
+                Form("12 000 with a space", _figure(r"(?<![\d.,] )(?<![\d.,])\d{2,3}(?:[   ]\d{3})+(?![ ]?\d)")),
+                Form("12.000 with a point", _figure(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.,])", ".")),
             ),
             share=0.2,
             mixed=True,
         ),
         Choice(
             (
-                Form("a decimal point", _finds(r"(?<![\d.,])\d+\.\d{1,2}(?![\d.]*\d)", ".")),
-                Form("a decimal comma", _finds(r"(?<![\d.,])(?<!\d, )\d+,\d{1,2}(?![\d,]|,? ?\d)", ",")),
+                Form("a decimal point", _figure(r"(?<![\d.,])\d+\.\d{1,2}(?![\d.]*\d)", ".")),
+                Form("a decimal comma", _figure(r"(?<![\d.,])(?<!\d, )\d+,\d{1,2}(?![\d,]|,? ?\d)", ",")),
             ),
-            share=0.1,
+            share=0.2,
             mixed=True,
         ),
         Choice(
             (
-                Form("the sign ×", _finds(r"\d\s?×\s?[\d$(]", "×")),
-                Form("the letter x for ×", _finds(r"\d\s?[xX]\s?[\d$(]", "xX")),
-                Form("the asterisk * for ×", _finds(r"\d\s?\*\s?[\d$(]", "*")),
-                Form("the dot · for ×", _finds(r"\d\s?[·⋅]\s?[\d(]", "·⋅")),
+                Form("the sign ×", _figure(r"\d\s?×\s?[\d$(]", "×")),
+                Form("the letter x for ×", _figure(r"\d\s?[xX]\s?[\d$(]", "xX")),
+                Form("the asterisk * for ×", _figure(r"\d\s?\*\s?[\d$(]", "*")),
+                Form("the dot · for ×", _figure(r"\d\s?[·⋅]\s?[\d(]", "·⋅")),
             ),
-            share=0.1,
+            share=0.2,
             mixed=True,
         ),
         Choice(
             (
-                Form("the sign ÷", _finds(r"\d\s?÷\s?[\d$(]", "÷")),
-                Form("a slash for ÷", _finds(r"\d\s/\s[\d$(]", "/")),
+                Form("the sign ÷", _figure(r"\d\s?÷\s?[\d$(]", "÷")),
+                Form("a slash for ÷", _figure(r"\d\s/\s[\d$(]", "/")),
             ),
-            share=0.1,
+            share=0.2,
         ),
         Choice(
-            (Form("50% without a space", _finds(r"\d%", "%")), Form("50 % with a space", _finds(r"\d %(?! of \d)", "%"))),
-            share=0.1,
+            (Form("50% without a space", _figure(r"\d%", "%")), Form("50 % with a space", _figure(r"\d %(?! of \d)", "%"))),
+            share=0.2,
         ),
     ),
     "Write numbers like the others.",
@@ -184,7 +230,10 @@ _QUOTES = DriftRule(
     ),
     (
         Choice(
-            (Form("straight apostrophes", _finds(r"\w+'\w+", "'")), Form("curly apostrophes", _finds(r"\w+’\w+", "’"))),
+            (
+                Form("straight apostrophes", _finds(r"\w{0,12}'\w{1,12}", "'")),
+                Form("curly apostrophes", _finds(r"\w{0,12}’\w{1,12}", "’")),
+            ),
             share=0.2,
             mixed=True,
         ),
@@ -192,25 +241,29 @@ _QUOTES = DriftRule(
             (
                 Form('straight quotation marks "', _finds(r'"[^"\n]{1,80}"', '"')),
                 Form("curly quotation marks “”", _finds(r"“[^”\n]{1,80}”", "“")),
+                Form("low quotation marks „“", _finds(r"„[^“”\n]{1,80}[“”]", "„")),
                 Form("guillemets «»", _finds(r"«[^»\n]{1,80}»", "«")),
             ),
             share=0.2,
             mixed=True,
         ),
-        Choice((Form("three dots ...", _finds(r"\w*\.\.\.", ".")), Form("the character …", _finds(r"\w*…", "…"))), share=0.1),
+        Choice(
+            (Form("three dots ...", _finds(r"\w{0,12}\.\.\.", ("...",))), Form("the character …", _finds(r"\w{0,12}…", "…"))),
+            share=0.2,
+        ),
         Choice(
             (
-                Form("the dash —", _finds(r"\w+ ?— ?\w*", "—")),
-                Form("the dash –", _finds(r"[A-Za-z]+ – \w*", "–")),
-                Form("a hyphen for a dash", _finds(r"[A-Za-z]{2,} - [A-Za-z]{2,}", "-")),
+                Form("the dash —", _finds(r"\w{0,12} ?— ?\w{0,12}", "—")),
+                Form("the dash –", _finds(r"[A-Za-z]{1,12} – \w{0,12}", "–")),
+                Form("a hyphen for a dash", _finds(r"[A-Za-z]{2,12} - [A-Za-z]{2,12}", (" - ",))),
             ),
-            share=0.1,
+            share=0.2,
         ),
     ),
     "Use the others' marks.",
 )
 
-_SHORT_UNITS = r"(?:cm|mm|km|kg|ml|mL|m|g|lb|lbs|oz|ft|mph|L)"
+_SHORT_UNITS = r"(?:cm|mm|km|kg|ml|mL|m|g|lb|lbs|oz|ft|mph|L|min|h|Hz|kJ|kW)"
 _UNITS = DriftRule(
     About(
         code="CNS009",
@@ -228,8 +281,8 @@ _UNITS = DriftRule(
     (
         Choice(
             (
-                Form("a space before the unit", _finds(rf"\d {_SHORT_UNITS}\b(?!')")),
-                Form("no space before the unit", _finds(rf"(?<![\w.])[\d.,]*\d{_SHORT_UNITS}(?![\w'²³])")),
+                Form("a space before the unit", _figure(rf"\d {_SHORT_UNITS}\b(?!')")),
+                Form("no space before the unit", _figure(rf"(?<![\w.])[\d.,]*\d{_SHORT_UNITS}(?![\w'²³])")),
             ),
             share=0.2,
             mixed=True,

@@ -193,13 +193,12 @@ class MissingEdgeCase:
 
     def judge(self, facts: Sequence[tuple[int, int]], options: Options) -> Iterator[Hit]:
         """One hit that names all that is missing, in a file that is large enough to hold them."""
-        if len(facts) < options.value("DIV005", "least", 100):
-            return
         held = 0
         for _, bits in facts:
             held |= bits
         missing = [case.words for place, case in enumerate(EDGE_CASES) if not held >> place & 1]
-        if missing:
+        # One of seven may be missing by chance in a small file; half of them are not.
+        if (missing and len(facts) >= options.value("DIV005", "least", 100)) or (len(missing) > 3 and len(facts) >= 30):
             yield Hit(f"None of the {len(facts)} tutor examples shows a learner who {'; '.join(missing)}. Write a few of each.")
 
 
@@ -214,7 +213,8 @@ class FewOpenings:
         name="few-openings",
         family="diversity",
         severity="warning",
-        what="Many of a file's replies begin with the same three words.",
+        what="Many of a file's replies begin with the same words: a tenth with the same three, a quarter with two, half with "
+        "one.",
         why="The first words of a reply are learnt most surely of all: the tuned model will always begin like that.",
         do="Begin the replies in different ways: with what the learner wrote, with a question, with the next step.",
         bad="repeat: 60\nlearner: Is {n} even?\ntutor: That's a great question about {n}. Share it into two rows.",
@@ -225,27 +225,34 @@ class FewOpenings:
     def fact(self, record: Record, options: Options) -> str | None:
         """The first three words of each of a tutor's replies."""
         starts = (" ".join(_WORDS.findall(text.content[:60].lower())[:3]) for _, text in tutor_replies(record))
-        return "|".join(start for start in starts if start.count(" ") == 2) or None
+        return "|".join(start for start in starts if start) or None
 
     def judge(self, facts: Sequence[tuple[int, str]], options: Options) -> Iterator[Hit]:
-        """One hit for each opening that more than a tenth of the replies share."""
+        """One hit for each opening that too many replies share: three words, two, or one."""
         most = options.value("DIV006", "share", 0.1)
         where: dict[str, list[int]] = defaultdict(list)
         counts: Counter[str] = Counter()
+        total = 0
         for line, fact in facts:
             for start in fact.split("|"):
-                counts[start] += 1
-                if len(where[start]) < 20:
-                    where[start].append(line)
-        total = sum(counts.values())
-        if total < options.value("DIV006", "least", LEAST):
+                total += 1
+                words = start.split()
+                for size in range(1, len(words) + 1):
+                    opening = " ".join(words[:size])
+                    counts[opening] += 1
+                    if len(where[opening]) < 20:
+                        where[opening].append(line)
+        if total < options.value("DIV006", "least", 30):
             return
-        for start, count in counts.most_common(5):
-            if count > most * total:
+        told: list[str] = []
+        for opening, count in sorted(counts.items(), key=lambda item: (-item[0].count(" "), -item[1])):
+            share = most * (1.0, 2.5, 5.0)[2 - opening.count(" ")]
+            if count > share * total and not any(longer.startswith(f"{opening} ") for longer in told):
+                told.append(opening)
                 yield Hit(
-                    f"{count} of {total} replies begin with '{start}'. Begin in different ways.",
-                    lines=tuple(dict.fromkeys(where[start])),
-                    quote=start,
+                    f"{count} of {total} replies begin with '{opening}'. Begin in different ways.",
+                    lines=tuple(dict.fromkeys(where[opening])),
+                    quote=opening,
                 )
 
 

@@ -14,7 +14,8 @@ from homeroom.data.lint.model import About, Hit, Options, Record, Text
 from homeroom.data.lint.rules.text_turns import replies
 
 Detector = Callable[[Text], str]  # the words that show the form; empty where the text has not got it
-LEAST = 20  # records that have any form, before a majority means something
+LEAST = 20  # records, before the absence of a form means something
+LEAST_EITHER = 6  # records that have one of two forms that exclude each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class DriftRule:
             own = [(line, bits, quotes) for line, (kind, bits, quotes) in facts if kind == task]
             place = 0
             for choice in self.choices:
-                if len(own) >= LEAST and (task or not choice.tutors):
+                if own and (task or not choice.tutors):
                     yield from self._judge_choice(choice, place, own, options)
                 place += len(choice.forms)
 
@@ -89,7 +90,7 @@ class DriftRule:
         counts = [sum(bool(bits & mask) for _, bits, _ in own) for mask in masks]
         without = sum(not bits & every for _, bits, _ in own) if choice.otherwise else 0
         total = len(own) if choice.otherwise else sum(bool(bits & every) for _, bits, _ in own)
-        least = options.value(self.about.code, "least", LEAST)
+        least = options.value(self.about.code, "least", LEAST if choice.otherwise else LEAST_EITHER)
         share = options.value(self.about.code, "share", choice.share)
         if total < least:
             return

@@ -65,11 +65,19 @@ class WrongArithmetic:
         )
 
 
+_SIGN_WORDS = word_set("plus minus times divided multiplied take of")
+_EQUAL_WORDS = word_set("is are equals equal makes make gives leaves comes")
+
+
 def _wrong(text: Text) -> Iterator[tuple[str, Equation]]:
+    worded = not _EQUAL_WORDS.isdisjoint(text.word_set)
+    if "=" not in text.content and not (worded and (text.figures or not _SIGN_WORDS.isdisjoint(text.word_set))):
+        return
     for sentence in text.sentences:
-        for equation in equations(sentence):
-            if equation.fault:
-                yield sentence, equation
+        if "=" in sentence or worded:
+            for equation in equations(sentence):
+                if equation.fault:
+                    yield sentence, equation
 
 
 def _affirmed(text: Text) -> bool:
@@ -84,6 +92,7 @@ _ANSWER = re.compile(
     r"|\byou get|\bwe get)\s*:?\s*(?P<what>[^.!?\n;}]{1,40}(?:\.\d[^.!?\n;}]{0,20})?)",
     re.IGNORECASE,
 )
+_ANSWER_HINTS = word_set("answer result get so boxed")
 _NUMBER = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?(?:/\d+)?")
 _POLAR = re.compile(r"^\W*(yes|no|true|false)\b[,.!]", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W_]+")
@@ -130,7 +139,8 @@ class Contradiction:
         words = " ".join(_TOKEN.findall("\n".join(before).lower()))
         mark = blake2b(words.encode("utf-8", "replace"), digest_size=8).hexdigest()
         polar = _POLAR.search(reply.content)
-        short = reply.content.strip() if len(reply.content) <= 120 and not reply.content.rstrip().endswith("?") else ""
+        stated = " ".join(sentence for sentence in reply.sentences if not sentence.endswith("?"))
+        short = stated if len(stated) <= 120 else ""
         key = str(record.example.reference.get("answer") or "")[:60].strip().lower()
         return _FIELD.join(
             (mark, _final(reply), polar[1].lower() if polar else "", *(t.replace(_FIELD, " ") for t in (short, key)))
@@ -162,7 +172,8 @@ class Contradiction:
 
 def _final(reply: Text) -> str:
     """The final answer that a reply names, in canonical form; empty when it names none."""
-    found = [match["what"] for match in _ANSWER.finditer(reply.content)]
+    hinted = not _ANSWER_HINTS.isdisjoint(reply.word_set) or "####" in reply.content
+    found = [match["what"] for match in _ANSWER.finditer(reply.content)] if hinted else []
     if found:
         numbers = _NUMBER.findall(found[-1])
         return _canonical(numbers[-1]) if len(numbers) == 1 else ""

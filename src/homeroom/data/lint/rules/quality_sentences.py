@@ -9,7 +9,8 @@ from homeroom.data.lint.model import About, Edit, Hit, Options, Record, Rule, Te
 from homeroom.data.lint.rules.text_turns import replies, shown
 from homeroom.data.lint.words import word_set
 
-_OPEN_WORDS = word_set("the a an and or of because if which my your his her their our whose")
+_OPEN_WORDS = word_set("the a an and or because if my your our whose")
+_STRANDED = word_set("with of from into than by at his their")  # may end a question, or a clause that asks
 _TAIL = re.compile(r"([^\W\d_]+(?:['’][^\W\d_]+)?)\s*$")
 _ASKING = re.compile(
     r"^\W*(?:(?:so|and|but|ok|okay|now|then|well)\W+)*(?:what|which|who|whom|where|why|how|when|is|are|do|does|did|can|could"
@@ -19,7 +20,7 @@ _ASKING = re.compile(
 )
 _LIST_MARK = re.compile(r"\n\s*(?:[-*•]|\d{1,2}[.)])$")
 _ENDS = frozenset(".!?…\"'”’)]}*`:_=|>~。！？")
-_FULL, _CUT, _UNMARKED = 0, 1, 2
+_FULL, _CUT, _UNMARKED, _UNFINISHED = 0, 1, 2, 3
 Ending = tuple[int, int, str]  # kind, turn, last words
 
 
@@ -50,14 +51,13 @@ class Truncated:
         return bad or len(endings) or None
 
     def judge(self, facts: Sequence[tuple[int, int | tuple[Ending, ...]]], options: Options) -> Iterator[Hit]:
-        """Certain cuts, and unmarked endings where they are rare."""
-        unmarked = sum(any(kind == _UNMARKED for kind, _, _ in fact) for _, fact in facts if isinstance(fact, tuple))
-        rare = len(facts) >= options.value("QUA018", "least", 20) and unmarked <= options.value("QUA018", "share", 0.05) * len(
-            facts
-        )
+        """Certain cuts, and unmarked endings where they are rare; in a small file, where the rest of the reply has its marks."""
+        unmarked = sum(any(kind >= _UNMARKED for kind, _, _ in fact) for _, fact in facts if isinstance(fact, tuple))
+        small = len(facts) < options.value("QUA018", "least", 20)
+        rare = not small and unmarked <= options.value("QUA018", "share", 0.05) * len(facts)
         for line, fact in facts:
             for kind, turn, tail in fact if isinstance(fact, tuple) else ():
-                if kind == _CUT or rare:
+                if kind == _CUT or (kind >= _UNMARKED and rare) or (kind == _UNFINISHED and small):
                     yield Hit(
                         f"Turn {turn + 1} ends in the middle of a sentence: '… {tail}'. Finish or cut it.", line=line, quote=tail
                     )
@@ -76,9 +76,10 @@ def _ending(index: int, text: Text) -> Ending:
     if word is None or "\n" in content[-80:] or len(text.words) < 6:
         return _FULL, index, ""  # a number, a unit, a line of a list or a poem
     last = text.sentences[-1]
-    if word[1] in _OPEN_WORDS and not _ASKING.search(last):
+    if word[1] in _OPEN_WORDS or (word[1] in _STRANDED and not _ASKING.search(last)):
         return _CUT, index, tail
-    return _UNMARKED, index, tail
+    finished = [sentence[-1] in ".!?" for sentence in text.sentences[:-1]]
+    return (_UNFINISHED if len(finished) >= 2 and all(finished) and len(last.split()) >= 3 else _UNMARKED), index, tail
 
 
 def _opened(content: str) -> bool:

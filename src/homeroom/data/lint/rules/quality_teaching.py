@@ -75,13 +75,15 @@ def _guides(record: Record) -> bool:
 # --- praise and blame ---------------------------------------------------------------------------------------------------
 _PRAISE = word_set(
     """great good well perfect excellent fantastic amazing awesome brilliant wonderful super superb nice lovely terrific
-    outstanding marvellous marvelous incredible fabulous bravo congratulations congrats"""
+    outstanding marvellous marvelous incredible fabulous bravo congratulations congrats smart clever genius brilliantly
+    superstar"""
 )
 _EMPTY = _PRAISE | word_set(
-    """job work done working try effort that's that’s that thats is it it's it’s this you you're you’re are so very really yes
-    yeah yep correct right exactly indeed now the answer a an and i'm i’m i am proud of for your keep going up on way to
-    go absolutely totally all again there got did have made just such too ok okay there's as always my friend star student
-    thinking superstar thank thanks amazingly finally solution solved solving doing fine today best we here what"""
+    """job work done working try effort that's that’s that thats is it it's it’s this you you're you’re are so very
+    really yes yeah yep correct right exactly indeed now the answer a an and i'm i’m i am proud of for your keep going up
+    on way to go absolutely totally all again there got did have made just such too ok okay there's as always my friend
+    star student thinking superstar thank thanks amazingly finally solution solved solving doing fine today best we here
+    what let's let’s continue move next one ahead another how"""
 )
 
 
@@ -136,7 +138,8 @@ _BLAME = phrases(
     r"you (?:did(?: not|n['’]t)|do(?: not|n['’]t)) (?:even )?(?:bother|listen|pay attention|care|try)",
     r"you (?:always|never) (?:get|make|listen|learn|pay|read|think|understand)",
     r"(?:careless|silly|stupid|dumb|foolish|sloppy) (?:mistakes?|errors?|answers?|work|thing|question)",
-    r"how (?:could|can) you (?:not |possibly |still )",
+    r"how (?:could|can) you (?:not|possibly|still)",
+    r"any(?:one|body) (?:can|could|knows|would know)",
     r"i(?:['’]ve| have)? (?:already|just) (?:told|explained|said|showed|shown) (?:you|this|that|it)",
     r"(?:how many times (?:do|must|have) i|for the last time|as i(?:['’]ve| have)? (?:already )?said (?:before|already|many "
     r"times))",
@@ -187,7 +190,7 @@ class LearnerBlamed:
 
 
 # --- one thing at a time ------------------------------------------------------------------------------------------------
-_STEP = re.compile(r"(?:^|\n)\s*(?:step\s+)?(\d{1,2})[.):]\s+\S|\bstep (\d{1,2})\b", re.IGNORECASE)
+_STEP = re.compile(r"(?<!\S)(?:step\s+)?(\d{1,2})[.):]\s+[A-Z*]|\b[Ss]tep (\d{1,2})\b")
 _DO = (
     "(?:add|subtract|multiply|divide|find|write|draw|count|read|underline|circle|look|check|compare|simplify|solve|convert|measure|label|list"
     "|make|put|take|use|choose|calculate|work|figure|round|estimate|tell|explain|think|line|move|fill|turn|set|start|go|try|pick|combine|cross"
@@ -241,11 +244,9 @@ def _questions(content: str) -> int:
 
 def _steps(text: Text) -> int:
     content = text.content
-    if "\n" in content or "tep" in content:
-        named = {int(a or b) for a, b in _STEP.findall(content)}
-        if {1, 2, 3} <= named:
-            return len(named)
-    return 3 if "first" in text.word_set and len(text.words) > 25 and _CHAIN.search(content) else 0
+    if "3" in content and {1, 2, 3} <= (named := {int(a or b) for a, b in _STEP.findall(content)}):
+        return len(named)
+    return 3 if "first" in text.word_set and len(text.words) > 12 and _CHAIN.search(content) else 0
 
 
 RULES: tuple[Rule, ...] = (AnswerGivenAway(), EmptyPraise(), LearnerBlamed(), SeveralAtOnce())

@@ -63,6 +63,8 @@ _REFUSAL = phrases(
     r"i(?:['’]m| am) sorry,? but i (?:can(?:no|['’])t|am (?:unable|not able) to|['’]m (?:unable|not able) to) "
     r"(?:assist|fulfil+|comply|help with (?:that|this|your) request|provide|complete)(?: with)?",
     r"i can(?:no|['’])t (?:fulfil+|comply with|complete) (?:that|this|your) request",
+    r"i(?:['’]m| am) (?:unable|not able) to (?:help|assist)(?: you)? with (?:that|this|your)",
+    r"sorry,? (?:but )?i can(?:no|['’])t (?:help|assist)(?: you)? with (?:that|this|your)",
     r"i do(?: not|n['’]t) have (?:personal (?:opinions|experiences|feelings)|access to real-?time|the ability to (?:browse"
     r"|access))",
     r"openai['’]?s? (?:use case|usage|content) polic(?:y|ies)",
@@ -91,6 +93,7 @@ _BOILERPLATE = phrases(
     r"in conclusion,",
     r"i(?:['’]m| am) here to (?:help|assist) you (?:with|every)",
     r"happy learning!",
+    r"is there anything else (?:i can|you(?:['’]d| would) like|that i can)",
 )
 _BOILERPLATE_HINTS = word_set(
     """certainly absolutely sure of here here's here’s happy glad delighted hope feel let hesitate don't don’t delve delves
@@ -137,10 +140,14 @@ _DATED = phrases(
     r"there are (?:now |currently )?(?:about |over |around |more than |nearly )?\d[\d.,]* (?:billion|million) people (?:on|in"
     r"|living)",
     r"in recent years",
-    r"(?:last|this) year['’]s (?:election|winner|champion|olympics|world cup)",
+    r"(?:this|last|next) year,? (?:in )?(?:19|20)\d\d",
+    r"is (?:still |now )?the [^.?!]{0,40}(?:president|prime minister|king|queen|pope|champion|head of state|ceo|record holder"
+    r"|leader)"
+    r"[^.?!]{0,20} (?:today|now|at the moment|nowadays|these days)",
+    r"(?:last|this|next) year['’]s (?:elections?|winner|champions?|olympics?|olympic games|world cup|super bowl|census)",
 )
 _DATED_HINTS = word_set(
-    "of current present incumbent reigning latest currently recently population billion million recent last this"
+    "of current present incumbent reigning latest currently recently population billion million recent last this next is"
 )
 
 
@@ -152,9 +159,15 @@ _PLACEHOLDER = re.compile(
     r"|\{\{[^{}\n]{0,60}\}\}|\$\{\w+\}|%\(\w+\)s"
     r"|(?<![\\\w}])\{(?:name|student|learner|teacher|topic|grade|subject|input|output|question|answer|text|context"
     r"|[a-z]+_[a-z_]+)\}"
-    r"|\b(?:TODO|FIXME|TBD|XXX+)\b|\b[Ll]orem [Ii]psum\b|\b(?:INSERT|YOUR)_[A-Z_]+\b"
+    r"|</?s>|<\|[a-z_]{2,30}\|>|\[/?INST\]|<</?SYS>>|^#{2,3} ?(?:Response|Instruction|Input|Assistant|Human|User):?\s*$"
+    r"|^(?:Human|Assistant|User|AI|ASSISTANT|USER): "
+    r"|\b(?:TODO|FIXME|TBD|XXX+)\b|\b[Ll]orem [Ii]psum\b|\b(?:INSERT|YOUR)_[A-Z_]+\b",
+    re.MULTILINE,
 )
-_PLACEHOLDER_MARKS = re.compile(r"[\[{<%]|TODO|FIXME|TBD|XXX|orem|_")
+_PLACEHOLDER_MARKS = (
+    *("[", "{", "<", "%(", "#", "TODO", "FIXME", "TBD", "XXX", "orem ", "YOUR_", "INSERT_"),
+    *("Human", "Assistant", "User", "AI:", "ASSISTANT", "USER"),
+)
 
 
 class Placeholder:
@@ -176,7 +189,7 @@ class Placeholder:
     def check(self, record: Record, options: Options) -> Iterator[Hit]:
         """One hit for each turn."""
         for index, text in enumerate(record.texts):
-            if not _PLACEHOLDER_MARKS.search(text.content):
+            if not any(mark in text.content for mark in _PLACEHOLDER_MARKS):
                 continue
             found = list(dict.fromkeys(match.group() for match in _PLACEHOLDER.finditer(text.content)))
             if found:
@@ -304,7 +317,7 @@ RULES: tuple[Rule, ...] = (
             guideline="Quality: Accuracy",
         ),
         _REFUSAL,
-        word_set("ai artificial large i'm i’m i trained developed created my openai openai's sorry"),
+        word_set("ai artificial large i'm i’m i trained developed created my openai openai's sorry unable"),
         "was left by another model. Write what a tutor would say, or remove the example.",
     ),
     Phrases(

@@ -6,6 +6,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import NamedTuple
+from zlib import crc32
 
 from homeroom.data.lint.model import About, Hit, Options, Record, Rule, Text
 from homeroom.data.lint.rules.text_turns import replies
@@ -47,8 +49,10 @@ def _pairs(text: Text) -> set[str]:
             if len(word) >= _CLOSED_LETTERS and headed:
                 found.add(word)
             before = words[place - 1] if place and not ends[place - 1] else ""
-            if headed and len(word) > 2 and len(before) > 2 and before.isalpha() and before not in _LIGHT:
-                found.add(f"{before} {word}")
+            if headed and len(word) > 2 and before.isalpha() and before not in _LIGHT:
+                pair = f"{before} {word}"
+                if len(before) > 2 or _key(pair) in _known():
+                    found.add(pair)
         elif headed and word.count("-") == 1 and word.replace("-", "").isalpha():
             found.add(word)
     return found
@@ -91,7 +95,9 @@ class TermSpelling:
         found: set[str] = set()
         for _, text in replies(record):
             found |= _pairs(text)
-        return "|".join(sorted(found)[:MOST_PAIRS]) or None
+        # What is certain to be a term comes first; of the rest a steady choice, so that two records keep the same pairs.
+        ranked = sorted(found, key=lambda term: ("-" not in term and _key(term) not in _known(), crc32(term.encode())))
+        return "|".join(ranked[:MOST_PAIRS]) or None
 
     def judge(self, facts: Sequence[tuple[int, str]], options: Options) -> Iterator[Hit]:
         """One hit for each record with a rare spelling of a term."""
@@ -160,25 +166,28 @@ def _same_term(term: str, usual: str, known: bool) -> bool:
 
 
 # --- one idea, two names ------------------------------------------------------------------------------------------------
+class _Names(NamedTuple):
+    """Two names of one idea, a pattern for each, and the words of which one occurs wherever a pattern matches."""
+
+    everyday: str
+    term: str
+    patterns: tuple[re.Pattern[str], re.Pattern[str]]
+    hints: frozenset[str]
+
+
 @cache
-def _synonyms() -> tuple[tuple[str, str, re.Pattern[str], re.Pattern[str]], ...]:
-    """(everyday name, term, pattern of each)."""
+def _synonyms() -> tuple[_Names, ...]:
     rows = []
     for line in lines("synonyms"):
-        names, _, patterns = line.partition(" : ")
+        names, hints, first, second = (part.strip() for part in line.split(" : "))
         everyday, _, term = names.partition(" | ")
-        first, _, second = patterns.partition(" :: ")
-        rows.append((everyday, term, re.compile(first.strip()), re.compile(second.strip())))
+        rows.append(_Names(everyday, term, (re.compile(first), re.compile(second)), word_set(hints)))
     return tuple(rows)
 
 
-_HINTS = word_set(
-    """take takes taking times timesed timesing top upper bottom lower borrow borrows borrowed borrowing carry carries carried
-    carrying flip flips flipped flipping number reduce reduced reducing corner corners plus plussed plussing ratio full
-    speech subtract subtracts subtracted subtracting multiply multiplies multiplied multiplying numerator numerators
-    denominator denominators regroup regroups regrouped regrouping reciprocal reciprocals equation equations simplify
-    simplified simplifies simplifying vertex vertices add adds added adding double period periods quotation"""
-)
+@cache
+def _all_hints() -> frozenset[str]:
+    return frozenset().union(*(names.hints for names in _synonyms()))
 
 
 class TwoNames:
@@ -203,24 +212,23 @@ class TwoNames:
         """Grade band and, as bits, the names that the tutor uses and the learner has not used before."""
         if not record.is_tutor:
             return None
-        texts = [text.lower for _, text in replies(record) if not _HINTS.isdisjoint(text.word_set)]
-        if not texts:
-            return None
-        asked = [text.lower for _, _, text in record.turns("user")]
+        texts = [text for _, text in replies(record) if not _all_hints().isdisjoint(text.word_set)]
         bits = 0
-        for place, (_, _, *patterns) in enumerate(_synonyms()):
-            for side, pattern in enumerate(patterns):
-                used = any(pattern.search(text) for text in texts)
-                if used and not any(pattern.search(text) for text in asked):
+        for place, names in enumerate(_synonyms()) if texts else ():
+            own = [text.lower for text in texts if not names.hints.isdisjoint(text.word_set)]
+            for side, pattern in enumerate(names.patterns) if own else ():
+                if any(pattern.search(text) for text in own) and not any(
+                    pattern.search(t.lower) for _, _, t in record.turns("user")
+                ):
                     bits |= 1 << (2 * place + side)
         return (str(record.metadata.get("grade_band") or ""), bits) if bits else None
 
     def judge(self, facts: Sequence[tuple[int, tuple[str, int]]], options: Options) -> Iterator[Hit]:
         """One hit for each pair of names and grade band, with the lines of the rarer one."""
-        least, share = options.value("CNS006", "least", 10), options.value("CNS006", "share", 0.3)
+        least, share = options.value("CNS006", "least", 6), options.value("CNS006", "share", 0.3)
         for band in sorted({band for _, (band, _) in facts}):
             own = [(line, bits) for line, (kind, bits) in facts if kind == band]
-            for place, (everyday, term, _, _) in enumerate(_synonyms()):
+            for place, (everyday, term, *_) in enumerate(_synonyms()):
                 sides = [[line for line, bits in own if bits >> (2 * place + side) & 1] for side in (0, 1)]
                 few, many = sorted(sides, key=len)
                 if len(many) < least or not 0 < len(few) <= share * len(many):

@@ -9,6 +9,7 @@ from typing import Any
 
 from homeroom.data.lint.rules.text_equations import equations
 from homeroom.data.lint.rules.text_tokens import tokens
+from homeroom.data.lint.rules.text_turns import asks
 from homeroom.data.lint.words import word_set
 
 _LIGHT = word_set(
@@ -49,42 +50,50 @@ def answer_forms(reference: Mapping[str, Any]) -> list[str]:
 
 
 def stated_answer(sentences: list[str], forms: list[str], prompt: str) -> str:
-    """The sentence that states one of the answers, none of which ``prompt`` holds; empty when there is none."""
-    known_numbers: set[Fraction] | None = None
-    known_words: set[str] | None = None
+    """The sentence that states one of the answers and does not only repeat what ``prompt`` holds; empty when there is none."""
     for form in forms:
         values = numbers_in(form)
         if len(values) == 1:
-            known_numbers = numbers_in(prompt) if known_numbers is None else known_numbers
             value = next(iter(values))
-            if value in known_numbers:
-                insisted = (sentence for sentence, rest in _insisting(sentences) if value in numbers_in(rest))
-                found = _works_out(sentences, value, prompt) or next(insisted, "")
-            else:
-                found = _states_number(sentences, value)
+            holding = [sentence for sentence in sentences if _may_hold(sentence, value) and value in numbers_in(sentence)]
+            found = _number_stated(holding, value, prompt) if holding else ""
         elif values:
             continue
         else:
-            known_words = content_words(prompt) if known_words is None else known_words
             ideas = content_words(form)
-            if not ideas:
-                continue
-            if ideas <= known_words:
-                found = next((sentence for sentence, rest in _insisting(sentences) if ideas <= content_words(rest)), "")
-                if found:
-                    return found
-                continue
-            found = next((s for s in sentences if not _is_question(s) and ideas <= content_words(s)), "")
+            holding = [sentence for sentence in sentences if ideas <= content_words(sentence)] if ideas else []
+            found = _words_stated(holding, ideas, prompt) if holding else ""
         if found:
             return found
     return ""
+
+
+def _may_hold(sentence: str, value: Fraction) -> bool:
+    """Whether a sentence may hold the number: a cheap look at its digits."""
+    if value.denominator != 1 or value <= 99:
+        return True
+    digits = str(value.numerator)
+    return digits in sentence or f"{value.numerator:,}" in sentence
+
+
+def _number_stated(holding: list[str], value: Fraction, prompt: str) -> str:
+    if value in numbers_in(prompt):
+        insisted = (sentence for sentence, rest in _insisting(holding) if value in numbers_in(rest))
+        return _works_out(holding, value, prompt) or next(insisted, "")
+    return _states_number(holding, value)
+
+
+def _words_stated(holding: list[str], ideas: set[str], prompt: str) -> str:
+    if ideas <= content_words(prompt):
+        return next((sentence for sentence, rest in _insisting(holding) if ideas <= content_words(rest)), "")
+    return next((sentence for sentence in holding if not _is_question(sentence)), "")
 
 
 def _insisting(sentences: list[str]) -> Iterator[tuple[str, str]]:
     """Sentences that say "the answer is", with what follows: there the answer is given, whatever the prompt holds."""
     for sentence in sentences:
         match = _THE_ANSWER.search(sentence)
-        if match is not None and not _is_question(sentence):
+        if match is not None and not asks(sentence):
             yield sentence, sentence[match.end() : match.end() + 60]
 
 

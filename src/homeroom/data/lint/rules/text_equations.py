@@ -17,7 +17,7 @@ from homeroom.data.lint.rules.text_tokens import Token, cleaned, tokens
 from homeroom.data.lint.rules.text_units import unit_of
 
 _LIKELY = re.compile(
-    r"=|(?:[+×÷*·/]|\d\s*[-−–x]\s*\d|\b(?:plus|minus|times|divided by|multiplied by|take away|of)\b)[^=\n]{1,60}?"
+    r"(?:[+×÷*·/]|\d\s*[-−–x]\s*\d|\b(?:plus|minus|times|divided by|multiplied by|take away|of)\b)[^=\n]{1,60}?"
     r"\b(?:is|are|equals?|makes?|gives|leaves|comes to)\b",
     re.IGNORECASE,
 )
@@ -50,7 +50,7 @@ class Equation:
 
 def equations(sentence: str) -> list[Equation]:
     """All equations of a sentence that can be worked out, right and wrong."""
-    if not _LIKELY.search(sentence):
+    if "=" not in sentence and not _LIKELY.search(sentence):
         return []
     text = cleaned(sentence)
     found = tokens(text)[:MAX_TOKENS]
