@@ -19,7 +19,7 @@ def queued(homeroom, course, recipe):
 
 def test_list_shows_the_newest_first(tuned, homeroom):
     jobs = homeroom("jobs", "list", "--json").json
-    assert sorted(job["kind"] for job in jobs) == ["evaluate", "evaluate", "tune", "tune"]
+    assert sorted(job["kind"] for job in jobs) == ["evaluate", "evaluate", "tune"]
     assert [job["created_at"] for job in jobs] == sorted((job["created_at"] for job in jobs), reverse=True)
     rows = homeroom("jobs", "list").out.splitlines()[1:]
     assert [row.split()[:4] for row in rows] == [[job["id"], job["kind"], "succeeded", "100%"] for job in jobs]
@@ -90,3 +90,36 @@ def test_a_worker_runs_what_is_queued_until_ctrl_c(start, homeroom, home):
     assert "Traceback" not in told.err
     assert homeroom("jobs", "show", job.id, "--json").json["error_code"] == "job-kind-unknown"
     assert processes_of(home) == []
+
+
+def test_a_queued_job_is_paused_listed_as_such_and_resumed(queued, homeroom):
+    assert homeroom("jobs", "pause", queued).out == f"{queued}: paused\n"
+    (row,) = homeroom("jobs", "list", "--state", "paused", "--json").json
+    assert (row["id"], row["state"], row["status"]) == (queued, "queued", "paused")
+    assert homeroom("jobs", "list", "--state", "queued", "--json").json == []
+    followed = homeroom("jobs", "follow", queued)
+    assert (followed.code, f"homeroom jobs resume {queued}" in followed.error) == (1, True)
+    assert homeroom("jobs", "resume", queued).out.startswith(f"{queued}: queued")
+
+
+def test_a_job_waits_for_its_hour_or_for_another_job_and_says_so(queued, homeroom, recipe):
+    base = ("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--task", "learner", "--no-wait", "--json")
+    (later,) = homeroom(*base, "--at", "2099-01-01 08:00", "--priority", "3", "--after", queued).json
+    assert (later["priority"], later["depends_on"], later["resource"]) == (3, [queued], "cpu")
+    assert "waits until 2099-01-01" in homeroom("jobs", "list").out
+    shown = homeroom("jobs", "show", later["id"]).out
+    assert "priority 3; needs a slot of cpu; waits until 2099-01-01" in shown
+    refused = homeroom(*base[:-1], "--again", "--after", "job-nowhere")
+    assert (refused.code, "#job-not-found" in refused.error) == (2, True)
+    assert homeroom(*base, "--at", "tomorrow").code == 2
+
+
+def test_old_jobs_are_forgotten_and_those_behind_a_model_stay(tuned, homeroom, home):
+    evaluations = [job["id"] for job in homeroom("jobs", "list", "--json").json if job["kind"] == "evaluate"]
+    assert homeroom("jobs", "prune", "--days", "1", "--json").json == {"forgotten": []}
+    gone = homeroom("jobs", "prune", "--days", "0", "--json").json["forgotten"]
+    assert sorted(gone) == sorted(evaluations)
+    assert [(home / "jobs" / job_id).exists() for job_id in evaluations] == [False, False]
+    (left,) = homeroom("jobs", "list", "--json").json
+    assert left["kind"] == "tune" and (home / "jobs" / left["id"]).exists()
+    assert homeroom("models", "list", "--json").code == 0

@@ -109,4 +109,5 @@ def submit_evaluation(
         "max_tokens": max_tokens,
     }
     key = key_of({"kind": "evaluate", **payload, "again": secrets.token_hex(8) if again else ""})
-    return submit_once(home, "evaluate", payload, key)
+    resource = "cpu" if endpoint_of(home.settings, model.base) is None else "api"
+    return submit_once(home, "evaluate", payload, key, resource=resource)

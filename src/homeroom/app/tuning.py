@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_identity, endpoint_of
-from homeroom.app.work import key_of, submit_once
+from homeroom.app.work import NOW, When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
+from homeroom.runtime.hardware import hardware
 from homeroom.schema.jobs import Job
 from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.tuning.prompts.recipe import PromptRecipe
@@ -105,7 +106,7 @@ def prompt_recipe(recipe: Recipe) -> PromptRecipe:
     return PromptRecipe.of(recipe, recipe.task)
 
 
-def submit_tuning(home: Homeroom, dataset: str, recipe: Recipe, *, again: bool = False) -> Job:
+def submit_tuning(home: Homeroom, dataset: str, recipe: Recipe, *, again: bool = False, when: When = NOW) -> Job:
     """Queue a run. The same dataset, recipe and base give the same job, unless ``again`` or that job did not succeed.
 
     Raises:
@@ -122,4 +123,9 @@ def submit_tuning(home: Homeroom, dataset: str, recipe: Recipe, *, again: bool =
         run, identity = prompt_recipe(recipe).to_dict(), endpoint_identity(endpoint, recipe.base)
     about = {"kind": "tune", "dataset": found.info.id, "recipe": run, "base_identity": identity}
     key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
-    return submit_once(home, "tune", about, key)
+    resource = "api" if endpoint is not None else "gpu" if _on_gpu(recipe) else "cpu"
+    return submit_once(home, "tune", about, key, resource=resource, when=when)
+
+
+def _on_gpu(recipe: Recipe) -> bool:
+    return recipe.device == "cuda" or (recipe.device == "auto" and hardware().gpu is not None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from homeroom.errors import JobFailed, StorageError
@@ -39,8 +41,18 @@ def child_environment(home: Homeroom) -> dict[str, str]:
 
 
 def make_worker(home: Homeroom, job_id: str | None = None) -> Worker:
-    """A worker over this home, for every job or for one."""
-    return Worker(home.jobs, job_command, home=home.settings.home, job_id=job_id, env=child_environment(home))
+    """A worker over this home, for every job or for one. It keeps to the slots of the settings, together with all others."""
+    settings = home.settings
+    slots = {"cpu": settings.slots_cpu, "gpu": settings.slots_gpu, "api": settings.slots_api}
+    return Worker(
+        home.jobs,
+        job_command,
+        home=settings.home,
+        job_id=job_id,
+        slots=slots,
+        side_by_side=1 if job_id else sum(slots.values()),
+        env=child_environment(home),
+    )
 
 
 def key_of(parts: Mapping[str, Any]) -> str:  # any JSON: the key is its hash
@@ -52,19 +64,64 @@ def key_of(parts: Mapping[str, Any]) -> str:  # any JSON: the key is its hash
 _START_ANEW = frozenset({"resume-mismatch"})
 
 
-def submit_once(home: Homeroom, kind: str, payload: Mapping[str, Any], key: str) -> Job:
+@dataclass(frozen=True, slots=True)
+class When:
+    """When a job may run.
+
+    Attributes:
+        priority: Of two jobs that could run now the one with the higher number does.
+        not_before: Unix time; None is at once.
+        after: Ids of jobs that must succeed first.
+    """
+
+    priority: int = 0
+    not_before: float | None = None
+    after: tuple[str, ...] = ()
+
+
+NOW = When()
+
+
+def submit_once(
+    home: Homeroom, kind: str, payload: Mapping[str, Any], key: str, *, resource: str = "cpu", when: When = NOW
+) -> Job:
     """The job of this key. One that failed or was cancelled is queued again and goes on from what it had saved.
 
     Only where that is of no use, because its folder holds another run, a new job is made.
+
+    Args:
+        home: The open home.
+        kind: Which handler runs it.
+        payload: What the handler gets.
+        key: See `key_of`.
+        resource: What it needs a slot of: ``cpu``, ``gpu`` or ``api``.
+        when: When it may run; of a job that is there already nothing changes.
     """
     attempt = 0
     while True:
-        job = home.jobs.submit(kind, dict(payload), idempotency_key=f"{key}-{attempt}" if attempt else key)
+        job = home.jobs.submit(
+            kind,
+            dict(payload),
+            idempotency_key=f"{key}-{attempt}" if attempt else key,
+            resource=resource,
+            priority=when.priority,
+            not_before=when.not_before,
+            depends_on=when.after,
+        )
         if job.state not in ("failed", "cancelled"):
             return job
         if job.error_code not in _START_ANEW:
             return home.jobs.retry(job.id)
         attempt += 1
+
+
+def prune(home: Homeroom, before: float) -> tuple[str, ...]:
+    """Forget jobs that ended before a Unix time, with their folders; those that made a model which is still there stay."""
+    kept = {model.job_id for model in home.registry.list()}
+    gone = home.jobs.prune(before, kept)
+    for job_id in gone:
+        shutil.rmtree(home.work_root / job_id, ignore_errors=True)
+    return gone
 
 
 @contextmanager
@@ -91,7 +148,7 @@ def wait_for(home: Homeroom, job_id: str, watch: Watcher | None = None) -> Job:
         watch: Called with the job and its new events, about four times a second.
 
     Raises:
-        JobFailed: it failed or was cancelled; the message says why.
+        JobFailed: it failed, was cancelled or paused; the message says why.
         StorageError: the disk or the database refused what it had to write.
         KeyboardInterrupt: passed on after the job's process has ended; what it had saved is kept.
     """
@@ -104,9 +161,11 @@ def wait_for(home: Homeroom, job_id: str, watch: Watcher | None = None) -> Job:
             seen = events[-1].seq if events else seen
             if watch is not None:
                 watch(job, events)
-            if job.done:
+            if job.done or job.paused:
                 break
             pause.wait(POLL_S)
+    if job.paused:
+        raise JobFailed(f"Job {job.id} ({job.kind}) is paused. Go on with it: homeroom jobs resume {job.id}", job_id=job.id)
     if job.error_code in STORAGE_CODES:  # the person's to mend, as if the command itself had met it
         raise StorageError(job.error, code=job.error_code)
     if job.state != "succeeded":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -97,6 +98,9 @@ def plan(ctx: click.Context, dataset: str, recipe_path: Path, base: str | None, 
 @task_option
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the job.")
 @click.option("--again", is_flag=True, help="Tune anew even if this very run was made before.")
+@click.option("--priority", default=0, show_default=True, type=click.INT, help="Higher ones run first.")
+@click.option("--at", type=click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]), help="Do not run before this local time.")
+@click.option("--after", multiple=True, metavar="JOB", help="Run when this job has succeeded; may be given several times.")
 @json_option
 @click.pass_context
 def run(
@@ -107,16 +111,20 @@ def run(
     task: str | None,
     wait: bool,
     again: bool,
+    priority: int,
+    at: datetime | None,
+    after: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Tune: each run of the recipe becomes a job and, at its end, a registered model."""
     from homeroom.app.tuning import submit_tuning
+    from homeroom.app.work import When
     from homeroom.cli import progress
 
     home = open_home(ctx)
     results = []
     for recipe in with_examples(home, dataset, chosen_recipes(recipe_path, base, task), quiet=as_json):
-        job = submit_tuning(home, dataset, recipe, again=again)
+        job = submit_tuning(home, dataset, recipe, again=again, when=When(priority, at.timestamp() if at else None, after))
         if not as_json:
             before = "; done before, --again repeats it" if job.done else ""
             click.echo(f"{recipe.name}: job {job.id}{before}", err=True)

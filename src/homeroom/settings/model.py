@@ -49,6 +49,9 @@ class Settings:
     openai_models: Mapping[str, str] = field(default_factory=dict)
     max_upload_mb: int = 512
     webhook_private: bool = False
+    slots_cpu: int = 1
+    slots_gpu: int = 1
+    slots_api: int = 4
     log_level: str = "info"
 
     @property
