@@ -62,7 +62,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "too-few": ("too-few-examples",),
     "too-long": ("over-token-limit",),
     "cut-off": ("reply-cut-off", "reply-truncated"),
-    "template-rest": ("placeholder-left",),
+    "template-rest": ("placeholder-left", "template-mark-in-text"),
     "template-mark": ("template-mark-in-text",),
     "template-refuses": ("template-problem",),
     "reply-echoes": ("reply-echoes-prompt",),
@@ -224,7 +224,7 @@ def main() -> int:
     parser.add_argument("--half", choices=("tuning", "frozen", "both"), default="tuning")
     parser.add_argument("--misses", type=Path, help="write the missed defects of the tuning half here")
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
-    parser.add_argument("--kind", help="this kind only")
+    parser.add_argument("--kind", action="append", help="these kinds only")
     args = parser.parse_args()
     shared = shared_data()
     if shared is None:
@@ -233,7 +233,7 @@ def main() -> int:
     scored = []
     with tempfile.TemporaryDirectory() as name:
         for case in cases(Sources(shared)):
-            if args.half in (case.half, "both") and args.kind in (None, case.kind):
+            if args.half in (case.half, "both") and (args.kind is None or case.kind in args.kind):
                 scored.append(score(case, Path(name)))
     unplanted = {rule.about.name for rule in all_rules()} - {n for names in EXPECTED.values() for n in names}
     halves = {half: table([s for s in scored if s.case.half == half]) for half in ("tuning", "frozen")}

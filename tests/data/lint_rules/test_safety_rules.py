@@ -129,6 +129,17 @@ def test_names_of_stories_are_left_alone(text: str) -> None:
     assert not [h.message for h in hits("SAF007", said(text), CLASS)]
 
 
+def test_who_is_spoken_to_is_masked_wherever_the_turn_names_them() -> None:
+    (hit,) = hits("SAF007", record("You are here, Tomas?", "Hi Tomas! Tomas and Tomas's sister, try it."), CLASS)[1:]
+    assert hit.edit is not None
+    assert hit.edit.content == "Hi [LEARNER-1]! [LEARNER-1] and [LEARNER-1]'s sister, try it."
+
+
+def test_a_first_name_alone_is_milder_than_a_full_name() -> None:
+    assert [h.severity for h in hits("SAF007", said("Hi Amara!"), CLASS)] == ["warning"]
+    assert [h.severity for h in hits("SAF007", said("Amara Diallo and Tomas Reyes"), CLASS)] == [None]
+
+
 def test_metadata_that_names_a_learner() -> None:
     assert hits("SAF009", record("a", "b", **{"Student Name": "Amara"}))
     assert not hits("SAF009", record("a", "b", student="", author="Ana Ruiz", topic="name"))

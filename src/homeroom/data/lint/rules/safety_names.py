@@ -10,7 +10,8 @@ from homeroom.data.lint.model import Options, Text
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _GREETING = re.compile(
-    r"\b(?:hi|hello|hey|dear|thanks|thank you|bye|welcome|name is|name's|i am|i'm|i’m|called|my (?:\w+ )?(?:friend|brother|sister"
+    r"\b(?:hi|hello|hey|dear|thanks|thank you|bye|welcome|name is|name's|you are|you're|you’re|i am|i'm|i’m|called"
+    r"|my (?:\w+ )?(?:friend|brother|sister"
     r"|classmate|partner|son|daughter)(?: is)?|our classmate|well done|good job|great job|nice work|good work|great work),? ?$",
     re.IGNORECASE,
 )
@@ -57,12 +58,14 @@ def names_in(turn: Text, options: Options) -> Iterator[tuple[int, int]]:
     tokens = [found for found in _TOKEN.finditer(text) if _bare(found[0]) in first]
     if full is not None:
         yield from ((m.start(), m.end() - (2 if m[0].endswith(("'s", "’s")) else 0)) for m in full.finditer(text))
+    # Who is spoken to once in a turn is the same person in the rest of it: half a redaction is none.
+    here = {_bare(m[0]) for m in tokens if m[0][0].isupper() and _is_somebody_here(text, m.start(), m.start() + len(_bare(m[0])))}
     for found in tokens:
         end = found.end() - (2 if found[0].endswith(("'s", "’s")) else 0)
         initial = _INITIAL.match(text, end)
         if initial and any(last.startswith(initial[0][1].lower()) for last in first[_bare(found[0])] if last):
             yield found.start(), initial.end()
-        elif found[0][0].isupper() and end == found.end() and _is_somebody_here(text, found.start(), end):
+        elif found[0][0].isupper() and (_bare(found[0]) in here or _is_somebody_here(text, found.start(), end)):
             yield found.start(), end
 
 

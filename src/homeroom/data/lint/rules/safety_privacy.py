@@ -29,12 +29,14 @@ class PersonalData:
         label: Of its placeholders.
         kind: What was found, for the message.
         find: Gives the places of a text.
+        mild: Whether words that were found are a warning only.
     """
 
     about: About
     label: str
     kind: str
     find: Finder
+    mild: Callable[[str], bool] = lambda quote: False
 
     def check(self, record: Record, options: Options) -> Iterator[Hit]:
         """One hit for each turn, with all its places."""
@@ -55,6 +57,7 @@ class PersonalData:
                     f"Turn {index + 1} holds {self.kind}: {shown}. {self.about.do}",
                     quote=quotes[0],
                     edit=Edit(index, _replaced(content, spans, labels)),
+                    severity="warning" if all(map(self.mild, quotes)) else None,
                 )
 
 
@@ -226,13 +229,14 @@ RULES: tuple[Rule, ...] = (
             "roster-name",
             "A full name of the class list anywhere, or a first name of it where somebody is spoken to, speaks, or is"
             " introduced. "
-            "People of story problems are left alone.",
+            "People of story problems are left alone. A first name alone is a warning.",
             "roster: Amara Diallo, Tomas Reyes\nlearner: Is it 24?\ntutor: Well done, Amara! How did you find it?",
             "roster: Amara Diallo, Tomas Reyes\nlearner: Amara has 5 apples and gets 3. Is it 8?\ntutor: How did you find the 8?",
         ),
         "LEARNER",
         "a name of the class list",
         names_in,
+        mild=lambda quote: " " not in quote,
     ),
     PersonalData(
         _about(
