@@ -46,9 +46,10 @@ def whole(home: Path) -> list[str]:
     for artifact in sorted(named - {""}):
         if not (home / "artifacts" / artifact.rpartition("-")[0] / artifact).is_dir():
             findings.append(f"the artifact {artifact} is named and not there")
-    for table, key in (("models", "job_id"), ("turns", "id"), ("feedback", "turn_id")):
-        twice = [value for value, count in Counter(row[key] for row in rows[table]).items() if value and count > 1]
-        findings += [f"{table}: {len(twice)} of {key} occur twice, e.g. {twice[0]!r}"] if twice else []
+    for table, keys in (("models", ("job_id", "task")), ("turns", ("id",)), ("feedback", ("turn_id",))):
+        counts = Counter(tuple(row[key] for key in keys) for row in rows[table])
+        twice = [found for found, count in counts.items() if all(found) and count > 1]
+        findings += [f"{table}: {len(twice)} of {keys} occur twice, e.g. {twice[0]!r}"] if twice else []
     return findings
 
 

@@ -83,6 +83,18 @@ def test_a_run_gives_one_job_and_one_model(bed: Bed, where: str, when: str, numb
     assert [(row["name"], row["job_id"]) for row in rows["models"]] == [(done[0]["result"]["model"], done[0]["id"])]
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_run_for_two_roles_gives_both_models(bed: Bed, when: str) -> None:
+    """Killed between the registration of the one and of the other."""
+    recipe = bed.recipe({**material.QUICK, "task": "any", "roles": {"learner": {}, "tutor": {}}}, "roles")
+    arguments = ("tune", "run", "--dataset", "base-data", "--recipe", recipe)
+    number = 1 if when == "after" else 2
+    done = until_done(bed, *arguments, env=deadly(bed, "homeroom.registry.models:ModelRegistry.register", when, number))
+    rows = check(bed)
+    assert sorted(row["task"] for row in rows["models"]) == ["learner", "tutor"]
+    assert {row["job_id"] for row in rows["models"]} == {done[0]["id"]}
+
+
 @pytest.fixture(scope="module")
 def judged_home(tmp_path_factory: pytest.TempPathFactory) -> Bed:
     """A home with a tuned model, to be copied."""
