@@ -340,6 +340,8 @@ def test_the_desk_is_for_those_who_know_its_key(desk, bases):
         assert httpx.post(f"{desk.info.url}/engine", json=body, headers=headers, trust_env=False).status_code == 401
     key = {"Authorization": f"Bearer {desk.info.key}"}
     assert httpx.post(f"{desk.info.url}/other", json=body, headers=key, trust_env=False).status_code == 400
+    for wrong in (b"{", b"[]", b"{}", b'{"identity": "x", "failed": {"pid": 1}}'):
+        assert httpx.post(f"{desk.info.url}/engine", content=wrong, headers=key, trust_env=False).status_code == 400
     assert httpx.post(f"{desk.info.url}/engine", content=b"x" * 70_000, headers=key, trust_env=False).status_code == 400
     assert desk.pool.loaded() == {}
     assert desk.info.key not in repr(desk.info)

@@ -57,15 +57,20 @@ def _handler(ensure: Ensure, key: str) -> type[BaseHTTPRequestHandler]:
         timeout = 10  # seconds for a request to arrive
 
         def do_POST(self) -> None:
-            told = self.headers.get("Authorization", "")
-            if not hmac.compare_digest(told.encode(), f"Bearer {key}".encode()):
+            shown = self.headers.get("Authorization", "")
+            if not hmac.compare_digest(shown.encode(), f"Bearer {key}".encode()):
                 self.send_error(HTTPStatus.UNAUTHORIZED)
                 return
             length = self.headers.get("Content-Length", "")
             if not length.isdigit() or int(length) > _BODY_BYTES or self.path != "/engine":
                 self.send_error(HTTPStatus.BAD_REQUEST)
                 return
-            self._say(answer(ensure, json.loads(self.rfile.read(int(length)))))
+            try:
+                told = answer(ensure, json.loads(self.rfile.read(int(length))))
+            except (ValueError, TypeError, KeyError):
+                self.send_error(HTTPStatus.BAD_REQUEST)
+                return
+            self._say(told)
 
         def _say(self, record: dict[str, Any]) -> None:
             data = json.dumps(record).encode()
