@@ -66,7 +66,7 @@ def _handler(ensure: Ensure, key: str) -> type[BaseHTTPRequestHandler]:
                 self.send_error(HTTPStatus.BAD_REQUEST)
                 return
             try:
-                told = answer(ensure, json.loads(self.rfile.read(int(length))))
+                told = answer(ensure, dict(json.loads(self.rfile.read(int(length)))))
             except (ValueError, TypeError, KeyError):
                 self.send_error(HTTPStatus.BAD_REQUEST)
                 return
