@@ -17,6 +17,15 @@ from torch.nn import functional  # noqa: TID253
 Context = Any  # autograd's context carries whatever is saved on it
 
 
+WHOLE_LIMIT = 512
+"""Longest sequence whose probabilities `causal_attention` keeps: T squared numbers a head."""
+
+
+def kept_whole_pays(x: Tensor) -> bool:
+    """Whether `causal_attention` beats PyTorch's kernel for (B, T, H) like ``x``: short, and bfloat16 on a processor."""
+    return x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.shape[1] <= WHOLE_LIMIT
+
+
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """One sequence a row; (B, T, heads * d). Keeps the probabilities for backward, and ``mask`` is from `causal_mask`.
 

@@ -16,12 +16,17 @@ from torch import Tensor  # noqa: TID253
 from torch.nn import functional  # noqa: TID253
 
 from homeroom.tuning.huggingface.arithmetic import Blocks, half_turn, lora_linears, rms_norm, rotate, swi_glu
-from homeroom.tuning.huggingface.attention import Packed, causal_attention, causal_mask, packed_attention, row_attention
+from homeroom.tuning.huggingface.attention import (
+    Packed,
+    causal_attention,
+    causal_mask,
+    kept_whole_pays,
+    packed_attention,
+    row_attention,
+)
 
 Module = Any  # of transformers or PEFT: untyped
 FAMILIES = ("llama", "qwen2", "qwen3")
-DENSE_LIMIT = 512
-"""Longest sequence whose attention probabilities `causal_attention` keeps: T squared numbers a head."""
 
 
 def supports(config: Any) -> bool:  # transformers' config: untyped
@@ -165,8 +170,7 @@ class Decoder:
         still = torch.ones_like(cos[0]).repeat(1, kv_heads)  # values are not turned
         cos = torch.cat([cos[0].repeat(1, heads + kv_heads), still], dim=1)
         sin = torch.cat([sin[0].repeat(1, heads + kv_heads), torch.zeros_like(still)], dim=1)
-        dense = packed is None and x.dtype == torch.bfloat16 and x.device.type == "cpu" and t <= DENSE_LIMIT
-        mask = causal_mask(t, heads, kv_heads, x) if dense else None
+        mask = causal_mask(t, heads, kv_heads, x) if packed is None and kept_whole_pays(x) else None
         return Places(cos, sin, half_turn(self._head, x), mask, packed)
 
 

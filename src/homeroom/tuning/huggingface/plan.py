@@ -13,8 +13,8 @@ import torch  # noqa: TID253 - this package is torch's leaf: only a run imports 
 from homeroom.runtime.hardware import Hardware
 from homeroom.schema.models import BaseFiles
 from homeroom.schema.tuning import Plan
+from homeroom.tuning.huggingface.attention import WHOLE_LIMIT
 from homeroom.tuning.huggingface.batches import Step, padding_share
-from homeroom.tuning.huggingface.decoder import DENSE_LIMIT
 from homeroom.tuning.huggingface.device import Compute
 from homeroom.tuning.huggingface.encode import Encoded
 from homeroom.tuning.huggingface.frozen import frozen_bytes, recur
@@ -144,7 +144,7 @@ def memory_bytes(shape: Shape, recipe: Recipe, compute: Compute) -> int:
     """Peak memory: weights, LoRA with gradients, moments and best copy, one micro-batch, one chunk of logits."""
     size = compute.dtype.itemsize
     # Numbers that backward needs, a token and layer: `decoder.py`, the probabilities of `causal_attention` last.
-    looks = min(recipe.data.max_sequence_tokens, DENSE_LIMIT) * shape.heads if size == 2 else 0
+    looks = min(recipe.data.max_sequence_tokens, WHOLE_LIMIT) * shape.heads if size == 2 else 0
     kept = 6 * shape.hidden + 4 * shape.intermediate + 2 * shape.kv_width + looks
     activations = recipe.batch_tokens * kept * shape.adapted_layers(recipe) * size
     logits = HEAD_CHUNK * shape.vocabulary * 4 * 4
