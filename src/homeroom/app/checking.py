@@ -9,6 +9,7 @@ from pathlib import Path
 from homeroom.app.bases import listed_base
 from homeroom.app.home import Homeroom
 from homeroom.data.datasets import Dataset
+from homeroom.data.lint.against import numbered, with_other
 from homeroom.data.lint.config import LintConfig, find_config, load_config, read_roster
 from homeroom.data.lint.model import Options
 from homeroom.data.lint.review import settle
@@ -16,7 +17,7 @@ from homeroom.data.lint.run import LintResult, Progress, lint
 from homeroom.data.stats import TokenCounter
 from homeroom.models.pull import require
 from homeroom.models.tokenizer import ChatTokenizer
-from homeroom.schema.examples import Message
+from homeroom.schema.examples import Example, Message
 from homeroom.settings import Settings
 
 
@@ -33,6 +34,7 @@ def check_files(
     max_tokens: int = 0,
     method: str = "",
     roster: Path | None = None,
+    against: str | Path | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> LintResult:
@@ -50,6 +52,7 @@ def check_files(
         max_tokens: Limit of an example; the base's context when 0.
         method: What the data is for.
         roster: A file with the names of the class.
+        against: A file or dataset version that models will be judged on: what the files share with it is reported at their lines.
         jobs: Processes.
         progress: Told of bytes done.
 
@@ -61,10 +64,24 @@ def check_files(
         with Homeroom.open(settings()) as home:
             dataset = home.datasets.get(str(files[0]))
             options, chosen = _options(settings, config, [], base, max_tokens, method, roster)
-            return check_dataset(home, dataset, options, select, ignore, config=chosen, jobs=jobs, progress=progress)
+            result = check_dataset(home, dataset, options, select, ignore, config=chosen, jobs=jobs, progress=progress)
+            path = home.artifacts.path(dataset.info.artifact) / "examples.jsonl"
+            return with_other(result, [path], _judged_on(against, settings), str(against), options) if against else result
     options, chosen = _options(settings, config, paths, base, max_tokens, method, roster)
     found = lint(paths, options, select, ignore, config=chosen, format=format, columns=columns, jobs=jobs, progress=progress)
-    return settle(found)[0]
+    result = settle(found)[0]
+    return with_other(result, paths, _judged_on(against, settings), str(against), options) if against else result
+
+
+def _judged_on(named: str | Path, settings: Callable[[], Settings]) -> list[tuple[int, Example]]:
+    """(line, example) of what will be judged on: a whole file, or the test part of a dataset version."""
+    path = Path(named)
+    if path.exists() or path.suffix:
+        return list(numbered(path))
+    with Homeroom.open(settings()) as home:
+        dataset = home.datasets.get(str(named))
+        path = home.artifacts.path(dataset.info.artifact) / "examples.jsonl"
+        return [(line, example) for line, example in numbered(path) if dataset.splits[example.id] == "test"]
 
 
 def check_dataset(

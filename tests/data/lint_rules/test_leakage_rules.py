@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from homeroom.cli.main import cli
 from homeroom.data.lint.against import against
 from homeroom.data.lint.config import LintConfig
 from homeroom.data.lint.model import Finding
@@ -159,3 +161,47 @@ def test_against_a_set_that_was_chosen_later() -> None:
     ]
     only_near = list(against(pairs[0][3:], pairs[1], file="mine.jsonl", other_file="judge.jsonl"))
     assert [(f.code, f.line, f.elsewhere) for f in only_near] == [("LEA002", 4, ("judge.jsonl:1",))]
+
+
+def test_the_command_names_what_a_file_shares_with_a_set(tmp_path: Path) -> None:
+    write = lambda name, *records: (tmp_path / name).write_text("".join(json.dumps(r) + "\n" for r in records), "utf-8")  # noqa: E731
+    write("mine.jsonl", entry(JUG), entry(BUS))
+    write("judge.jsonl", entry(BUS, "Draw it."))
+    mine, judge = str(tmp_path / "mine.jsonl"), str(tmp_path / "judge.jsonl")
+    shown = CliRunner().invoke(cli, ["data", "check", mine, "--against", judge, "--json"], standalone_mode=False)
+    result = json.loads(shown.stdout)
+    leaks = [(f["code"], f["line"], f["elsewhere"]) for f in result["findings"] if f["code"].startswith("LEA")]
+    assert leaks == [("LEA001", 2, [f"{judge}:1"])]
+    assert result["summary"]["errors"] == result["summary"]["by_rule"]["LEA001"] == 1
+    assert shown.return_value == 1
+    alone = CliRunner().invoke(cli, ["data", "check", mine, "--json"], standalone_mode=False)
+    assert "LEA001" not in alone.stdout
+
+
+def test_of_a_dataset_version_only_the_test_part_counts(tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    questions = {
+        "tides": "Why does the sea come and go twice each day?",
+        "fractions": "Which is larger, three fifths or four sevenths?",
+        "verbs": "Where does the verb stand in a German clause with weil?",
+        "rome": "Who could vote in the assemblies of the Republic of Rome?",
+        "cells": "What does a leaf do with sunlight and air?",
+        "sonnets": "How many lines has a sonnet, and where does it turn?",
+        "angles": "If two angles of a triangle are 50 and 60, what is the third?",
+        "maps": "What do close contour lines on a map say about a hill?",
+        "loops": "When does a while loop in Python never end?",
+        "drums": "Why does a tighter drum sound higher than a loose one?",
+    }
+    records = [entry(question) for question in questions.values()]
+    for topic, record in zip(questions, records, strict=True):
+        record["metadata"]["topic"] = topic
+    path.write_text("".join(json.dumps(r) + "\n" for r in records), "utf-8")
+    made = CliRunner().invoke(cli, ["data", "split", str(path), "--name", "many", "--json"], standalone_mode=False)
+    assert made.exception is None
+    shown = CliRunner().invoke(
+        cli, ["data", "check", str(path), "--against", "many", "--select", "LEA", "--json"], standalone_mode=False
+    )
+    result = json.loads(shown.stdout)
+    exact = [f for f in result["findings"] if f["code"] == "LEA001"]
+    assert len(exact) == json.loads(made.stdout)["counts"]["splits"]["test"]
+    assert all(f["elsewhere"][0].startswith("many:") for f in exact)

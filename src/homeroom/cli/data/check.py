@@ -37,6 +37,7 @@ ORDER = {"error": 0, "warning": 1, "info": 2}
 )
 @click.option("--method", type=click.Choice(["dspy", "openai", "huggingface"]), help="What the data is for.")
 @click.option("--roster", type=click.Path(path_type=Path), help="Names of the class, one on each line, to find them in texts.")
+@click.option("--against", metavar="OTHER", help="A file or version to be judged on: report what FILES share with it.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; one for each core when omitted.")
 @click.option("--all", "everything", is_flag=True, help="Show every finding, not the worst of each rule.")
 @json_option
@@ -53,6 +54,7 @@ def command(
     max_tokens: int,
     method: str | None,
     roster: Path | None,
+    against: str | None,
     jobs: int | None,
     everything: bool,
     as_json: bool,
@@ -80,6 +82,7 @@ def command(
             max_tokens=max_tokens,
             method=method or "",
             roster=roster,
+            against=against,
             jobs=jobs,
             progress=show,
         )

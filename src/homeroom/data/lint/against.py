@@ -5,10 +5,15 @@ Everything in the first set counts as training, everything in the second as judg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from homeroom.data.lint.model import CorpusRule, Finding, Options, Record
 from homeroom.data.lint.rules.leakage import RULES
+from homeroom.data.lint.run import LintResult
+from homeroom.data.source import open_source
+from homeroom.errors import Problem
 from homeroom.schema.examples import Example
 
 _OTHER = 1 << 32  # lines of the other set, where both are looked at together
@@ -58,6 +63,37 @@ def against(
                     message=f"{_SAYS[about.code]} {other_file}:{judged}. {_DO}",
                     elsewhere=(f"{other_file}:{judged}",),
                 )
+
+
+def with_other(
+    result: LintResult, paths: Sequence[Path], judged: Sequence[tuple[int, Example]], named: str, options: Options
+) -> LintResult:
+    """``result`` of a check of ``paths``, with what they share with the (line, example) pairs of the set ``named``."""
+    more = [
+        finding
+        for path in paths
+        for finding in against(numbered(path), judged, file=str(path), other_file=named, options=options)
+    ]
+    summary = dict(result.summary)
+    for finding in more:
+        key = {"error": "errors", "warning": "warnings", "info": "info"}[finding.severity]
+        summary[key] += 1
+        summary["by_rule"] = {**summary["by_rule"], finding.code: summary["by_rule"].get(finding.code, 0) + 1}
+    return replace(result, findings=(*result.findings, *more), summary={**summary, "against": named})
+
+
+def numbered(path: Path) -> Iterator[tuple[int, Example]]:
+    """Lines and examples of a file; broken records are passed over.
+
+    Raises:
+        HomeroomError: it cannot be read as examples.
+    """
+    source = open_source(path)
+    problems: list[Problem] = []
+    for row in source.rows():
+        for example in source.examples(row, problems):
+            yield row.line, example
+        problems.clear()
 
 
 _DO = "Take it out of training, or judge on another set."
