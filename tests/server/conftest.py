@@ -16,6 +16,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 
+from homeroom.app.fine_tuning.bases import Bases, TrainableBase
+from homeroom.app.fine_tuning.checkpoints import CheckpointStore
+from homeroom.app.fine_tuning.files import FileStore
+from homeroom.app.fine_tuning.jobs import FineTuningJobs
 from homeroom.chat.directory import ModelCard, ScorecardLink
 from homeroom.chat.testing import SCENARIO, Desk, MemoryDirectory, PacedChatModel, make_desk
 from homeroom.errors import NotFoundError
@@ -23,10 +27,11 @@ from homeroom.schema.jobs import Job, JobEvent
 from homeroom.server.app import create_app
 from homeroom.server.services import Services
 from homeroom.server.testing import LiveServer
-from homeroom.storage import Database, Scope
+from homeroom.storage import ArtifactStore, Database, Scope
 
 TUTOR = "ft:base:homeroom:tutor:1a2b3c4d"
 LEARNER = "ft:base:homeroom:learner:5e6f7a8b"
+BASES = Bases(lambda: [TrainableBase("base", "f" * 64)], {"gpt-4o-mini": "base"})
 REPORT = "<!doctype html><title>Report</title><h1>What changed</h1>"
 
 
@@ -113,6 +118,7 @@ def make_site(tmp_path: Path, migrated: Path, compiled: Path) -> Iterator[Callab
         shutil.copytree(migrated, home)
         database = Database.for_home(home)
         databases.append(database)
+        artifacts = ArtifactStore(home / "artifacts")
         scorecard = ScorecardLink("course@1", {"Variety": "0.62 [0.51, 0.72]"}, "report-1")
         desk = make_desk(
             database,
@@ -173,6 +179,10 @@ def make_site(tmp_path: Path, migrated: Path, compiled: Path) -> Iterator[Callab
             job=job,
             job_events=lambda job_id: [JobEvent(job_id, 1, time.time(), "info", "metrics", "step 1", {"loss": 2.5})],
             report=lambda key: REPORT if key == "report-1" else None,
+            files=(files := lambda scope: FileStore(database, artifacts, scope=scope)),
+            fine_tuning=lambda scope: FineTuningJobs(
+                database, files(scope), CheckpointStore(database, artifacts, scope=scope), BASES, scope=scope
+            ),
         )
         app = create_app(services, secret_key=b"k" * 32, identify=identify, **{"poll_s": 0.05, **options})
         app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(compiled))

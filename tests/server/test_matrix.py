@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ from tests.server.conftest import LEARNER, TUTOR, Browser, Site, parse_events
 
 FORM = "application/x-www-form-urlencoded"
 # What a valid request carries; addresses that are not named carry nothing.
+TRAINING = b"".join(
+    b'{"messages": [{"role": "user", "content": "Why %d?"}, {"role": "assistant", "content": "Look."}]}\n' % n for n in range(10)
+)
 BODIES: dict[str, dict[str, Any]] = {
     "POST /practice": {"data": {"scenario": "learner-005"}},
     "POST /practice/<session_id>/turns": {"json": {"text": "Why?"}},
@@ -59,6 +63,11 @@ class Stage:
             return {"filename": "homeroom.css"}
         if rule.startswith("/v1/models/"):
             return {"name": LEARNER}
+        if rule.startswith("/v1/files/"):
+            return {"file_id": self.training_file()}
+        if rule.startswith("/v1/fine_tuning/"):
+            order = {"model": "base", "training_file": self.training_file()}
+            return {"job_id": self.browser.post("/v1/fine_tuning/jobs", json=order).get_json()["id"]}
         if rule.startswith("/jobs/"):
             return {"job_id": self.site.jobs[0].id}
         if rule.startswith("/practice/"):
@@ -70,6 +79,11 @@ class Stage:
             return {"reply_id": self._on_its_way()}
         begun = dict(self.browser.stream("/chat/turns", {"text": "Hello"}))["begin"]
         return {"conversation_id": begun["conversation"], "turn_id": begun["reply"], "reply_id": begun["reply"]}
+
+    def training_file(self) -> str:
+        """The id of an upload."""
+        form = {"purpose": "fine-tune", "file": (BytesIO(TRAINING), "train.jsonl")}
+        return str(self.browser.post("/v1/files", data=form).get_json()["id"])
 
     def _on_its_way(self) -> str:
         """The id of a reply that goes on until it is stopped."""
@@ -102,9 +116,18 @@ def stage(make_site: Callable[..., Site]) -> Iterator[Stage]:
         response.close()
 
 
+def body_of(stage: Stage, route: str) -> dict[str, Any]:
+    """What a valid request to the route carries."""
+    if route == "POST /v1/files":
+        return {"data": {"purpose": "fine-tune", "file": (BytesIO(TRAINING), "train.jsonl")}}
+    if route == "POST /v1/fine_tuning/jobs":
+        return {"json": {"model": "base", "training_file": stage.training_file()}}
+    return BODIES.get(route.replace("HEAD ", "GET "), {})
+
+
 def send(stage: Stage, method: str, url: str, route: str, credential: Credential) -> Any:
     """One request as that caller sends it. Returns the response."""
-    body = BODIES.get(route.replace("HEAD ", "GET "), {})
+    body = body_of(stage, route)
     if credential.name == "foreign-form":
         foreign = body if method in ("GET", "HEAD") else {"data": "text=x&title=x", "content_type": FORM}
         return stage.site.app.test_client().open(url, method=method, headers=stage.browser.who, **foreign)
@@ -130,7 +153,7 @@ SAID = {
     "host-refused": "does not answer to the host",
     "origin-refused": "may not do this",
     "csrf": "too old to send anything",
-    "media-type": "send JSON",
+    "media-type": "send ",
 }
 
 
@@ -170,17 +193,20 @@ def test_refused_callers_change_nothing(stage: Stage) -> None:
     """What a valid caller made is still as it was after every refused request with its own ids."""
     chat = stage._make("/chat/")
     practice = stage._practice(finished=False)
+    api = stage._make("/v1/fine_tuning/")
+    job = stage.browser.get(f"/v1/fine_tuning/jobs/{api['job_id']}").data
     before = stage.browser.get(f"/chat/{chat['conversation_id']}").data, stage.site.desk.models.version()
     for route, policy in ROUTES.items():
         method, rule = route.split(" ", 1)
         for credential in CREDENTIALS:
             expected: Outcome | None = credential.refused(method, policy)
             if method == "POST" and expected is not None:
-                ids = {**practice, **chat} if not rule.startswith("/practice") else {**chat, **practice}
+                ids = {**practice, **chat, **api} if not rule.startswith("/practice") else {**chat, **practice}
                 url = re.sub(r"<(?:path:)?(\w+)>", lambda found, ids=ids: ids[found[1]], rule)
                 assert send(stage, method, url, route, credential).status_code == expected.status
     assert (stage.browser.get(f"/chat/{chat['conversation_id']}").data, stage.site.desk.models.version()) == before
     assert stage.browser.get(f"/practice/{practice['session_id']}").status_code == 200
+    assert stage.browser.get(f"/v1/fine_tuning/jobs/{api['job_id']}").data == job
 
 
 def test_the_list_is_what_is_served(stage: Stage) -> None:
@@ -217,7 +243,8 @@ def test_every_change_needs_the_token_unless_programs_make_it() -> None:
             assert not policy.token
             assert policy.takes == "nothing"
         elif rule.startswith("/v1/"):
-            assert (policy.token, policy.takes, policy.linkable) == (False, "json", False)
+            assert (policy.token, policy.linkable) == (False, False)
+            assert policy.takes in ("json", "upload", "command")
         else:
             assert policy.token
             assert not policy.linkable

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from homeroom import __version__
 from homeroom.app.bases import listed_base
 from homeroom.app.engines import engine
+from homeroom.app.fine_tuning import jobs as fine_tuning
+from homeroom.app.fine_tuning.run import finish, prepare
 from homeroom.app.prompt_job import tune_prompt
 from homeroom.app.tuning import training_data
+from homeroom.data.datasets import Dataset
 from homeroom.errors import ConflictError
 from homeroom.models.engine_chat import engine_render_ids
 from homeroom.models.engine_info import find_running
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     """Run the tuning of ``context.job``, continuing what its folder holds, and register the model."""
     known = [m for m in home.registry.list() if m.job_id == context.job.id]
+    if fine_tuning.ORDER in context.job.payload:
+        return _ordered(context, home, known)
     if context.job.payload["recipe"].get("method") == "dspy":
         return _told(context, known or [_registered(home, tune_prompt(context, home))])
     recipe = parse_recipe(dict(context.job.payload["recipe"]))
@@ -38,6 +43,22 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     roles = [task for task in recipe.roles if task in dataset.tasks]
     if len(known) == max(1, len(roles)):  # an earlier attempt registered it and died before it could say so
         return _told(context, sorted(known, key=lambda m: roles.index(m.task) if m.task in roles else 0))
+    model = _tuned(context, home, dataset, recipe)
+    return _told(context, [_registered(home, entry) for entry in _entries(model, recipe, roles)])
+
+
+def _ordered(context: JobContext, home: Homeroom, known: Sequence[TunedModel]) -> Mapping[str, Any]:
+    """As `handle`, for a job that was ordered through the fine-tuning API."""
+    if known:
+        model = known[0]
+    else:
+        order = prepare(context, home)
+        model = _registered(home, _tuned(context, home, order.dataset, order.recipe))
+    return {**_told(context, [model]), **finish(context, home, model)}
+
+
+def _tuned(context: JobContext, home: Homeroom, dataset: Dataset, recipe: Recipe) -> TunedModel:
+    """The model of the run in the job's folder, not yet registered."""
     base = home.base_files(recipe.base)
     listed = listed_base(base.name)
     tuner = HuggingFaceTuner(
@@ -51,8 +72,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         job_id=context.job.id,
         code_version=__version__,
     )
-    model = tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
-    return _told(context, [_registered(home, entry) for entry in _entries(model, recipe, roles)])
+    return tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
 
 
 def _entries(model: TunedModel, recipe: Recipe, roles: Sequence[Literal["tutor", "learner"]]) -> list[TunedModel]:

@@ -18,6 +18,8 @@ from homeroom.server import (
     jobs,
     models,
     openai_chat,
+    openai_files,
+    openai_fine_tuning,
     practice,
     rendering,
     security,
@@ -41,6 +43,8 @@ BLUEPRINTS = (
     jobs.blueprint,
     events.blueprint,
     openai_chat.blueprint,
+    openai_files.blueprint,
+    openai_fine_tuning.blueprint,
     health.blueprint,
 )
 

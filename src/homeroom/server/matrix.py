@@ -71,7 +71,7 @@ CREDENTIALS: tuple[Credential, ...] = (
     Credential(
         "foreign-form",
         "a form of another site, as a browser without these headers sends it",
-        lambda method, policy: CSRF if policy.token else MEDIA_TYPE if policy.takes == "json" else None,
+        lambda method, policy: CSRF if policy.token else MEDIA_TYPE if policy.takes in ("json", "upload", "command") else None,
     ),
 )
 

@@ -21,11 +21,11 @@ Family = Literal["pages", "changes", "replies", "api", "files", "events", "healt
 Rows = Literal["own", "shared", "none"]
 """Whose rows are behind it: only the caller's own, everybody's, or none."""
 
-Takes = Literal["nothing", "form", "json"]
-"""What a request may carry."""
+Takes = Literal["nothing", "form", "json", "upload", "command"]
+"""What a request may carry. An ``upload`` is a multipart form; a ``command`` is its address alone and takes no form."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-SMALL, LARGE = 20_000, 1_000_000
+SMALL, LARGE, UPLOAD = 20_000, 1_000_000, 4_200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,14 @@ def _form(rows: Rows, done: int = 200, body_bytes: int = SMALL) -> Policy:
 def _reply(rows: Rows) -> Policy:
     """A message that a model answers: the longest that people write is checked by what stores it."""
     return Policy("replies", rows, "json", LARGE, token=True)
+
+
+def _read() -> Policy:
+    return Policy("api", "own")
+
+
+def _command() -> Policy:
+    return Policy("api", "own", "command")
 
 
 ROUTES: Mapping[str, Policy] = {
@@ -116,6 +124,19 @@ ROUTES: Mapping[str, Policy] = {
     "GET /v1/models": Policy("api", "shared"),
     "GET /v1/models/<path:name>": Policy("api", "shared"),
     "POST /v1/chat/completions": Policy("api", "none", "json", LARGE),
+    "POST /v1/files": Policy("api", "own", "upload", UPLOAD),  # the settings say how much of it
+    "GET /v1/files": _read(),
+    "GET /v1/files/<file_id>": _read(),
+    "GET /v1/files/<file_id>/content": _read(),
+    "DELETE /v1/files/<file_id>": _command(),
+    "POST /v1/fine_tuning/jobs": Policy("api", "own", "json", 200_000),
+    "GET /v1/fine_tuning/jobs": _read(),
+    "GET /v1/fine_tuning/jobs/<job_id>": _read(),
+    "POST /v1/fine_tuning/jobs/<job_id>/cancel": _command(),
+    "POST /v1/fine_tuning/jobs/<job_id>/pause": _command(),
+    "POST /v1/fine_tuning/jobs/<job_id>/resume": _command(),
+    "GET /v1/fine_tuning/jobs/<job_id>/events": _read(),
+    "GET /v1/fine_tuning/jobs/<job_id>/checkpoints": _read(),
     "GET /health": Policy("health", "none"),
     "GET /ready": Policy("pages", "none"),
     "GET /static/<path:filename>": Policy("files", "none"),

@@ -125,6 +125,10 @@ def check_media_type(incoming: Request, policy: Policy) -> None:
     """
     if policy.takes == "json" and not incoming.is_json:
         raise MediaTypeError(f"send JSON with Content-Type: application/json, not {str(incoming.content_type)[:80]!r}")
+    if policy.takes == "upload" and incoming.mimetype != "multipart/form-data":
+        raise MediaTypeError(f"send the file as multipart/form-data, not {str(incoming.content_type)[:80]!r}")
+    if policy.takes == "command" and incoming.mimetype in {*FORMS, "text/plain"}:
+        raise MediaTypeError(f"send no form here, or JSON, not {str(incoming.content_type)[:80]!r}")
     if policy.takes == "form" and incoming.mimetype not in FORMS and incoming.content_length:
         raise MediaTypeError(f"send a form, not {str(incoming.content_type)[:80]!r}")
 

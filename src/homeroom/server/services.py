@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from homeroom.app.fine_tuning.files import FileStore
+from homeroom.app.fine_tuning.jobs import FineTuningJobs
 from homeroom.chat.compare import CompareService
 from homeroom.chat.conversations import ConversationStore
 from homeroom.chat.directory import ModelDirectory
@@ -13,6 +15,7 @@ from homeroom.chat.practice import PracticeService
 from homeroom.chat.service import ChatService
 from homeroom.errors import NotFoundError
 from homeroom.schema.jobs import Job, JobEvent
+from homeroom.storage import Scope
 
 Check = Callable[[], None]
 
@@ -33,6 +36,14 @@ def _no_changes() -> Mapping[str, str]:
     return {}
 
 
+def _no_files(scope: Scope) -> FileStore:
+    raise NotFoundError("this server keeps no files. Start the whole one: homeroom serve", code="not-found")
+
+
+def _no_fine_tuning(scope: Scope) -> FineTuningJobs:
+    raise NotFoundError("this server tunes nothing. Start the whole one: homeroom serve", code="not-found")
+
+
 def _no_report(key: str) -> str | None:
     return None
 
@@ -47,6 +58,8 @@ class Services:
             Polled from one thread; must be cheap.
         jobs: The newest jobs first, read-only; ``job`` gives one of any age.
         job_events: Events of one job, oldest first.
+        files: The files of the API of a scope.
+        fine_tuning: The fine-tuning jobs of the API of a scope.
         report: The HTML of a scorecard's report by `ScorecardLink.report`; None when there is none.
     """
 
@@ -62,3 +75,5 @@ class Services:
     job: Callable[[str], Job] = _no_job
     job_events: Callable[[str], Sequence[JobEvent]] = _no_events
     report: Callable[[str], str | None] = _no_report
+    files: Callable[[Scope], FileStore] = _no_files
+    fine_tuning: Callable[[Scope], FineTuningJobs] = _no_fine_tuning

@@ -1,0 +1,63 @@
+"""Training material and waiting, for the tests of files and fine-tuning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import openai
+from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+
+from tests.cli.commands import eventually
+
+Json = dict[str, Any]
+QUESTIONS = (
+    "Why do you think so?",
+    "What is half of six?",
+    "Do plants eat?",
+    "Is the earth flat?",
+    "Which is larger?",
+    "Show me.",
+)
+
+
+def chat_line(question: str, reply: str, **more: Any) -> Json:
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": reply}], **more}
+
+
+def preference_line(question: str, better: str, worse: str) -> Json:
+    return {
+        "input": {"messages": [{"role": "user", "content": question}]},
+        "preferred_output": [{"role": "assistant", "content": better}],
+        "non_preferred_output": [{"role": "assistant", "content": worse}],
+    }
+
+
+def chat_lines(count: int = 12, reply: str = "Draw both pieces.") -> list[Json]:
+    """Different examples."""
+    return [chat_line(f"{QUESTIONS[n % len(QUESTIONS)]} {n}", reply) for n in range(count)]
+
+
+def jsonl(records: Iterable[Json]) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+def upload(client: openai.OpenAI, records: Iterable[Json], name: str = "train.jsonl") -> str:
+    """The id of an uploaded training file."""
+    return client.files.create(file=(name, jsonl(records)), purpose="fine-tune").id
+
+
+def ended(client: openai.OpenAI, job_id: str) -> FineTuningJob:
+    """The job, once it is over."""
+
+    def over() -> FineTuningJob | None:
+        job = client.fine_tuning.jobs.retrieve(job_id)
+        return job if job.status in ("succeeded", "failed", "cancelled") else None
+
+    return eventually(over)
+
+
+def all_events(client: openai.OpenAI, job_id: str) -> list[FineTuningJobEvent]:
+    """Every event of a job, newest first, by the SDK's own paging."""
+    return list(client.fine_tuning.jobs.list_events(job_id, limit=7))
