@@ -23,7 +23,7 @@ WHOLE_LIMIT = 512
 
 def kept_whole_pays(x: Tensor) -> bool:
     """Whether `causal_attention` beats PyTorch's kernel for (B, T, H) like ``x``: short, and bfloat16 on a processor."""
-    return x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.shape[1] <= WHOLE_LIMIT
+    return bool(x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.shape[1] <= WHOLE_LIMIT)
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
