@@ -85,9 +85,8 @@ def _stratified(rng: random.Random, entries: list[Entry], size: int) -> list[Ent
 def show(entries: list[Entry], halves: dict[str, list[str]]) -> None:
     """The sample with the dialogues, for whoever judges; not to be committed."""
     for half, key, finding in entries:
-        print(
-            f"\n## {key} {half}:{finding.line} {finding.code} {finding.name}\n{finding.message}\nquote: {finding.quote!r} lines: {finding.lines}"
-        )
+        print(f"\n## {key} {half}:{finding.line} {finding.code} {finding.name}\n{finding.message}")
+        print(f"quote: {finding.quote!r} lines: {finding.lines}")
         if finding.line:
             for record in records(json.loads(halves[half][finding.line - 1])):
                 print(f"--- {record['metadata']['task']} {record['metadata'].get('grade')} {record['reference'].get('answer')}")
@@ -129,8 +128,8 @@ def main() -> int:
     summary = ["| part | right | of | share |", "|---|---|---|---|"]
     summary += [f"| {name} | {right} | {total} | {right / total:.0%} |" for name, (right, total) in sorted(counts.items())]
     head = (
-        "# Findings on MathDial, judged one by one\n\nMade by `python benchmarks/data_rules_precision.py`. Lines count within the "
-        "half. The dialogues are\nthose of MathDial (Macina et al. 2023, CC BY-SA 4.0).\n"
+        "# Findings on MathDial, judged one by one\n\nMade by `python benchmarks/data_rules_precision.py`. Lines count within "
+        "the half. The dialogues are\nthose of MathDial (Macina et al. 2023, CC BY-SA 4.0).\n"
     )
     TABLE.write_text("\n".join([head, *summary, "", *rows]) + "\n", "utf-8")
     print("\n".join(summary))
