@@ -120,19 +120,24 @@ def test_another_base_or_layer_does_not_read_these_files(tuner: Make, store: Art
     assert alone == beside
 
 
+@pytest.mark.parametrize("full", ["while writing", "before"])
 def test_a_full_disk_costs_time_and_nothing_else(
-    tuner: Make, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tuner: Make, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
 ) -> None:
     whole = trained(tuner("whole"), store)
 
-    def full(path: Path, data: bytes) -> None:
+    def refuse(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(frozen, "write_atomically", full)
+    if full == "while writing":
+        monkeypatch.setattr(frozen, "write_atomically", refuse)
+    else:  # room for the files, and not for the checkpoints after them
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(frozen.shutil, "disk_usage", lambda path: usage._replace(free=200_000))
     recorder = Recorder()
     assert trained(tuner("full"), store, recorder) == whole
-    told = [message for _, message, _ in recorder.events if "disk is full" in message]
-    assert len(told) == 1 + bool(DATA.validation)  # training and validation states
+    told = [message for _, message, _ in recorder.events if "no room to keep" in message]
+    assert len(told) == 2  # once for training, once for validation
 
 
 @pytest.mark.parametrize("changes", [{"epochs": 1}, {"lora": {"cache_frozen": False}}, {"lora": {"last_layers": 2}}], ids=str)

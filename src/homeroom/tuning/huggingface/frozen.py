@@ -38,7 +38,8 @@ class FrozenStates:
         sequences: All that will be asked for.
         batches: Micro-batches in their order; each sequence belongs to the first one that has it.
         folder: Where the files lie; made when needed.
-        reporter: Told once when the disk is full; what does not fit is computed anew each time.
+        reporter: Told once when the disk has no room; what does not fit is computed anew each time.
+        reserve_bytes: Disk that is left to others: checkpoints matter more.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class FrozenStates:
         batches: Sequence[tuple[int, ...]],
         folder: Path,
         reporter: Reporter,
+        reserve_bytes: int = 0,
     ) -> None:
         self._model, self._sequences, self._folder, self._reporter = model, sequences, folder, reporter
+        self._reserve_bytes = reserve_bytes
         self._home: dict[int, tuple[int, ...]] = {}
         for batch in batches:
             fresh = tuple(index for index in batch if index not in self._home)
@@ -97,15 +100,19 @@ class FrozenStates:
 
         if self._full:
             return
+        data = save({str(index): rows for index, rows in states.items()})
         try:
             with disk_errors(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, save({str(index): rows for index, rows in states.items()}))
+                self._full = shutil.disk_usage(self._folder).free < len(data) + self._reserve_bytes
+                if not self._full:
+                    write_atomically(path, data)
         except StorageError as error:
             if error.code != "no-space":
                 raise
             self._full = True
-            text = "The disk is full: what the frozen layers compute is kept no further, and later epochs take longer."
+        if self._full:
+            text = "The disk has no room to keep what the frozen layers compute: later epochs take longer, nothing else changes."
             self._reporter.event(text, level="warning")
 
     def _name(self, home: tuple[int, ...]) -> str:

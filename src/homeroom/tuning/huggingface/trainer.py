@@ -251,8 +251,9 @@ def frozen_states(
         return None, None
     batches = [batch for step in steps for batch in step.micro_batches]
     place = folder.parent / FOLDER
-    again = FrozenStates(model, training, batches, place, reporter) if recur(batches) else None
-    return again, FrozenStates(model, validation, validation_batches(validation, recipe), place, reporter)
+    checkpoints = 4 * sum(weight.nbytes for weight in model.trainable().values()) * (recipe.checkpoint.keep + 1)
+    again = FrozenStates(model, training, batches, place, reporter, checkpoints) if recur(batches) else None
+    return again, FrozenStates(model, validation, validation_batches(validation, recipe), place, reporter, checkpoints)
 
 
 def out_of_patience(run: Run, state: State) -> bool:
