@@ -243,7 +243,11 @@ def duplicates(report: Report) -> str:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for finding in found:
         counts[f"{finding.code} {finding.name}"][finding.severity] += 1
-    plot = stacked("Duplicates and leakage", sorted(counts.items(), key=lambda pair: -pair[1].total()), SEVERITIES)
+    plot = stacked(
+        "Duplicates and leakage",
+        [(name, counts[name]) for name in sorted(counts, key=lambda name: -counts[name].total())],
+        SEVERITIES,
+    )
     largest = sorted(found, key=lambda f: -len(f.lines))[:6]
     said = "".join(f"<li>{escape(_place(f))}: {escape(_short(f.message, 260))}</li>" for f in largest)
     return _section(
