@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli.common import emit, json_option, plural, table, visible
+from homeroom.cli.data.sources import shown_progress
 
 if TYPE_CHECKING:
     from homeroom.data.lint.report_parts import Report
@@ -31,7 +32,11 @@ def command(files: tuple[Path, ...], html: Path | None, select: tuple[str, ...],
     from homeroom.data.lint.report import make_report, write_report
 
     target = html or files[0].with_name(f"{files[0].name}.report.html")
-    report = make_report(files, select=select, ignore=ignore)
+    show, clear = shown_progress("Checking", as_json)
+    try:
+        report = make_report(files, select=select, ignore=ignore, progress=show)
+    finally:
+        clear()
     write_report(report, target)
     data = {"report": str(target), "summary": report.result.summary}
     emit(data, as_json, lambda: _text(report, target))

@@ -1,8 +1,8 @@
 """The quality guidelines for training data, line by line: rules that serve it, where the report shows it, what a person is asked.
 
-The lines are those of "Training Data Quality Guidelines" of the project's guide, with the one of "Educational Domain
-Considerations" that is about data. Rules name their line in `About.guideline`; a test holds that no line is left without a rule,
-a report section or a question.
+The lines are those of "Training Data Quality Guidelines" of the project's guide, with those of its other sections that are
+about data and one of our own, the privacy of learners. Rules name their line in `About.guideline`; a test holds that no line is
+left without a rule, a report section or a question.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ GUIDE: tuple[Line, ...] = (
     Line("Structure: Input-Output Pairs", "Findings by rule"),
     Line("Structure: Context Inclusion", "Findings by rule"),
     Line("Structure: Metadata", "Coverage"),
+    Line(
+        "Educational: Feedback Quality",
+        "Findings by rule",
+        "Does the feedback say what is right, what is not yet, and what comes next?",
+    ),
     Line(
         "Educational: Cultural Sensitivity",
         "What needs a person",
