@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from homeroom.tuning.huggingface.arithmetic import Blocks, half_turn, lora_linears, rms_norm, rotate, swi_glu
+from homeroom.tuning.huggingface.arithmetic import Blocks, dropout_mask, half_turn, lora_linears, rms_norm, rotate, swi_glu
 from homeroom.tuning.huggingface.attention import Packed, causal_attention, causal_mask, packed_attention, row_attention
 from homeroom.tuning.huggingface.loss import cross_entropy
 
@@ -109,7 +109,7 @@ def weights(out: int, ranks: dict[int, int]) -> list[Tensor]:
 @pytest.mark.parametrize("dropout", [True, False])
 def test_a_group_of_layers_is_each_layer_with_its_lora(with_bias: bool, dropout: bool) -> None:
     w, bias = normal(9, 6), normal(9) if with_bias else None
-    kept = torch.rand(2, 5, 6) > 0.4 if dropout else None
+    kept = dropout_mask(normal(2, 5, 6), 0.4) if dropout else None
     blocks = Blocks([(0, 4), (6, 9)], [2, 3])  # the layer in the middle has no LoRA
 
     def plain(x: Tensor, a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor) -> Tensor:
@@ -137,6 +137,23 @@ def test_frozen_weights_get_no_gradient_and_float32_ones_float32() -> None:
     lora_linears(x, w, None, None, 1.0, Blocks([(0, 4)], [3]), [a, b]).sum().backward()
     assert w.grad is None
     assert (x.grad.dtype, a.grad.dtype, b.grad.dtype) == (torch.bfloat16, torch.float32, torch.float32)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.9])
+def test_dropout_drops_its_share_everywhere_alike(share: float) -> None:
+    kept = dropout_mask(torch.empty(3, 1000, 101, dtype=torch.bfloat16), share)  # not a multiple of four
+    assert (kept.shape, kept.dtype) == ((3, 1000, 101), torch.bfloat16)
+    assert set(kept.unique().tolist()) <= {0.0, 1.0}
+    flat = kept.flatten().float()
+    for place in range(4):  # each of the four decisions of 64 bits
+        assert float(1 - flat[place::4].mean()) == pytest.approx(share, abs=0.008)
+    together = 1 - flat[:-1], 1 - flat[1:]
+    assert float((together[0] * together[1]).mean()) == pytest.approx(share**2, abs=0.006)
+    torch.manual_seed(0)
+    again = dropout_mask(kept, share)
+    assert share == 0 or not torch.equal(again, dropout_mask(kept, share))
+    torch.manual_seed(0)
+    assert torch.equal(again, dropout_mask(kept, share))
 
 
 def test_cross_entropy_and_its_gradient() -> None:

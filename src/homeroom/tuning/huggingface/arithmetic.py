@@ -143,7 +143,7 @@ def lora_linears(
         x: (..., in).
         weight: (out, in), the layers' rows below each other.
         bias: (out,).
-        kept: (..., in), what dropout leaves of x on its way to A; None leaves all. ``scale`` carries dropout's 1 / (1 - p).
+        kept: (..., in) from `dropout_mask`, for x on its way to A; None keeps all. ``scale`` then carries 1 / (1 - share).
         scale: alpha / rank.
         blocks: Where the layers lie.
         ab: A1 (rank, in), B1 (out of the layer, rank), A2... float32, multiplied in x's number type.
@@ -182,9 +182,19 @@ class _LoraLinears(torch.autograd.Function):  # type: ignore[misc]
             if kept is None:
                 grad_x.addmm_(grad_low, a)
             else:
-                grad_x.addcmul_(grad_low @ a, kept.view_as(grad_x).to(grad_x.dtype))
+                grad_x.addcmul_(grad_low @ a, kept.view_as(grad_x))
             grad_x = grad_x.view(ctx.shape)
         return grad_x, None, None, None, None, None, *ctx.blocks.part(grad_a, grad_b)
+
+
+def dropout_mask(x: Tensor, share: float) -> Tensor:
+    """1 where ``x`` is kept and 0 where it is dropped, shaped and typed as ``x``; ``share`` is dropped, to 1 in 65,536.
+
+    Four decisions from each 64 random bits: drawing numbers one by one takes as long as the products they are for.
+    """
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    drawn = bits.view(torch.int16)[: x.numel()]  # uniform over -32,768 to 32,767
+    return (drawn >= round(share * 65_536) - 32_768).to(x.dtype).view(x.shape)
 
 
 def _dropped(flat: Tensor, kept: Tensor | None) -> Tensor:

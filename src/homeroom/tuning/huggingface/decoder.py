@@ -15,7 +15,7 @@ from peft.tuners.lora import LoraLayer  # noqa: TID253
 from torch import Tensor  # noqa: TID253
 from torch.nn import functional  # noqa: TID253
 
-from homeroom.tuning.huggingface.arithmetic import Blocks, half_turn, lora_linears, rms_norm, rotate, swi_glu
+from homeroom.tuning.huggingface.arithmetic import Blocks, dropout_mask, half_turn, lora_linears, rms_norm, rotate, swi_glu
 from homeroom.tuning.huggingface.attention import (
     Packed,
     causal_attention,
@@ -59,7 +59,7 @@ class Linears:
         scale, drop, kept = first.scaling["default"], first.lora_dropout["default"], None
         share = float(getattr(drop, "p", 0.0)) if drop.training else 0.0
         if share:
-            kept = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - share)
+            kept = dropout_mask(x, share)
             scale /= 1 - share
         ab = [weight for layer in self._lora for weight in (layer.lora_A["default"].weight, layer.lora_B["default"].weight)]
         return lora_linears(x, self._weight, self._bias, kept, scale, self._blocks, ab)
