@@ -24,8 +24,6 @@ from homeroom.models import pull
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.settings import load_settings
 from homeroom.tuning.huggingface import device, model
-from homeroom.tuning.huggingface.batches import schedule
-from homeroom.tuning.huggingface.cores import keeping_freed_memory
 from homeroom.tuning.huggingface.encode import TokenSequence, encode_examples, select
 from homeroom.tuning.huggingface.memory import peak_memory_bytes
 from homeroom.tuning.huggingface.token_loss import TokenLoss
@@ -55,6 +53,13 @@ def matmul_gflops() -> dict[str, float]:
 
 def data(settings: Settings) -> tuple[Any, Recipe, list[TokenSequence], list[Any]]:
     """Base, recipe, the sequences to train on, and the examples held out."""
+    base, recipe, chosen, held_out = course(settings)
+    sequences = encode_examples(chosen, recipe, ChatTokenizer(base.weights)).sequences
+    return base, recipe, list(sequences), held_out
+
+
+def course(settings: Settings) -> tuple[Any, Recipe, list[Any], list[Any]]:
+    """Base, recipe, the examples to train on, and those held out."""
     base = pull.require(BASE, load_settings().cache)
     recipe = next(r for r in load_recipes(Path("recipes/course.yaml")) if r.name == "tutor")
     changes = {
@@ -72,27 +77,24 @@ def data(settings: Settings) -> tuple[Any, Recipe, list[TokenSequence], list[Any
     )
     examples = load_course()
     placed = assign(examples)
-    tokenizer = ChatTokenizer(base.weights)
     train = [e for e in examples if placed[e.id] == "train"]
     held_out = [e for e in examples if placed[e.id] == "validation" and e.task == "tutor"][: settings["held_out"]]
-    sequences = encode_examples(select(train, recipe)[: settings["examples"]], recipe, tokenizer).sequences
-    return base, recipe, list(sequences), [e.with_system(recipe.system_prompt) for e in held_out]
+    chosen = select(train, recipe)[: settings["examples"]]
+    return base, recipe, chosen, [e.with_system(recipe.system_prompt) for e in held_out]
 
 
-def homeroom(base: Any, recipe: Recipe, sequences: list[TokenSequence], folder: Path) -> float:
+def homeroom(base: Any, recipe: Recipe, examples: list[Any], folder: Path) -> float:
     """Train by our loop, leave the adapter in ``folder``, return the seconds of the training alone."""
     from homeroom.schema.jobs import NullReporter
-    from homeroom.tuning.huggingface.trainer import train
+    from homeroom.schema.tuning import TrainingData
+    from homeroom.storage.artifacts import ArtifactStore
+    from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 
-    compute = device.choose(recipe)
-    with device.computing(compute, recipe.seed), keeping_freed_memory():
-        lora = model.attach_lora(model.load_base(base, compute), recipe.lora, base, compute)
-        steps = schedule([s.input_length for s in sequences], recipe)
-        started = time.monotonic()
-        train(lora, recipe, sequences, (), steps, folder / "checkpoints", NullReporter())
-        seconds = time.monotonic() - started
-        model.save_adapter(lora, folder, base)
-    return seconds
+    store = ArtifactStore(folder / "artifacts")
+    tuned = HuggingFaceTuner(base, folder / "work", store).run(TrainingData("course", examples), recipe, NullReporter())
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        (folder / name).write_bytes((store.path(tuned.artifact) / name).read_bytes())
+    return float(tuned.metrics["train_seconds"])
 
 
 def trl(base: Any, recipe: Recipe, sequences: list[TokenSequence], folder: Path, settings: Settings) -> float:
@@ -167,7 +169,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if settings["engine"] == "homeroom":
-            seconds = homeroom(base, recipe, sequences, folder)
+            seconds = homeroom(base, recipe, course(settings)[2], folder)
         else:
             seconds = trl(base, recipe, sequences, folder, settings)
         peak, after = peak_memory_bytes(), matmul_gflops()

@@ -9,7 +9,8 @@
 3. ``equal tokens``: two epochs of each. ``equal time``: as many epochs as take as long as two of k = all by the measured ratios.
    Each of these models is judged by ``homeroom eval run``.
 
-Every run is the recipe of the demo's learner without its token budget. Writes benchmarks/results/tuning_layers.json.
+Every run is the demo's recipe for the learner's part alone, without its token budget.
+Writes benchmarks/results/tuning_layers.json.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def tune(home: Path, dataset: str, depth: int | None, rate: float, epochs: int) 
 
     from homeroom.tuning.recipe_file import load_recipes
 
-    recipe = next(r for r in load_recipes(Path("demo.yaml")) if r.name == "learner").to_dict()
+    recipe = load_recipes(Path("demo.yaml"))[0].to_dict()
+    recipe |= {"task": "learner", "generation": recipe["roles"]["learner"]["generation"], "roles": {}}
     name = f"learner-{name_of(depth)}-{round(rate * 1e4)}-{epochs}"
     recipe |= {"name": name, "max_trained_tokens": None, "epochs": epochs}
     recipe["lora"] |= {"last_layers": depth}
