@@ -173,6 +173,8 @@ def _renamed(headings: list[str], columns: Mapping[str, str], file: str) -> dict
     Raises:
         DataError: a column is not there, or none holds questions or replies (``columns-unknown``).
     """
+    if not headings:  # every row that was looked at is broken, and will be told so
+        return {heading: HEADINGS[name][0] for name, heading in columns.items()}
     for heading in columns.values():
         if heading not in headings:
             raise DataError(f"{file!r} has no column {heading!r}. It has: {', '.join(headings)}.", code="columns-unknown")

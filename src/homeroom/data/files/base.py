@@ -54,10 +54,13 @@ class NotJson(ValueError):
         self.rule = rule
 
 
-def plain_row(record: Any, file: str, line: int) -> Row:  # whatever a library read
-    """A record that did not come from JSON, as JSON would hold it, or what keeps it from that."""
+def plain_row(record: Any, file: str, line: int, room: list[int] | None = None) -> Row:  # whatever a library read
+    """A record that did not come from JSON, as JSON would hold it, or what keeps it from that.
+
+    ``room``: one number, how many characters it may have; what it has is taken from it.
+    """
     try:
-        value = plain(record)
+        value = plain(record, 0, room)
     except NotJson as error:
         return Row(line, None, Problem(file, line, error.rule, str(error)))
     if not isinstance(value, dict):

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from homeroom.data.files.base import Row, plain_row
+from homeroom.data.lines import MAX_LINE_BYTES
 from homeroom.errors import DataError, MissingExtraError, Problem
 from homeroom.schema.examples import Json
 
 MARK = b"homeroom.json_columns"
-BATCH_ROWS = 256
+BATCH_ROWS = 64
 MAX_UNPACKED_BYTES = 4_000_000_000
 MAX_TEXT_BYTES = 2_000_000_000  # what all rows of one file may hold together
+MAX_RATIO, MAX_RATIO_FROM_BYTES = 200, 64_000_000  # text is seldom packed to a twentieth
 _INT64 = 1 << 63
 Arrow = Any  # pyarrow has no types
 
@@ -54,21 +56,26 @@ def batch_rows(batches: Iterable[Arrow], marked: frozenset[str], path: Path, fir
     """The records of Arrow batches, numbered from ``first``.
 
     Raises:
-        DataError: they hold more text than any honest file (``wrong-file``).
+        DataError: they unpack to more text than any honest file (``wrong-file``).
     """
-    number, held = first, 0
+    number, packed, held = first, path.stat().st_size, 0
     for batch in batches:
-        held += batch.nbytes
-        if held > MAX_TEXT_BYTES:
-            raise DataError(
-                f"{path.name!r} holds more than {MAX_TEXT_BYTES // 10**9} GB (by row {number}). Save it as several files.",
-                code="wrong-file",
-            )
+        _check_size(path, held + batch.nbytes, packed)
         for offset in range(0, batch.num_rows, BATCH_ROWS):
-            part = batch.slice(offset, BATCH_ROWS)
-            for record in _objects(part):
-                yield _row(record, marked, path.name, number)
-                number += 1
+            for record in _objects(batch.slice(offset, BATCH_ROWS)):
+                room = [MAX_LINE_BYTES]
+                yield _row(record, marked, path.name, number, room)
+                number, held = number + 1, held + MAX_LINE_BYTES - room[0]
+                _check_size(path, held, packed)
+
+
+def _check_size(path: Path, held: int, packed: int) -> None:
+    if held > min(MAX_TEXT_BYTES, max(MAX_RATIO_FROM_BYTES, MAX_RATIO * packed)):
+        raise DataError(
+            f"{path.name!r} unpacks to {held / 1e6:,.0f} MB and more from {packed / 1e6:,.1f} MB, which is more than is read. "
+            "Save it as several files.",
+            code="wrong-file",
+        )
 
 
 def _objects(part: Arrow) -> Iterator[Any]:
@@ -82,7 +89,7 @@ def _objects(part: Arrow) -> Iterator[Any]:
                 yield None
 
 
-def _row(record: Any, marked: frozenset[str], file: str, number: int) -> Row:
+def _row(record: Any, marked: frozenset[str], file: str, number: int, room: list[int]) -> Row:
     if record is None:
         return Row(number, None, Problem(file, number, "encoding-invalid", "a text of the row is not UTF-8."))
     for name in marked & record.keys():
@@ -92,7 +99,7 @@ def _row(record: Any, marked: frozenset[str], file: str, number: int) -> Row:
             except (ValueError, RecursionError) as error:
                 return Row(number, None, Problem(file, number, "json-invalid", f"the column {name!r} is not JSON: {error}"))
     kept = {name: value if name in marked else _without_nulls(value) for name, value in record.items() if value is not None}
-    return plain_row(kept, file, number)
+    return plain_row(kept, file, number, room)
 
 
 def _without_nulls(value: Any, depth: int = 0) -> Any:  # whatever a cell holds

@@ -16,6 +16,7 @@ from homeroom.errors import Problem
 from homeroom.schema.examples import Json
 
 _BLANK = re.compile(r"[ \t\r\n\ufeff]*")
+_LIMIT = f"{MAX_LINE_BYTES >> 20} MB"
 _NEAR_END = 16  # a literal or an escape that is cut off by the end of the window is shorter
 
 
@@ -117,10 +118,12 @@ def _element(window: _Window, file: str) -> Row | tuple[str, str]:
             if end < len(window.text) or window.ended:
                 text = window.text[start:end]
                 window.skip(end)
+                if len(text) > MAX_LINE_BYTES:
+                    return Row(line, None, Problem(file, line, "line-too-long", f"an object has more than {_LIMIT}. Split it."))
                 found = checked(record, text, file, line)
                 return Row(line, None, found) if isinstance(found, Problem) else Row(line, found)
         if len(window.text) - start > MAX_LINE_BYTES:
-            return f"an object has more than {MAX_LINE_BYTES >> 20} MB.", "line-too-long"
+            return f"an object has more than {_LIMIT}.", "line-too-long"
         if window.ended:
             return "the list ends too early: the file may be cut off.", "json-invalid"
         window.more()

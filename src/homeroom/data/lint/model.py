@@ -172,9 +172,14 @@ class Record:
 
     def turns(self, role: str) -> Iterator[tuple[int, Message, Text]]:
         """Index, message and text of each turn of ``role``."""
+        return iter(self._by_role.get(role, ()))
+
+    @cached_property
+    def _by_role(self) -> dict[str, list[tuple[int, Message, Text]]]:
+        found: dict[str, list[tuple[int, Message, Text]]] = {}
         for index, (message, text) in enumerate(zip(self.example.messages, self.texts, strict=True)):
-            if message.role == role:
-                yield index, message, text
+            found.setdefault(message.role, []).append((index, message, text))
+        return found
 
     @property
     def is_tutor(self) -> bool:

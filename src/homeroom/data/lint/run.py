@@ -76,7 +76,8 @@ class LintResult:
 
     Attributes:
         findings: By file and line; those of a file as a whole first.
-        summary: Counts: files, records, examples, findings by severity and by rule, suppressed, rules that ran.
+        summary: Counts: files, records and how many of them could not be read, examples, findings by severity and by rule,
+            suppressed, rules that ran.
         facts: By code: what each corpus rule remembered, for a report.
         profiles: One for each example, for a report.
     """
@@ -170,7 +171,7 @@ class _Run:
         self._suppressed: dict[int, tuple[str, ...]] = {}
         self._profiles: list[Profile] = []
         self._findings: list[tuple[int, Finding]] = []
-        self._records = self._left_alone = 0
+        self._records = self._unread = self._left_alone = 0
 
     def _base(self, index: int) -> int:
         return (index + 1) << 32 if len(self._sources) > 1 else 0
@@ -194,6 +195,7 @@ class _Run:
     def take(self, found: Found) -> None:
         """The result of one piece."""
         self._records += found.records
+        self._unread += found.unread
         self._profiles += found.profiles
         self._suppressed.update(found.suppressed)
         for code, (lines, values) in found.facts.items():
@@ -254,6 +256,7 @@ class _Run:
         summary: Json = {
             "files": {str(s.path): {"format": s.format, "examples": self._examples_in(i)} for i, s in enumerate(self._sources)},
             "records": self._records,
+            "unread": self._unread,
             "examples": len(self._profiles),
             **{f"{name}s" if name != "info" else name: severities[name] for name in SEVERITIES},
             "needs_person": sum(finding.needs_person for finding in findings),

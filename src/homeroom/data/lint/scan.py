@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from homeroom.data.files import Row
 from homeroom.data.lines import Block
-from homeroom.data.lint.model import CorpusRule, Hit, Options, ReadRule, Record, RecordRule, Rule, Severity
+from homeroom.data.lint.model import CorpusRule, Hit, Options, ReadRule, Record, RecordRule, Rule
 from homeroom.data.lint.registry import all_rules
 from homeroom.data.source import Source
 from homeroom.errors import Problem
@@ -56,6 +56,7 @@ class Found:
 
     size_bytes: int = 0
     records: int = 0
+    unread: int = 0
     examples: int = 0
     hits: list[tuple[str, int, Hit]] = field(default_factory=list)
     facts: dict[str, tuple[list[int], list[Any]]] = field(default_factory=dict)
@@ -66,37 +67,40 @@ class Found:
 def scan(piece: Piece) -> Found:
     """Read a piece and show every record to every rule."""
     rules = [rule for rule in all_rules() if rule.about.code in piece.codes]
-    record_rules = [rule for rule in rules if isinstance(rule, RecordRule)]
+    checks = [(rule.about.code, rule.check) for rule in rules if isinstance(rule, RecordRule)]
     corpus_rules = [rule for rule in rules if isinstance(rule, CorpusRule)]
     names = read_names(rules)
     found = Found(
         size_bytes=piece.block.size if piece.block else piece.size_bytes,
         facts={rule.about.code: ([], []) for rule in corpus_rules},
     )
+    facts = [(rule.fact, *found.facts[rule.about.code]) for rule in corpus_rules]
     rows = piece.source.block_rows(piece.block) if piece.block else iter(piece.rows)
     for row in rows:
         found.records += 1
         line = piece.base_line + row.line
         problems: list[Problem] = []
         examples = list(piece.source.examples(row, problems))
-        for problem in problems:
-            if problem.rule in names:
-                severity: Severity | None = "warning" if problem.severity == "warning" else None
-                found.hits.append((names[problem.rule], line, Hit(problem.message, severity=severity)))
+        found.unread += any(problem.severity == "error" for problem in problems)
+        found.hits += [(names[p.rule], line, _hit(p)) for p in problems if p.rule in names]
         _note_suppressed(found, row, line)
         for example in examples:
             found.examples += 1
             record = Record(line, example, split=_split(piece, example), file=piece.source.file)
             found.profiles.append(_profile(record))
-            for rule in record_rules:
-                found.hits += [(rule.about.code, hit.line or line, hit) for hit in rule.check(record, piece.options)]
-            for corpus in corpus_rules:
-                fact = corpus.fact(record, piece.options)
+            for code, check in checks:
+                for hit in check(record, piece.options):
+                    found.hits.append((code, hit.line or line, hit))
+            for take, lines, values in facts:
+                fact = take(record, piece.options)
                 if fact is not None:
-                    lines, values = found.facts[corpus.about.code]
                     lines.append(line)
                     values.append(fact)
     return found
+
+
+def _hit(problem: Problem) -> Hit:
+    return Hit(problem.message, severity="warning" if problem.severity == "warning" else None)
 
 
 def read_names(rules: Sequence[Rule]) -> dict[str, str]:

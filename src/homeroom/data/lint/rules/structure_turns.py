@@ -90,6 +90,20 @@ _OWN = re.compile(
     r"|(?:your|our|my|the) (?:own )?(?:book|worksheet|sheet|screen|board|wall|poster|desk|drawing))\b|https?://",
     re.IGNORECASE,
 )
+_HINTS = (
+    "passage",
+    "excerpt",
+    "article",
+    "picture",
+    "image",
+    "photo",
+    "diagram",
+    "figure",
+    "following",
+    "attached",
+    "above",
+    "below",
+)
 _LONG_WORDS = 45  # a prompt of so many words may hold the passage itself
 
 
@@ -105,7 +119,7 @@ class ContextMissing:
             return
         words = 0
         for index, (message, text) in enumerate(zip(record.example.messages, record.texts, strict=True)):
-            found = _REFERS.search(message.content)
+            found = _REFERS.search(message.content) if any(hint in text.lower for hint in _HINTS) else None
             if found and words + len(text.words) < _LONG_WORDS and not _OWN.search(message.content):
                 noun = found["a"] or found["b"] or found["c"]
                 yield Hit(
