@@ -18,7 +18,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from homeroom.server.failures import MediaTypeError, RefusedError, RequestError
 from homeroom.server.limits import RateLimit, check_headers
-from homeroom.server.policy import SAFE_METHODS, Policy, policy_of
+from homeroom.server.policy import LARGE, SAFE_METHODS, Policy, policy_of
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 API_PREFIX = "/v1/"
@@ -73,7 +73,7 @@ def protect(app: Flask, *, hosts: Iterable[str] = (), rate: RateLimit | None = N
         if (request.content_length or 0) > policy.body_bytes:
             raise RequestEntityTooLarge
         request.max_content_length = policy.body_bytes  # for those that come without a length
-        request.max_form_memory_size = policy.body_bytes
+        request.max_form_memory_size = min(policy.body_bytes, LARGE)  # fields of a form; files of an upload go to the disk
         if policy.token:
             check_csrf(request)
         if request.method not in SAFE_METHODS and request.url_rule is not None:
