@@ -132,7 +132,7 @@ CASES = [
     Case(RECIPES, "a list as a key", "recipe-invalid", recipe("? [a, b]\n: 1\n")),
     Case(RECIPES, "a date that is none", "recipe-invalid", recipe("task: 2001-99-99\n")),
     Case(RECIPES, "a number of 50,000 digits", "recipe-invalid", recipe("epochs: " + "9" * 50_000 + "\n")),
-    Case(RECIPES, "half a megabyte", "file-too-large", recipe("task: tutor\n" + "# \n" * 170_000)),
+    Case(RECIPES, "half a megabyte", "file-oversized", recipe("task: tutor\n" + "# \n" * 170_000)),
     Case(RECIPES, "a pickle", "recipe-invalid", lambda bench: recipe(bench.pickle)(bench)),
     Case(RECIPES, "control characters", "recipe-invalid", recipe("task: \x1b[2J\n")),
     Case(RECIPES, "paths and commands as values", "recipe-invalid", recipe("task: ../../etc\nname: $(touch CANARY)\n")),

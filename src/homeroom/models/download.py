@@ -45,7 +45,7 @@ def download(
         limit_bytes: More than this is not taken, whatever the server says; None for no limit.
 
     Raises:
-        ConfigError: ``file-too-large``; ``file-not-plain`` for a ``file:`` address of something else.
+        ConfigError: ``file-oversized``; ``file-not-plain`` for a ``file:`` address of something else.
         ProviderError: ``no-network`` when the server cannot be reached or the connection breaks again and again,
             ``hash-mismatch`` when the bytes are not the pinned ones (the part is deleted), ``download`` for any other answer.
         AuthError: ``download-auth``.
@@ -89,7 +89,7 @@ def _limited(part: Path, limit_bytes: int | None, report: _Report) -> _Report:
             raise ConfigError(
                 f"{part.stem!r} is at least {max(done, total):,} bytes long, and {limit_bytes:,} were expected; it was deleted. "
                 "Do not use this source",
-                code="file-too-large",
+                code="file-oversized",
             )
         report(done, total)
 

@@ -29,7 +29,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in ``path``.
 
     Raises:
-        ConfigError: ``model-files`` when the file is missing or holds no object; ``file-not-plain``, ``file-too-large``.
+        ConfigError: ``model-files`` when the file is missing or holds no object; ``file-not-plain``, ``file-oversized``.
     """
     try:
         record = json.loads(read_plain(path, limit_bytes=JSON_BYTES))

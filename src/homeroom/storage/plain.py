@@ -21,7 +21,7 @@ def check_plain(path: Path, *, limit_bytes: int | None = None, links: bool = Fal
         links: Whether a link to a plain file will do: for a path that a person typed, never for one found in a folder.
 
     Raises:
-        ConfigError: ``file-not-plain`` for a link, a pipe, a device or a folder; ``file-too-large``.
+        ConfigError: ``file-not-plain`` for a link, a pipe, a device or a folder; ``file-oversized``.
         FileNotFoundError: it does not exist.
     """
     return _size(path, path.stat() if links else path.lstat(), limit_bytes)
@@ -58,7 +58,7 @@ def _size(path: Path, found: os.stat_result, limit_bytes: int | None) -> int:
 def _too_large(path: Path, size: int, limit_bytes: int) -> ConfigError:
     return ConfigError(
         f"{str(path)!r} has {size:,} bytes, and {limit_bytes:,} is the most that such a file may have. Look at what it is: ls -l",
-        code="file-too-large",
+        code="file-oversized",
     )
 
 
