@@ -171,7 +171,7 @@ def drive(server: Server) -> None:
             method, rule = route.split(" ", 1)
             if rule == "/events":
                 continue
-            url = re.sub(r"<(?:path:)?(\w+)>", lambda found: ids[found[1]], rule)
+            url = re.sub(r"<(?:path:)?(\w+)>", lambda found: ids.get(found[1], "x"), rule)
             policy = ROUTES[route]
             form = {
                 "title": say["title"], "reason": say["feedback"], "better_answer": say["better answer"], "thumb": "down",
@@ -183,7 +183,10 @@ def drive(server: Server) -> None:
                 "models": ["tiny", "school/says"],
                 "messages": [{"role": "user", "content": "x"}],
             }
-            sent = {"form": {"data": form}, "json": {"json": asked}, "nothing": {}}[
+            line = json.dumps({"messages": [{"role": "user", "content": say["prompt"]}, {"role": "assistant", "content": "x"}]})
+            upload = {"files": {"file": ("examples.jsonl", line)}, "data": {"purpose": "fine-tune"}}
+            bodies = {"form": {"data": form}, "json": {"json": asked}, "upload": upload}
+            sent: dict[str, Any] = bodies.get(policy.takes, {}) if method == "POST" else {}
                 policy.takes if method == "POST" else "nothing"
             ]
             ask(method, url, **sent)
