@@ -187,8 +187,6 @@ def drive(server: Server) -> None:
             upload = {"files": {"file": ("examples.jsonl", line)}, "data": {"purpose": "fine-tune"}}
             bodies = {"form": {"data": form}, "json": {"json": asked}, "upload": upload}
             sent: dict[str, Any] = bodies.get(policy.takes, {}) if method == "POST" else {}
-                policy.takes if method == "POST" else "nothing"
-            ]
             ask(method, url, **sent)
             ask(method, url, **sent, headers={"Host": "evil.example"})
             ask(method, url, **sent, headers={"X-CSRF-Token": "wrong"})
