@@ -150,8 +150,8 @@ _GREETING = DriftRule(
         guideline="Consistency: Formatting",
     ),
     (
-        Choice((Form("a greeting", _begins(_GREETS)),), "none", where="first"),
-        Choice((Form("a sign-off", _ends(_SIGNS_OFF, 80)),), "none", where="last"),
+        Choice((Form("a greeting", _begins(_GREETS)),), "none", where="first", tutors=True),
+        Choice((Form("a sign-off", _ends(_SIGNS_OFF, 80)),), "none", where="last", tutors=True),
     ),
     "Write it like the others.",
 )

@@ -198,7 +198,7 @@ class MissingEdgeCase:
             held |= bits
         missing = [case.words for place, case in enumerate(EDGE_CASES) if not held >> place & 1]
         # One of seven may be missing by chance in a small file; half of them are not.
-        if (missing and len(facts) >= options.value("DIV005", "least", 100)) or (len(missing) > 3 and len(facts) >= 30):
+        if (missing and len(facts) >= options.value("DIV005", "least", 100)) or (len(missing) > 3 and len(facts) >= 40):
             yield Hit(f"None of the {len(facts)} tutor examples shows a learner who {'; '.join(missing)}. Write a few of each.")
 
 
@@ -228,32 +228,37 @@ class FewOpenings:
         return "|".join(start for start in starts if start) or None
 
     def judge(self, facts: Sequence[tuple[int, str]], options: Options) -> Iterator[Hit]:
-        """One hit for each opening that too many replies share: three words, two, or one."""
-        most = options.value("DIV006", "share", 0.1)
-        where: dict[str, list[int]] = defaultdict(list)
-        counts: Counter[str] = Counter()
-        total = 0
-        for line, fact in facts:
-            for start in fact.split("|"):
-                total += 1
-                words = start.split()
-                for size in range(1, len(words) + 1):
-                    opening = " ".join(words[:size])
-                    counts[opening] += 1
-                    if len(where[opening]) < 20:
-                        where[opening].append(line)
-        if total < options.value("DIV006", "least", 30):
-            return
-        told: list[str] = []
-        for opening, count in sorted(counts.items(), key=lambda item: (-item[0].count(" "), -item[1])):
-            share = most * (1.0, 2.5, 5.0)[2 - opening.count(" ")]
-            if count > share * total and not any(longer.startswith(f"{opening} ") for longer in told):
-                told.append(opening)
-                yield Hit(
-                    f"{count} of {total} replies begin with '{opening}'. Begin in different ways.",
-                    lines=tuple(dict.fromkeys(where[opening])),
-                    quote=opening,
-                )
+        """One hit for each opening that too many replies share, among the first replies of the records and among all."""
+        most, least = options.value("DIV006", "share", 0.1), options.value("DIV006", "least", 30)
+        told: set[str] = set()
+        for which, starts in (
+            ("first replies", [(line, fact.partition("|")[0]) for line, fact in facts]),
+            ("replies", [(line, start) for line, fact in facts for start in fact.split("|")]),
+        ):
+            if len(starts) >= least:
+                for opening, found in _common(starts, most):
+                    if opening not in told:
+                        told.add(opening)
+                        yield Hit(
+                            f"{len(found)} of {len(starts)} {which} begin with '{opening}'. Begin in different ways.",
+                            lines=tuple(dict.fromkeys(found))[:20],
+                            quote=opening,
+                        )
+
+
+def _common(starts: Sequence[tuple[int, str]], most: float) -> Iterator[tuple[str, list[int]]]:
+    """Openings of three words, two or one that more than the share of replies for that length begin with; the longest only."""
+    where: dict[str, list[int]] = defaultdict(list)
+    for line, start in starts:
+        words = start.split()
+        for size in range(1, len(words) + 1):
+            where[" ".join(words[:size])].append(line)
+    told: list[str] = []
+    for opening in sorted(where, key=lambda opening: (-opening.count(" "), -len(where[opening]))):
+        share = most * (1.0, 2.5, 5.0)[2 - opening.count(" ")]
+        if len(where[opening]) > share * len(starts) and not any(longer.startswith(f"{opening} ") for longer in told):
+            told.append(opening)
+            yield opening, where[opening]
 
 
 RULES: tuple[Rule, ...] = (CoverageHole(), Skew(), MissingEdgeCase(), FewOpenings())

@@ -14,7 +14,7 @@ from homeroom.data.lint.model import About, Hit, Options, Record, Text
 from homeroom.data.lint.rules.text_turns import replies
 
 Detector = Callable[[Text], str]  # the words that show the form; empty where the text has not got it
-LEAST = 20  # records, before the absence of a form means something
+LEAST = 10  # records, before the absence of a form means something
 LEAST_EITHER = 6  # records that have one of two forms that exclude each other
 
 
@@ -41,7 +41,7 @@ class Choice:
 
     forms: tuple[Form, ...]
     otherwise: str = ""
-    share: float = 0.05
+    share: float = 0.1
     where: str = "all"
     tutors: bool = False
     mixed: bool = False
@@ -96,19 +96,19 @@ class DriftRule:
             return
         main, usual = max((*zip(counts, (form.words for form in choice.forms), strict=True), (without, choice.otherwise)))
         for mask, count, form in zip(masks, counts, choice.forms, strict=True):
-            if 0 < count <= share * total and main > count:
+            if 0 < count <= max(share * total, 1) and main > count:
                 for line, bits, quotes in own:
                     if bits & mask:
                         quote = quotes[(bits & (mask - 1)).bit_count()]
                         yield self._hit(line, form.words, count, total, usual, quote)
-            elif choice.mixed and share * total < count < main:
+            elif choice.mixed and 0 < count < main:
                 lines = tuple(line for line, bits, _ in own if bits & mask)
                 yield Hit(
                     f"{count} of {total} records use {form.words}, {main} use {usual}: choose one. {self.advice}",
                     lines=lines[:20],
                     severity="info",
                 )
-        if choice.otherwise and 0 < without <= share * total:
+        if choice.otherwise and 0 < without <= max(share * total, 1):
             for line, bits, _ in own:
                 if not bits & every:
                     yield self._hit(line, choice.otherwise, without, total, usual, "")

@@ -208,17 +208,14 @@ def _numbers_differ(one: str, two: str) -> bool:
 
 
 def _swapped(one: str, two: str) -> bool:
-    """One short statement with another name or number in it: the rest of the words are the same."""
-    first, second = (_content(text) for text in (one, two))
-    only_first, only_second = first - second, second - first
-    if not (1 <= len(only_first) <= 2 and 1 <= len(only_second) <= 2):
-        return False
-    named = [[w for w in re.findall(r"[^\W_]+", text)[1:] if w.lower() in only and (w[0].isupper() or w[0].isdigit())]
-             for text, only in ((one, only_first), (two, only_second))]  # fmt: skip
-    shared = len(first & second)
-    if shared >= 2:
-        return all(named)
-    return shared == 0 and all(len(text.split()) <= 3 for text in (one, two)) and bool(first) and bool(second)
+    """One short statement with another name or number in one place, or two answers of a word or two without a common one."""
+    first, second = _TOKEN.findall(one), _TOKEN.findall(two)
+    if len(first) == len(second) > 2:
+        other = [(a, b) for a, b in zip(first[1:], second[1:], strict=True) if a.lower() != b.lower()]
+        named = len(other) == 1 and all(word[0].isupper() or word[0].isdigit() for word in other[0])
+        return named and first[0].lower() == second[0].lower()
+    shared = _content(one) & _content(two)
+    return not shared and all(len(words) <= 3 for words in (first, second)) and all(map(_content, (one, two)))
 
 
 def _content(text: str) -> set[str]:

@@ -219,7 +219,13 @@ class ImpossibleQuantity:
                         )
 
 
-_WORDS = frozenset({*" ".join(_FITS).split(), "probability", "chance", "angles"})
+_WORDS = frozenset({*" ".join(_FITS).split(), "probability", "chance", "angles", "angle", "there"})
+
+
+_ONE_ANGLE = re.compile(
+    r"\bangle (?:in|of|inside) (?:a|any|the|this|that|your) triangle (?:is|measures|=) (?P<n>\d+)", re.IGNORECASE
+)
+_FEWER_THAN_NONE = re.compile(r"\bthere (?:are|were|is) [-−]\d+(?:\.\d+)? (?!degrees?\b|points?\b|°)[a-z]{3,}", re.IGNORECASE)
 
 
 def _impossible(sentence: str) -> Iterator[tuple[str, str]]:
@@ -233,6 +239,11 @@ def _impossible(sentence: str) -> Iterator[tuple[str, str]]:
         value = _amount(match["n"])
         if value is not None and value > (100 if match["percent"] else 1) and (match["percent"] or not match["n"].isdigit()):
             yield match.group(), "a probability is at most 1, which is 100%"
+    for match in _ONE_ANGLE.finditer(sentence):
+        if int(match["n"][:9]) >= 180:
+            yield match.group(), "an angle of a triangle is less than 180°"
+    for match in _FEWER_THAN_NONE.finditer(sentence):
+        yield match.group(), "there cannot be fewer than none"
     for match in _ANGLES.finditer(sentence):
         right = _ANGLE_SUMS[match["shape"].lower()]
         if int(match["n"][:9]) != right:

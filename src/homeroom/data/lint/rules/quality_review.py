@@ -10,10 +10,11 @@ from homeroom.data.lint.rules.text_turns import tutor_replies
 
 _FIGURE = re.compile(
     r"\b(?:in|since|until|by|from|around|about|born|died) (?P<year>1[0-9]{3}|20[0-9]{2})\b(?! [a-z]+s\b)"
-    r"|\b\d[\d.,]* (?:million|billion|trillion)\b|\b\d[\d.,]* (?:light.years|degrees (?:celsius|fahrenheit)|°[CF])",
+    r"|\b\d[\d.,]* (?:million|billion|trillion)\b|\b\d{1,3}(?:,\d{3})+ [a-z]{2,}|\b\d[\d.,]* (?:light.years|degrees (?:celsius|fahrenheit)|°[CF])",
     re.IGNORECASE,
 )
 MOST_LINES = 100
+_WAITS = ("not ", "no", "pending", "todo", "open", "unreviewed", "draft", "to be reviewed", "awaiting", "waiting", "needs review")
 
 
 class FactsToConfirm:
@@ -81,8 +82,9 @@ class NotReviewed:
 
     def fact(self, record: Record, options: Options) -> bool | None:
         """True for a record that says so."""
-        review = str(record.metadata.get("review") or "").lower()
-        return True if review.startswith(("not ", "no", "pending", "todo", "open")) else None
+        review = record.metadata.get("review", "")
+        waits = review is False or str(review or "").strip().lower().startswith(_WAITS)
+        return True if waits else None
 
     def judge(self, facts: Sequence[tuple[int, bool]], options: Options) -> Iterator[Hit]:
         """One hit for the file."""

@@ -80,15 +80,18 @@ _PRAISE = word_set(
 )
 _EMPTY = _PRAISE | word_set(
     """job work done working try effort that's that’s that thats is it it's it’s this you you're you’re are so very
-    really yes yeah yep correct right exactly indeed now the answer a an and i'm i’m i am proud of for your keep going up
-    on way to go absolutely totally all again there got did have made just such too ok okay there's as always my friend
-    star student thinking superstar thank thanks amazingly finally solution solved solving doing fine today best we here
+    really        now the  a an and i'm i’m i am proud of for your keep going up
+    on way to go absolutely totally all again there  did have made just such too ok okay there's as always my friend
+    star student thinking superstar thank thanks amazingly finally    doing fine today best we here
     what let's let’s continue move next one ahead another how"""
 )
 
 
+_CONFIRMS = word_set("correct right exactly yes yeah yep solution solved solving answer indeed")
+
+
 class EmptyPraise:
-    """A reply of praise alone: nothing says what was good."""
+    """A reply of praise alone: nothing says what was good. Saying that an answer is right is feedback, and is left alone."""
 
     about = About(
         code="QUA007",
@@ -118,7 +121,7 @@ def _only_praises(text: Text) -> bool:
     words = text.words
     if not words or "?" in text.content or any(character.isdigit() for character in text.content):
         return False
-    if _PRAISE.isdisjoint(words):
+    if _PRAISE.isdisjoint(words) or not _CONFIRMS.isdisjoint(words):
         return False
     rest = [word for word in words if word not in _EMPTY]
     # A name: one more word, with a capital where it stands.
@@ -152,10 +155,10 @@ _BLAME = phrases(
     r"you failed to|i(?:['’]m| am) disappointed",
 )
 _BLAME_HINTS = word_set(
-    """know known listening attention trying careless lazy sloppy slow hopeless wrong grasping getting following understanding
-    clearly obviously bother listen care always never silly stupid dumb foolish how already just times last said obvious
-    trivial basic baby toddler kindergartner grader child five guessing making shame harder failed disappointed good
-    enough play concentrating thinking reading even try"""
+    """anyone anybody know known listening attention trying careless lazy sloppy slow hopeless wrong grasping getting
+    following understanding clearly obviously bother listen care always never silly stupid dumb foolish how already just
+    times last said obvious trivial basic baby toddler kindergartner grader child five guessing making shame harder failed
+    disappointed good enough play concentrating thinking reading even try"""
 )
 
 
@@ -198,9 +201,7 @@ _DO = (
 )
 _THEN = rf"[^?]{{2,160}}?\b(?:then|next|second(?:ly)?|third(?:ly)?|after that|finally|lastly),? (?:you )?{_DO}\b"
 _CHAIN = re.compile(rf"(?:^|[.!?:]\s+|,\s+)first(?:ly)?,? (?:you )?{_DO}\b{_THEN}{_THEN}", re.IGNORECASE)
-_TOLD_STEPS = frozenset(
-    {"explain", "explanation", "demonstrate", "worked-example", "unsafe", "off-topic", "assess", "feedback", "lesson"}
-)
+_TOLD_STEPS = frozenset({"explain", "explanation", "demonstrate", "worked-example", "unsafe", "off-topic", "lesson"})
 
 
 class SeveralAtOnce:

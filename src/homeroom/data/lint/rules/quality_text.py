@@ -159,7 +159,7 @@ _PLACEHOLDER = re.compile(
     r"|\{\{[^{}\n]{0,60}\}\}|\$\{\w+\}|%\(\w+\)s"
     r"|(?<![\\\w}])\{(?:name|student|learner|teacher|topic|grade|subject|input|output|question|answer|text|context"
     r"|[a-z]+_[a-z_]+)\}"
-    r"|</?s>|<\|[a-z_]{2,30}\|>|\[/?INST\]|<</?SYS>>|^#{2,3} ?(?:Response|Instruction|Input|Assistant|Human|User):?\s*$"
+    r"|#{2,3} ?(?:Response|Instruction|Input|Assistant|Human|User):"
     r"|^(?:Human|Assistant|User|AI|ASSISTANT|USER): "
     r"|\b(?:TODO|FIXME|TBD|XXX+)\b|\b[Ll]orem [Ii]psum\b|\b(?:INSERT|YOUR)_[A-Z_]+\b",
     re.MULTILINE,

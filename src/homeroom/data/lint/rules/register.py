@@ -120,17 +120,16 @@ REGISTER = DriftRule(
 )
 
 # --- contractions -------------------------------------------------------------------------------------------------------
+# Pairs that are contracted nearly always or never by habit; "it is" and "you have" are also written in full for other reasons.
 _SHORT = word_set(
-    """don't doesn't didn't isn't aren't wasn't weren't haven't hasn't couldn't wouldn't shouldn't can't won't i'm i've
-    i'll you're you've you'll we're we've we'll they're they've they'll it's that's what's there's let's"""
+    """don't doesn't didn't isn't aren't wasn't weren't haven't hasn't couldn't wouldn't shouldn't can't won't i'm you're
+    we're they're let's"""
 )
 _FULL = frozenset(
     {f"{verb} not" for verb in word_set("do does did is are was were have has could would should can will")}
-    | {f"{who} {verb}" for who in ("you", "we", "they") for verb in ("are", "have", "will")}
-    | {f"{what} is" for what in ("it", "that", "what", "there")}
-    | {"let us"}
+    | {"i am", "you are", "we are", "they are", "let us"}
 )
-_CERTAIN = 0.02  # false alarms to be expected in a whole file
+_CERTAIN = 0.1  # false alarms to be expected in a whole file
 
 
 class ContractionOutlier:
@@ -167,9 +166,9 @@ class ContractionOutlier:
         return (short, full) if short or full else None
 
     def judge(self, facts: Sequence[tuple[int, tuple[int, int]]], options: Options) -> Iterator[Hit]:
-        """Records whose counts the file's habit would hardly ever give: fewer than 0.02 of them in a file of this size."""
+        """Records whose counts the file's habit would hardly ever give: fewer than 0.1 of them in a file of this size."""
         shorts, fulls = (sum(fact[side] for _, fact in facts) for side in (0, 1))
-        if len(facts) < options.value("CNS011", "least", 20) or shorts + fulls < 100:
+        if len(facts) < options.value("CNS011", "least", 10) or shorts + fulls < 40:
             return
         for line, (short, full) in facts:
             rest = (shorts - short) / max(shorts + fulls - short - full, 1)

@@ -104,7 +104,7 @@ class TermSpelling:
         counts: Counter[str] = Counter()
         for _, fact in facts:
             counts.update(fact.split("|"))
-        rare = _rare_spellings(counts, options.value("CNS005", "least", 4))
+        rare = _rare_spellings(counts, options.value("CNS005", "least", 3))
         if not rare:
             return
         for line, fact in facts:
@@ -139,7 +139,7 @@ def _rare_spellings(counts: Counter[str], least: int) -> dict[str, tuple[str, in
             continue
         for term in spellings:
             form = _form(term)
-            if form != usual and forms[form] * 3 <= forms[usual] and _same_term(term, usual, key in _known()):
+            if form != usual and _same_term(term, usual, key in _known()):
                 shown = max((t for t in spellings if _form(t) == usual), key=lambda t: counts[t])
                 rare[term] = (shown, forms[usual], forms[form])
     return rare
@@ -225,7 +225,7 @@ class TwoNames:
 
     def judge(self, facts: Sequence[tuple[int, tuple[str, int]]], options: Options) -> Iterator[Hit]:
         """One hit for each pair of names and grade band, with the lines of the rarer one."""
-        least, share = options.value("CNS006", "least", 6), options.value("CNS006", "share", 0.3)
+        least, share = options.value("CNS006", "least", 3), options.value("CNS006", "share", 1.0)
         for band in sorted({band for _, (band, _) in facts}):
             own = [(line, bits) for line, (kind, bits) in facts if kind == band]
             for place, (everyday, term, *_) in enumerate(_synonyms()):

@@ -9,7 +9,7 @@ from typing import Any
 
 from homeroom.data.lint.rules.text_equations import equations
 from homeroom.data.lint.rules.text_tokens import tokens
-from homeroom.data.lint.rules.text_turns import asks
+from homeroom.data.lint.rules.text_turns import opens_as_question
 from homeroom.data.lint.words import word_set
 
 _LIGHT = word_set(
@@ -77,10 +77,10 @@ def _may_hold(sentence: str, value: Fraction) -> bool:
 
 
 def _number_stated(holding: list[str], value: Fraction, prompt: str) -> str:
-    if value in numbers_in(prompt):
-        insisted = (sentence for sentence, rest in _insisting(holding) if value in numbers_in(rest))
-        return _works_out(holding, value, prompt) or next(insisted, "")
-    return _states_number(holding, value)
+    insisted = next((sentence for sentence, rest in _insisting(holding) if value in numbers_in(rest)), "")
+    if insisted:
+        return insisted
+    return _works_out(holding, value, prompt) if value in numbers_in(prompt) else _states_number(holding, value)
 
 
 def _words_stated(holding: list[str], ideas: set[str], prompt: str) -> str:
@@ -93,7 +93,7 @@ def _insisting(sentences: list[str]) -> Iterator[tuple[str, str]]:
     """Sentences that say "the answer is", with what follows: there the answer is given, whatever the prompt holds."""
     for sentence in sentences:
         match = _THE_ANSWER.search(sentence)
-        if match is not None and not asks(sentence):
+        if match is not None and not opens_as_question(sentence):
             yield sentence, sentence[match.end() : match.end() + 60]
 
 

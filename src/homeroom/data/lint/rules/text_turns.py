@@ -63,6 +63,11 @@ def doubted(sentence: str) -> bool:
     return _DOUBTED.search(sentence) is not None
 
 
+def opens_as_question(sentence: str) -> bool:
+    """Whether a sentence begins as a question does."""
+    return _ASKS.search(sentence) is not None
+
+
 def asks(sentence: str) -> bool:
     """Whether a sentence asks if what it holds is so: "Does 3 + 4 = 8?"; not "3 + 4 = 7, right?"."""
     if "?" not in sentence[-3:]:
