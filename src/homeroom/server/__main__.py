@@ -10,6 +10,7 @@ import sys
 
 from flask import Flask
 
+from homeroom.accounts import KeyStore
 from homeroom.app.home import Homeroom
 from homeroom.app.logs import log_to_stderr
 from homeroom.errors import HomeroomError
@@ -49,6 +50,7 @@ def _make_app(key: bytes, threads: int) -> Flask:
         max_replies=threads // 2,
         max_listeners=threads // 3,
         requests_per_minute=home.settings.requests_per_minute,
+        keys=KeyStore(home.database),
     )
 
 

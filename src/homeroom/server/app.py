@@ -9,6 +9,7 @@ from pathlib import Path
 from flask import Flask, Request, url_for
 
 from homeroom.server import (
+    auth,
     chat_pages,
     compare,
     errors,
@@ -59,6 +60,7 @@ def create_app(
     requests_per_minute: int = REQUESTS_PER_MINUTE,
     poll_s: float = 1.0,
     identify: Callable[[Request], Scope] = local_scope,
+    keys: auth.Keys | None = None,
 ) -> Flask:
     """The web application over ``services``.
 
@@ -71,6 +73,7 @@ def create_app(
         requests_per_minute: What one address may send to each family of routes; 0 for no limit.
         poll_s: Time between two looks for changes.
         identify: Who sends a request.
+        keys: API keys; without them the API asks for none.
 
     Raises:
         UnlistedRouteError: an address is served that `homeroom.server.policy` does not list.
@@ -92,6 +95,8 @@ def create_app(
     with app.app_context():
         attach(Context(services, Admission(max_replies), Admission(max_listeners, "open pages"), feed, identify))
     security.protect(app, hosts=hosts, rate=RateLimit(requests_per_minute))
+    if keys is not None:
+        auth.install(app, keys)
     errors.install(app)
     rendering.install(app)
     _version_static_files(app)

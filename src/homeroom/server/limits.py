@@ -29,7 +29,7 @@ class RateLimit:
     """
 
     def __init__(self, per_minute: int = REQUESTS_PER_MINUTE, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_minute, self._clock = per_minute, clock
+        self.per_minute, self._clock = per_minute, clock
         self._lock = threading.Lock()
         self._left: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()  # requests left, and when that was so
 
@@ -39,22 +39,30 @@ class RateLimit:
         Raises:
             TooManyRequestsError: none is left; says when there will be.
         """
-        if self._per_minute == 0:
+        if self.per_minute == 0:
             return
-        now, refill = self._clock(), self._per_minute / 60
+        now, refill = self._clock(), self.per_minute / 60
         with self._lock:
-            left, since = self._left.pop((address, family), (float(self._per_minute), now))
-            left = min(float(self._per_minute), left + (now - since) * refill)
+            left, since = self._left.pop((address, family), (float(self.per_minute), now))
+            left = min(float(self.per_minute), left + (now - since) * refill)
             allowed = left >= 1
             self._left[address, family] = (left - 1 if allowed else left, now)
             while len(self._left) > KNOWN_ADDRESSES:  # the one that has been silent longest
                 self._left.popitem(last=False)
         if not allowed:
             raise TooManyRequestsError(
-                f"{self._per_minute} requests a minute are answered, and more came from {address!r}. Wait a moment, or raise "
+                f"{self.per_minute} requests a minute are answered, and more came from {address!r}. Wait a moment, or raise "
                 "requests_per_minute in the settings",
                 retry_after_s=(1 - left) / refill,
             )
+
+    def left(self, address: str, family: str) -> tuple[float, float]:
+        """Requests that are left now, and seconds until all of a minute's are there again."""
+        with self._lock:
+            left, since = self._left.get((address, family), (float(self.per_minute), self._clock()))
+            refill = self.per_minute / 60
+            left = min(float(self.per_minute), left + (self._clock() - since) * refill)
+        return left, (self.per_minute - left) / refill if refill else 0.0
 
 
 def check_headers(incoming: Request) -> None:

@@ -41,6 +41,7 @@ class Policy:
             refused instead, which is all that another site's page can send unasked.
         linkable: Whether another site may lead here by a link. Nothing else of ours may be used by another site's page.
         done: Status of a valid request.
+        scope: Of the API: what a key must allow, where keys are asked for (`homeroom.server.auth`).
     """
 
     family: Family
@@ -50,6 +51,7 @@ class Policy:
     token: bool = False
     linkable: bool = False
     done: int = 200
+    scope: Literal["chat", "tune"] = "chat"
 
 
 def _page(rows: Rows) -> Policy:
@@ -71,11 +73,11 @@ def _reply(rows: Rows) -> Policy:
 
 
 def _read() -> Policy:
-    return Policy("api", "own")
+    return Policy("api", "own", scope="tune")
 
 
 def _command() -> Policy:
-    return Policy("api", "own", "command")
+    return Policy("api", "own", "command", scope="tune")
 
 
 ROUTES: Mapping[str, Policy] = {
@@ -124,12 +126,12 @@ ROUTES: Mapping[str, Policy] = {
     "GET /v1/models": Policy("api", "shared"),
     "GET /v1/models/<path:name>": Policy("api", "shared"),
     "POST /v1/chat/completions": Policy("api", "none", "json", LARGE),
-    "POST /v1/files": Policy("api", "own", "upload", UPLOAD),  # the settings say how much of it
+    "POST /v1/files": Policy("api", "own", "upload", UPLOAD, scope="tune"),  # the settings say how much of it
     "GET /v1/files": _read(),
     "GET /v1/files/<file_id>": _read(),
     "GET /v1/files/<file_id>/content": _read(),
     "DELETE /v1/files/<file_id>": _command(),
-    "POST /v1/fine_tuning/jobs": Policy("api", "own", "json", 200_000),
+    "POST /v1/fine_tuning/jobs": Policy("api", "own", "json", 200_000, scope="tune"),
     "GET /v1/fine_tuning/jobs": _read(),
     "GET /v1/fine_tuning/jobs/<job_id>": _read(),
     "POST /v1/fine_tuning/jobs/<job_id>/cancel": _command(),
