@@ -43,13 +43,17 @@ class Redaction:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One message of a file, before and after; ``codes`` are the rules that mend it."""
+    """One message of a file, before and after; ``codes`` are the rules that mend it.
+
+    ``taken``: each placeholder with what it stands for.
+    """
 
     line: int
     message: int
     before: str
     after: str
     codes: tuple[str, ...]
+    taken: tuple[tuple[str, str], ...] = ()
 
     def diff(self) -> list[str]:
         """The lines of a unified diff, without its head."""
@@ -100,10 +104,10 @@ def plan_fixes(file: Path, findings: Iterable[Finding]) -> FixPlan:
         before = _content(texts.get(line), message)
         if before is None:
             continue
-        after, used = _merged(before, [(finding.code, finding.edit.content) for finding in some if finding.edit])
+        after, used, taken = _merged(before, [(finding.code, finding.edit.content) for finding in some if finding.edit])
         waiting += len(some) - len(used)
         if after != before:
-            fixes.append(Fix(line, message, before, after, tuple(dict.fromkeys(used))))
+            fixes.append(Fix(line, message, before, after, tuple(dict.fromkeys(used)), taken))
     return FixPlan(file, tuple(fixes), waiting)
 
 
@@ -115,8 +119,8 @@ def _content(record: Json | None, message: int) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _merged(before: str, edits: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
-    """All edits of one text that do not touch each other, and whose they are."""
+def _merged(before: str, edits: Sequence[tuple[str, str]]) -> tuple[str, list[str], tuple[tuple[str, str], ...]]:
+    """All edits of one text that do not touch each other, whose they are, and what placeholders stand for."""
     taken: list[tuple[int, int, str]] = []
     used: list[str] = []
     for code, after in edits:
@@ -129,18 +133,26 @@ def _merged(before: str, edits: Sequence[tuple[str, str]]) -> tuple[str, list[st
     text = before
     for start, end, words in sorted(taken, reverse=True):
         text = text[:start] + words + text[end:]
-    return text, used
+    hidden = {words: before[start:end] for start, end, words in taken if PLACEHOLDER.fullmatch(words)}
+    return text, used, tuple(hidden.items())
 
 
 def _spans(before: str, after: str) -> Iterator[tuple[int, int, str]]:
-    """(start, end, new words) of each change, widened to whole words: a placeholder is never put together from letters."""
-    old, new = _words(before), _words(after)
+    """(start, end, new words) of each change: a placeholder stands for one span, other changes are of whole words."""
+    new = {found for found in PLACEHOLDER.findall(after) if found not in before}
+    pieces = re.split("(" + "|".join(map(re.escape, sorted(new))) + ")", after) if new else []
+    # The words between the placeholders are those of the text as it was, unless the rule changed them as well.
+    match = re.fullmatch("".join("(.+?)" if piece in new else re.escape(piece) for piece in pieces), before, re.DOTALL)
+    if pieces and match:
+        yield from ((*match.span(index), words) for index, words in enumerate((p for p in pieces if p in new), start=1))
+        return
+    old, words = _words(before), _words(after)
     places = [0]
     for word in old:
         places.append(places[-1] + len(word))
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, words, autojunk=False).get_opcodes():
         if kind != "equal":
-            yield places[a], places[b], "".join(new[c:d])
+            yield places[a], places[b], "".join(words[c:d])
 
 
 def _words(text: str) -> list[str]:
@@ -191,33 +203,10 @@ def _fixed_line(raw: bytes, file: Path, number: int, fixes: Sequence[Fix], redac
         record["messages"][fix.message]["content"] = fix.after
     assert not isinstance(record, Problem)
     identity = Example.from_dict(record).id
-    for fix in fixes:
-        redactions += _redactions(fix, identity)
+    redactions += [Redaction(identity, fix.message, placeholder, text) for fix in fixes for placeholder, text in fix.taken]
     text = json.dumps(record, ensure_ascii=False).encode()
     start = raw.index(bare)
     return raw[:start] + text + raw[start + len(bare) :]
-
-
-def _redactions(fix: Fix, identity: str) -> Iterator[Redaction]:
-    seen: set[str] = set()
-    for start, end, words in _spans(fix.before, fix.after):
-        for found in PLACEHOLDER.finditer(words):
-            if found[0] not in seen:
-                seen.add(found[0])
-                text = fix.before[start:end] if words == found[0] else _between(fix.before[start:end], words, found)
-                yield Redaction(identity, fix.message, found[0], text)
-
-
-def _between(before: str, after: str, found: re.Match[str]) -> str:
-    """What a placeholder stands for, inside a longer change: what is left of the old words beside the new ones."""
-    head, tail = after[: found.start()], after[found.end() :]
-    start = _shared(before, head)
-    return before[start : len(before) - _shared(before[:start:-1], tail[::-1])]
-
-
-def _shared(a: str, b: str) -> int:
-    """How many characters two texts have in common from their beginning."""
-    return next((index for index, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _free_name(file: Path, what: str) -> Path:
