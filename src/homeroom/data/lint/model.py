@@ -22,9 +22,11 @@ Severity = Literal["error", "warning", "info"]
 Family = Literal["structure", "consistency", "diversity", "quality", "safety", "leakage", "consent"]
 Where = Literal["prompt", "reply", "metadata", "record"]
 
+_ASCII_WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _DIGIT = re.compile(r"\d")
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+|\n+")
+_FIGURES = re.compile(r"(?:(?<!\S)[^\s\d]*\d\S*(?:\s+(?:[^\w\s]|[A-Za-z]{1,3}(?![A-Za-z])))?\s*)+")
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*\s+|\n+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Text:
     @cached_property
     def words(self) -> list[str]:
         """Words in lower case, without numbers and marks."""
-        return _WORD.findall(self.lower)
+        return (_ASCII_WORD if self.lower.isascii() else _WORD).findall(self.lower)
 
     @cached_property
     def word_set(self) -> frozenset[str]:
@@ -120,26 +122,17 @@ class Text:
     @cached_property
     def figures(self) -> str:
         """The text without its words: numbers, signs and the units after them, and ``¦`` for what was left out between them."""
-        if not _DIGIT.search(self.content):
-            return ""
-        kept, numeric = [], False
-        for part in self.content.split():
-            word = part if part.isalpha() else part.rstrip(".,;:!?)")
-            if word.isalpha():
-                keep, numeric = len(word) <= 3 and (numeric or word in ("x", "X")), False
-            else:
-                numeric = _DIGIT.search(part) is not None
-                keep = numeric or len(part) == 1
-            if keep:
-                kept.append(part)
-            elif not kept or kept[-1] != "¦":
-                kept.append("¦")
-        return " ".join(kept)
+        return " ¦ ".join(_FIGURES.findall(self.content)) if _DIGIT.search(self.content) else ""
 
     @cached_property
     def sentences(self) -> list[str]:
         """Sentences as they stand, without empty ones."""
-        return [part.strip() for part in _SENTENCE_END.split(self.content) if part.strip()]
+        found, start = [], 0
+        for match in _SENTENCE_END.finditer(self.content):
+            found.append(self.content[start : match.start() + 1].strip())
+            start = match.end()
+        found.append(self.content[start:].strip())
+        return [part for part in found if part]
 
 
 class Record:

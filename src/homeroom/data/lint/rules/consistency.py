@@ -27,6 +27,21 @@ def _finds(pattern: str, needs: Sequence[str] = (), flags: re.RegexFlag = re.MUL
     return find
 
 
+def _around(pattern: str, needs: str) -> Detector:
+    """A detector for a mark; what it shows is the whole word around it."""
+    compiled = re.compile(pattern)
+
+    def find(text: Text) -> str:
+        content = text.content
+        match = compiled.search(content) if needs in content else None
+        if match is None:
+            return ""
+        start, end = content.rfind(" ", 0, match.start()) + 1, content.find(" ", match.end())
+        return content[start : end if end > 0 else len(content)].strip()
+
+    return find
+
+
 def _begins(pattern: str) -> Detector:
     """A detector for a pattern at the very beginning."""
     compiled = re.compile(pattern, re.IGNORECASE)
@@ -212,6 +227,7 @@ _NUMBERS = DriftRule(
         ),
     ),
     "Write numbers like the others.",
+    numeric=True,
 )
 
 _QUOTES = DriftRule(
@@ -231,8 +247,8 @@ _QUOTES = DriftRule(
     (
         Choice(
             (
-                Form("straight apostrophes", _finds(r"\w{0,12}'\w{1,12}", "'")),
-                Form("curly apostrophes", _finds(r"\w{0,12}’\w{1,12}", "’")),
+                Form("straight apostrophes", _around(r"(?<=\w)'\w", "'")),
+                Form("curly apostrophes", _around(r"(?<=\w)’\w", "’")),
             ),
             share=0.2,
             mixed=True,
@@ -248,14 +264,14 @@ _QUOTES = DriftRule(
             mixed=True,
         ),
         Choice(
-            (Form("three dots ...", _finds(r"\w{0,12}\.\.\.", ("...",))), Form("the character …", _finds(r"\w{0,12}…", "…"))),
+            (Form("three dots ...", _around(r"\.\.\.", "...")), Form("the character …", _around("…", "…"))),
             share=0.2,
         ),
         Choice(
             (
-                Form("the dash —", _finds(r"\w{0,12} ?— ?\w{0,12}", "—")),
-                Form("the dash –", _finds(r"[A-Za-z]{1,12} – \w{0,12}", "–")),
-                Form("a hyphen for a dash", _finds(r"[A-Za-z]{2,12} - [A-Za-z]{2,12}", (" - ",))),
+                Form("the dash —", _around(" ?— ?", "—")),
+                Form("the dash –", _around(r"(?<=[A-Za-z]) – ", " – ")),
+                Form("a hyphen for a dash", _around(r"(?<=[A-Za-z]{2}) - (?=[A-Za-z]{2})", " - ")),
             ),
             share=0.2,
         ),
@@ -289,6 +305,7 @@ _UNITS = DriftRule(
         ),
     ),
     "Write units like the others.",
+    numeric=True,
 )
 
 

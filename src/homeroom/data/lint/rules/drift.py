@@ -54,10 +54,11 @@ class DriftRule:
     about: About
     choices: tuple[Choice, ...]
     advice: str
+    numeric: bool = False  # all choices are about numbers: replies without any are passed over
 
     def fact(self, record: Record, options: Options) -> tuple[int, int, tuple[str, ...]] | None:
         """Which forms the record's replies use, and a few words for each."""
-        texts = [text for _, text in replies(record)]
+        texts = [text for _, text in replies(record) if not self.numeric or text.figures]
         if not texts:
             return None
         bits, bit, quotes = 0, 1, []

@@ -92,16 +92,25 @@ def _terms() -> dict[str, int]:
 
 
 @cache
-def _term_heads() -> frozenset[str]:
-    """First words of terms, singular and plural: a reply without any of them holds no term."""
-    heads = {term.split()[0] for term in _terms()}
-    return frozenset(heads | {head + "s" for head in heads})
+def _single_terms() -> frozenset[str]:
+    """Terms of one word, singular and plural."""
+    single = {term for term in _terms() if " " not in term}
+    return frozenset(single | {term + "s" for term in single})
 
 
 @cache
-def _term_pattern() -> re.Pattern[str]:
-    joined = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in sorted(_terms(), key=len, reverse=True))
-    return re.compile(rf"\b({joined})s?\b")
+def _long_terms() -> tuple[tuple[str, str], ...]:
+    """Terms of several words, each with its longest word."""
+    return tuple((term, max(term.split(), key=len)) for term in _terms() if " " in term)
+
+
+def _terms_in(text: Text) -> list[str]:
+    """The terms that a text uses, in no order."""
+    found = {word if word in _terms() else word[:-1] for word in _single_terms() & text.word_set}
+    for term, longest in _long_terms():
+        if (longest in text.word_set or longest + "s" in text.word_set) and term in text.lower:
+            found.add(term)
+    return sorted(found)
 
 
 class UndefinedTerm:
@@ -129,20 +138,18 @@ class UndefinedTerm:
         early = options.value("QUA010", "grades", 2)
         told: set[str] = set()
         for index, text in tutor_replies(record):
-            if _term_heads().isdisjoint(text.word_set):
-                continue
-            for match in _term_pattern().finditer(text.lower):
-                term = " ".join(match[1].split())
+            for term in _terms_in(text):
                 if term in told or _terms()[term] - grade < early:
                     continue
                 told.add(term)
-                if _known(record, index, term) or _explained(text.lower, match.start(), match.end(), record.texts[index + 1 :]):
+                places = list(re.finditer(rf"\b{re.escape(term)}s?\b", text.lower))
+                if not places or _known(record, index, term) or any(_explained(text.lower, m.start(), m.end()) for m in places):
                     continue
                 yield Hit(
                     f"Turn {index + 1} uses '{term}', which is taught around grade {_terms()[term]}, in grade {grade} without "
                     f"saying what it "
                     "means. Explain it or use everyday words.",
-                    quote=match.group(),
+                    quote=term,
                 )
 
 
@@ -163,7 +170,7 @@ _GLOSS_BEFORE = re.compile(
 )
 
 
-def _explained(text: str, start: int, end: int, later: list[Text]) -> bool:
+def _explained(text: str, start: int, end: int) -> bool:
     return (
         _GLOSS_BEFORE.search(text[max(start - 30, 0) : start]) is not None or _GLOSS_AFTER.match(text[end : end + 30]) is not None
     )

@@ -10,7 +10,8 @@ from homeroom.data.lint.rules.text_turns import tutor_replies
 
 _FIGURE = re.compile(
     r"\b(?:in|since|until|by|from|around|about|born|died) (?P<year>1[0-9]{3}|20[0-9]{2})\b(?! [a-z]+s\b)"
-    r"|\b\d[\d.,]* (?:million|billion|trillion)\b|\b\d{1,3}(?:,\d{3})+ [a-z]{2,}|\b\d[\d.,]* (?:light.years|degrees (?:celsius|fahrenheit)|°[CF])",
+    r"|\b\d[\d.,]* (?:million|billion|trillion)\b|\b\d{1,3}(?:,\d{3})+ [a-z]{2,}|\b\d[\d.,]* (?:light.years|degrees (?:celsius"
+    r"|fahrenheit)|°[CF])",
     re.IGNORECASE,
 )
 MOST_LINES = 100

@@ -56,7 +56,7 @@ class AnswerGivenAway:
             return
         index, text = first
         prompt = "\n".join((*(m.content for m in record.example.messages[:index]), *record.example.context))
-        sentence = stated_answer(text.sentences, forms, prompt)
+        sentence = stated_answer(text, forms, prompt)
         if sentence:
             yield Hit(
                 f"Turn {index + 1} gives the answer {shown(forms[0])} away: {shown(sentence)}. Ask or hint instead.",

@@ -147,7 +147,8 @@ _DATED = phrases(
     r"(?:last|this|next) year['’]s (?:elections?|winner|champions?|olympics?|olympic games|world cup|super bowl|census)",
 )
 _DATED_HINTS = word_set(
-    "of current present incumbent reigning latest currently recently population billion million recent last this next is"
+    """as current present incumbent reigning latest currently recently population billion million recent year year's year’s years
+    today now nowadays moment days"""
 )
 
 

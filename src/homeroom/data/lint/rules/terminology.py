@@ -25,6 +25,7 @@ _PREFIXES = word_set("non re pre co anti self semi multi mid ex un sub inter all
 _PARTICLES = word_set(
     "up out off over in on down by to away back through around together apart along after one ones self free like"
 )
+_TOKEN = re.compile(r"[a-z]+(?:['’-][a-z]+)?|[^\sa-z*_'’“‘]")
 _CLOSED_LETTERS = 8
 MOST_PAIRS = 60
 
@@ -36,25 +37,20 @@ def _pairs(text: Text) -> set[str]:
     writes open elsewhere.
     """
     found: set[str] = set()
-    parts = text.lower.replace("’", "'").split()
-    words = [part.strip(".,;:!?()\"'“”‘*_[]…") for part in parts]
-    ends = [part[-1:] in '.,;:!?)"”…' for part in parts]
-    count = len(words)
-    for place, word in enumerate(words):
-        if not word.isascii() or word in _LIGHT:
-            continue
-        follows = words[place + 1] if place + 1 < count and not ends[place] else ""
-        headed = not follows or follows in _LIGHT or not follows.isalpha()
-        if word.isalpha():
-            if len(word) >= _CLOSED_LETTERS and headed:
+    before = word = ""
+    # One token behind: whether a word ends its phrase shows only at the next token.
+    for token in (*_TOKEN.findall(text.lower), "."):
+        if word and word not in _LIGHT and (not token[0].isalpha() or token in _LIGHT):
+            if "-" in word:
                 found.add(word)
-            before = words[place - 1] if place and not ends[place - 1] else ""
-            if headed and len(word) > 2 and before.isalpha() and before not in _LIGHT:
-                pair = f"{before} {word}"
-                if len(before) > 2 or _key(pair) in _known():
-                    found.add(pair)
-        elif headed and word.count("-") == 1 and word.replace("-", "").isalpha():
-            found.add(word)
+            else:
+                if len(word) >= _CLOSED_LETTERS:
+                    found.add(word)
+                if before and before not in _LIGHT and "-" not in before and len(word) > 2:
+                    pair = f"{before} {word}"
+                    if len(before) > 2 or _key(pair) in _known():
+                        found.add(pair)
+        before, word = word, token if token[0].isalpha() else ""
     return found
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
+from homeroom.data.lint.model import Text
 from homeroom.data.lint.rules.text_equations import equations
-from homeroom.data.lint.rules.text_tokens import tokens
+from homeroom.data.lint.rules.text_tokens import NUMBER_WORDS, tokens
 from homeroom.data.lint.rules.text_turns import opens_as_question
 from homeroom.data.lint.words import word_set
 
@@ -29,6 +31,7 @@ _THE_ANSWER = re.compile(
     r"\b(?:the|correct|right|final|your) (?:answer|result|solution) (?:is|here is|would be|must be|should be|=)(?! not)\b",
     re.IGNORECASE,
 )
+_BY_VALUE = {value: word for word, value in NUMBER_WORDS.items()}
 SMALL = 12  # a number up to this may stand for anything; a greater one that the prompt does not hold is hardly chance
 
 
@@ -49,31 +52,43 @@ def answer_forms(reference: Mapping[str, Any]) -> list[str]:
     return [str(form).strip() for form in forms if isinstance(form, str | int | float) and str(form).strip()]
 
 
-def stated_answer(sentences: list[str], forms: list[str], prompt: str) -> str:
-    """The sentence that states one of the answers and does not only repeat what ``prompt`` holds; empty when there is none."""
+def stated_answer(reply: Text, forms: list[str], prompt: str) -> str:
+    """The sentence of a reply that states one of the answers and does not only repeat ``prompt``; empty when there is none."""
     for form in forms:
-        values = numbers_in(form)
+        values = _form_numbers(form)
         if len(values) == 1:
             value = next(iter(values))
-            holding = [sentence for sentence in sentences if _may_hold(sentence, value) and value in numbers_in(sentence)]
+            holding = [s for s in reply.sentences if _may_hold(s, value) and value in numbers_in(s)]
             found = _number_stated(holding, value, prompt) if holding else ""
         elif values:
             continue
         else:
-            ideas = content_words(form)
-            holding = [sentence for sentence in sentences if ideas <= content_words(sentence)] if ideas else []
+            ideas = _form_words(form)
+            held = bool(ideas) and all(idea in reply.lower for idea in ideas)
+            holding = [sentence for sentence in reply.sentences if ideas <= content_words(sentence)] if held else []
             found = _words_stated(holding, ideas, prompt) if holding else ""
         if found:
             return found
     return ""
 
 
+@lru_cache(maxsize=4096)
+def _form_numbers(form: str) -> frozenset[Fraction]:
+    return frozenset(numbers_in(form))
+
+
+@lru_cache(maxsize=4096)
+def _form_words(form: str) -> frozenset[str]:
+    return frozenset(content_words(form))
+
+
 def _may_hold(sentence: str, value: Fraction) -> bool:
-    """Whether a sentence may hold the number: a cheap look at its digits."""
-    if value.denominator != 1 or value <= 99:
+    """Whether a sentence may hold the number: a cheap look at its digits and its word."""
+    if value.denominator != 1:
         return True
-    digits = str(value.numerator)
-    return digits in sentence or f"{value.numerator:,}" in sentence
+    if str(value.numerator) in sentence or f"{value.numerator:,}" in sentence:
+        return True
+    return value <= 99 and _BY_VALUE.get(int(value) if value < 20 else int(value) // 10 * 10, "~") in sentence.lower()
 
 
 def _number_stated(holding: list[str], value: Fraction, prompt: str) -> str:
@@ -83,7 +98,7 @@ def _number_stated(holding: list[str], value: Fraction, prompt: str) -> str:
     return _works_out(holding, value, prompt) if value in numbers_in(prompt) else _states_number(holding, value)
 
 
-def _words_stated(holding: list[str], ideas: set[str], prompt: str) -> str:
+def _words_stated(holding: list[str], ideas: frozenset[str], prompt: str) -> str:
     if ideas <= content_words(prompt):
         return next((sentence for sentence, rest in _insisting(holding) if ideas <= content_words(rest)), "")
     return next((sentence for sentence in holding if not _is_question(sentence)), "")
