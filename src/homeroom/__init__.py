@@ -1,7 +1,7 @@
 """Homeroom: educational chatbots that are tuned, grounded and proven.
 
-``import homeroom`` loads nothing else. The public names of `homeroom.app` are re-exported lazily, so
-``homeroom.open()`` works without further imports.
+``import homeroom`` loads nothing else. The public names are re-exported lazily, so ``homeroom.open()`` and
+``homeroom.check_data("examples.jsonl")`` work without further imports.
 """
 
 from __future__ import annotations
@@ -10,10 +10,29 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Homeroom", "__version__", "open"]
+
+# Public name -> (module, name there). What works on data needs no home.
+_PUBLIC = {
+    "Homeroom": ("homeroom.app.home", "Homeroom"),
+    "open": ("homeroom.app", "open"),
+    "check_data": ("homeroom.data.lint.run", "lint"),
+    "read_examples": ("homeroom.data.reading", "read_examples"),
+    "load_examples": ("homeroom.data.reading", "load_examples"),
+    "convert": ("homeroom.app.project", "convert_file"),
+    "write_examples": ("homeroom.data.convert", "write_examples"),
+    "plan_fixes": ("homeroom.data.fix", "plan_fixes"),
+    "apply_fixes": ("homeroom.data.fix", "apply_fixes"),
+    "split": ("homeroom.data.split", "assign"),
+    "statistics": ("homeroom.data.stats", "statistics"),
+    "difference": ("homeroom.data.diff", "difference"),
+    "merge": ("homeroom.data.merge", "merge"),
+    "nested_samples": ("homeroom.data.sample", "nested_samples"),
+}
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names above
 
 
 def __getattr__(name: str) -> Any:  # whatever the public name is
-    if name in ("Homeroom", "open"):
-        return getattr(import_module("homeroom.app"), name)
-    raise AttributeError(f"module 'homeroom' has no attribute {name!r}")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'homeroom' has no attribute {name!r}")
+    module, public = _PUBLIC[name]
+    return getattr(import_module(module), public)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from homeroom.schema.examples import Example, Json
 
-BOOKKEEPING = ("origin", "lint_ignore", "split", "review")  # metadata that does not make an example another one
+BOOKKEEPING = ("origin", "source", "consent", "lint_ignore", "split", "review")  # metadata that does not make an example another one
 
 
 @dataclass(frozen=True, slots=True)
