@@ -95,6 +95,29 @@ def guidelines_block() -> str:
     return docs_rules.guidelines()
 
 
+def data_formats_page() -> str:
+    """Kinds of files, formats and metadata, from the tables that read and write them."""
+    from homeroom.data.files import CONTAINERS
+    from homeroom.data.formats import FORMATS
+    from homeroom.data.lines import MAX_DEPTH, MAX_LINE_BYTES
+    from homeroom.data.metadata import FIELDS
+
+    files = [f"| {' '.join(f'`{s}`' for s in c.suffixes) or 'a folder'} | {c.about} |" for c in CONTAINERS.values()]
+    formats = [
+        f"| `{f.name}` | {f.about} | {'yes' if f.write else 'no'} | {f.lost or ('' if f.write is None else 'nothing')} |"
+        for f in FORMATS.values()
+    ]
+    fields = [
+        f"| `{f.name}` | {', '.join(f'`{v}`' for v in f.values)}{' and others' if f.kind == 'open' else ''} | {f.about} |"
+        for f in FIELDS.values()
+    ]
+    text = (ROOT / "scripts" / "data_formats.md").read_text("utf-8")
+    tables = {"FILES": files, "FORMATS": formats, "FIELDS": fields}
+    for name, rows in tables.items():
+        text = text.replace(f"{{{name}}}", "\n".join(rows))
+    return NOTE + text.replace("{LINE_MB}", str(MAX_LINE_BYTES >> 20)).replace("{DEPTH}", str(MAX_DEPTH))
+
+
 def metrics_page() -> str:
     """Every teaching measure with its range, direction and where its validity comes from."""
     from homeroom.evaluation.metrics import METRICS
@@ -114,7 +137,13 @@ def metrics_page() -> str:
     return NOTE + "\n".join(lines) + "\n"
 
 
-PAGES = {"cli.md": cli_page, "settings.md": settings_page, "data-rules.md": data_rules_page, "measures.md": metrics_page}
+PAGES = {
+    "cli.md": cli_page,
+    "settings.md": settings_page,
+    "data-formats.md": data_formats_page,
+    "data-rules.md": data_rules_page,
+    "measures.md": metrics_page,
+}
 
 
 def routes_block() -> str:

@@ -42,8 +42,8 @@ def read_any(source: Path, columns: Mapping[str, str] | None = None, *, format: 
 
 
 def convert_file(
-    source: Path,
-    target: Path,
+    source: Path | str,
+    target: Path | str,
     columns: Mapping[str, str] | None = None,
     *,
     to: str | None = None,
@@ -66,7 +66,7 @@ def convert_file(
         ConfigError: a format is not known.
     """
     opened = open_source(source, format=format, columns=columns)
-    return write_examples(lambda: checked_examples(opened), target, to=to, force=force)
+    return write_examples(lambda: checked_examples(opened), Path(target), to=to, force=force)
 
 
 def create_project(folder: Path, source: Path, columns: Mapping[str, str]) -> int:
