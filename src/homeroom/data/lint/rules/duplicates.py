@@ -127,7 +127,7 @@ class SemanticDuplicate:
                 pairs = _nearest([_unit(vector) for vector in self._embedder(texts)], least)
                 how = "by meaning"
             else:
-                least = options.value("DIV004", "similarity", 0.8)
+                least = options.value("DIV004", "similarity", 0.65)
                 pairs = _lexical(texts[:_MAX_LEXICAL], least)
                 how = "by its words"
             for index, (other, alike) in sorted(pairs.items()):
