@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 import shlex
 import subprocess
 import sys
@@ -29,6 +30,7 @@ RUNNING_CODES = {"setting-temperature", "setting-max-tokens"}
 
 @pytest.fixture(scope="module")
 def docs() -> ModuleType:
+    sys.path.insert(0, str(ROOT / "scripts"))  # as when it is run
     spec = importlib.util.spec_from_file_location("docs_script", ROOT / "scripts" / "docs.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
