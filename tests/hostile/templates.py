@@ -63,6 +63,10 @@ GROW = {
     "block set": _repeated("{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}"),
     "macro of a macro": "{% macro d(s) %}{{ s }}{{ s }}{% endmacro %}{{ " + "d(" * 40 + "'aaaa'" + ")" * 40 + " }}",
     "lists that share their parts": _repeated("{% set ns.x = [ns.x, ns.x] %}", "[1]"),
+    "such lists compared": (
+        "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}"
+        "{% endfor %}{{ ns.x == ns.y }}"
+    ),
     "tuples as keys": _repeated("{% set ns.x = (ns.x, ns.x) %}", "(1,)") + "{{ {ns.x: 1} }}",
     "mappings that share their parts": _repeated("{% set ns.x = {'a': ns.x, 'b': ns.x} %}", "{}"),
     "namespaces that share their parts": _repeated("{% set ns.x = namespace(a=ns.x, b=ns.x) %}", "namespace()"),

@@ -14,12 +14,16 @@ from tests.hostile.templates import HOSTILE
 USER = [{"role": "user", "content": "hi"}]
 
 
+class TooLongError(BaseException):
+    """No `Exception`: what is under test catches those."""
+
+
 @pytest.fixture
 def one_second_of_cpu() -> Iterator[None]:
     """Ends the test when this process has computed for a second, however busy the machine is."""
 
     def too_long(number: int, frame: object) -> None:
-        raise AssertionError("it computed for more than a second")
+        raise TooLongError
 
     before = signal.signal(signal.SIGPROF, too_long)
     signal.setitimer(signal.ITIMER_PROF, 1.0)
