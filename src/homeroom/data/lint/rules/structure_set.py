@@ -20,7 +20,8 @@ CHARACTERS_PER_TOKEN = 4
 # Fewest examples: below the first nothing comes of it, below the second little. Source of the second column: the guide's ranges.
 FEWEST = {"dspy": (5, 5), "openai": (10, 50), "huggingface": (20, 200)}
 
-_FINISHED = re.compile(r"[.!?…:。！？؟।][\"'”’»)\]*_`~]*\s*$|[\"”»)\]}`|>*~=]\s*$|[^\w\s.,;\-–—'’]\s*$|^\s*[-*•\d].*$")
+_FINISHED = re.compile(r"[.!?…:。！？؟।][\"'”’»)\]*_`~]*\s*$|[\"”»)\]}`|>*~=]\s*$|[^\w\s.,;\-–—'’]\s*$")
+_LIST_ITEM = re.compile(r"\s*[-*•\d]")
 _OPEN_END = re.compile(
     r"(?:[,;(\[{–—-]|\b(?:the|a|an|and|or|but|because|if|which|your|my|its|their|our|than|into|between))\s*$",
     re.IGNORECASE,
@@ -101,14 +102,17 @@ class ReplyCutOff:
 
 
 def _how_it_ends(content: str, words: int) -> int:
+    end = content.rstrip()
     if content.count("```") % 2:
         return 2
-    last = content.rstrip().rsplit("\n", 1)[-1]
-    if words < 5 or _FINISHED.search(last):
+    if words < 5 or end[-1] in ".!?…:":
         return 0
-    if _OPEN_END.search(last):
+    last = end.rsplit("\n", 1)[-1]
+    if _FINISHED.search(last[-12:]) or _LIST_ITEM.match(last):
+        return 0
+    if _OPEN_END.search(last[-12:]):
         return 2
-    return 0 if _NUMBER_END.search(last) else 1
+    return 0 if _NUMBER_END.search(last[-3:]) else 1
 
 
 @lru_cache(maxsize=2)
@@ -183,7 +187,7 @@ RULES = (
             "warning",
             "There are too few examples for the method that was named (--method).",
             "A handful of examples makes a prompt, not a tuned model.",
-            "Add examples, or choose a method for fewer: `homeroom data check --method dspy`.",
+            "Add examples, or choose a method for fewer (`--method dspy`).",
             "(three examples, with --method openai)",
             "(two hundred examples, with --method openai)",
             "Diversity: Cover All Topics",
