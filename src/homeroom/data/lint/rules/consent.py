@@ -18,6 +18,7 @@ RULES: tuple[Rule, ...] = (
             do="Remove the example.",
             bad=f"metadata: task=tutor, source=learner, consent=withdrawn\n{_TALK}",
             good=f"metadata: task=tutor, source=learner, consent=granted\n{_TALK}",
+            guideline="Educational: Privacy of Learners",
         )
     ),
     ReadRule(
@@ -31,6 +32,7 @@ RULES: tuple[Rule, ...] = (
             do='Ask, and record the answer as metadata: "consent": "granted". Otherwise remove the example.',
             bad=f"metadata: task=tutor, source=learner\n{_TALK}",
             good=f"metadata: task=tutor, source=learner, consent=granted\n{_TALK}",
+            guideline="Educational: Privacy of Learners",
         )
     ),
 )
