@@ -64,10 +64,10 @@ def _outliers(
     spread = max(_TO_SIGMA * median(abs(value - middle) for value in logs), _FLOOR)
     usual = math.exp(middle)
     for line, counts in judged:
-        # A child may answer in one word; a tutor who does says too little.
         far = max(counts) if child else max(counts, key=lambda count: abs(math.log(max(count, 0.5)) - middle))
         z = (math.log(max(far, 0.5)) - middle) / spread
-        if abs(z) <= limit or max(far / usual, usual / max(far, 0.5)) < factor:
+        # A child may answer in one word; a tutor who does says too little.
+        if abs(z) <= limit or (child and z < 0) or max(far / usual, usual / max(far, 0.5)) < factor:
             continue
         what = f"{kind} questions" if kind else "the others"
         advice = "Cut it, or split it over several turns." if z > 0 else "Say more."

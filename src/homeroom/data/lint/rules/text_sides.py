@@ -66,6 +66,10 @@ def may_start(found: Sequence[Token], index: int) -> bool:
     if before.kind == "O":
         # "Great - 3 + 4 = 7": the dash ends a clause.
         return before.form in ("-", "–", "−") and index > 1 and found[index - 2].kind in ("W", "P") and not unary
+    if before.kind == ")":
+        # "1) 3 + 4 = 7": a number and a bracket that nothing opened count something.
+        numbered = index > 1 and found[index - 2].kind == "N" and found[index - 2].end == before.start < token.start - 1
+        return numbered and (index == 2 or found[index - 3].kind in ("P", "W"))
     if before.kind == "(":
         return index < 2 or (found[index - 2].kind not in ("N", "V", "O") and not _letter(found[index - 2]))
     return (before.kind in ("P", "=") and before.text not in (":", "≈", "≠", "#", "@")) or before.text == ":"
