@@ -8,10 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homeroom.data.lint.model import About, Hit, Options, Record, Severity
+from homeroom.data.lint.words import word_set
 from homeroom.errors import HomeroomError
-from homeroom.models.tokenizer import ChatTokenizer
+
+if TYPE_CHECKING:
+    from homeroom.models.tokenizer import ChatTokenizer
 
 SHOWN = 10
 WANTED = ("subject", "grade", "topic")
@@ -25,6 +29,13 @@ _LIST_ITEM = re.compile(r"\s*[-*•\d]")
 _OPEN_END = re.compile(
     r"(?:[,;(\[{–—-]|\b(?:the|a|an|and|or|but|because|if|which|your|my|its|their|our|than|into|between))\s*$",
     re.IGNORECASE,
+)
+# Short words that begin longer ones.
+_WHOLE = word_set(
+    "there us did do on to it in is he be we me my no so go an as at am or of by up if her him them then "
+    "that this what who how why you your can not one two all any now here other over more out own each "
+    "every thing some good well most much many his has was were will would could should work need want "
+    "like see say ask add sum part half whole total number time day way ten hand back "
 )
 _NUMBER_END = re.compile(r"[\d%°€$£²³½¼¾]\s*$")
 
@@ -87,6 +98,8 @@ class ReplyCutOff:
             if message.weight == 0 or not message.content or record.example.task == "learner":
                 continue
             how = _how_it_ends(message.content, len(text.words))
+            if how == 1 and _is_stump(text.words[-1], record):
+                how = 2
             if how > worst:
                 worst, end = how, message.content.rstrip()[-40:]
         return worst, end
@@ -99,6 +112,15 @@ class ReplyCutOff:
         for line, (how, end) in facts:
             if how == 2 or (how == 1 and strict):
                 yield Hit(f"The reply stops in the middle: {end!r}. {self.about.do}", line=line, quote=end)
+
+
+def _is_stump(last: str, record: Record) -> bool:
+    """Whether the last word is the beginning of another word of the conversation, and no word of it itself."""
+    words = Counter(word for text in record.texts for word in text.words)
+    endings = ("s", "es", "d", "ed", "r", "er", "ing", "ly", "y", "n", "'s", "’s")
+    if words[last] != 1 or len(last) < 2 or last in _WHOLE:
+        return False
+    return any(word.startswith(last) and word.removeprefix(last) not in ("", *endings) for word in words)
 
 
 def _how_it_ends(content: str, words: int) -> int:
@@ -117,6 +139,8 @@ def _how_it_ends(content: str, words: int) -> int:
 
 @lru_cache(maxsize=2)
 def _tokenizer(folder: str) -> ChatTokenizer:
+    from homeroom.models.tokenizer import ChatTokenizer  # half a second that a check without a base does not need
+
     return ChatTokenizer(Path(folder))
 
 

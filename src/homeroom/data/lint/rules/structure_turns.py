@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from homeroom.data.lint.model import About, Edit, Hit, Options, Record
+from homeroom.data.lint.words import word_set
 
 _PAIRS = "Structure: Input-Output Pairs"
 _CONTEXT = "Structure: Context Inclusion"
@@ -47,13 +48,36 @@ class ReplyEchoesPrompt:
         for index, (before, message) in enumerate(pairwise(messages), start=1):
             if message.role == "assistant" and before.role == "user":
                 asked, said = (" ".join(m.content.lower().split()) for m in (before, message))
-                if len(asked) >= _LEAST_REPEATED and (said == asked or (said.startswith(asked) and len(said) < 1.2 * len(asked))):
+                if (
+                    len(asked) >= _LEAST_REPEATED
+                    and (said == asked or (asked.endswith("?") and asked in said))
+                    and len(said) < 1.2 * len(asked) + 20
+                ):
                     yield Hit(f"Message {index} repeats the question as its reply. {self.about.do}", quote=message.content[:120])
 
 
 _SPEAKER = re.compile(
     r"(?mi)^[ \t>*#-]*(?:\*\*)?(user|assistant|human|ai|student|learner|pupil|teacher|tutor|bot|system|chatbot)(?:\*\*)?[ \t]*:"
 )
+# Anybody: 'Ms Bell: ... Cody: ...', 'T: ... S: ...', at the start of lines or after the end of a sentence.
+_ANYBODY = re.compile(r"(?:^|\n|[.!?][\"”’]? )\s*(?:\*\*)?((?:(?:Ms|Mr|Mrs|Miss|Dr)\.? )?[A-Z][a-z]{0,11})(?:\*\*)?: (?=\S)")
+_LABELS = word_set(
+    "note notes hint hints answer answers question questions step steps example examples given find "
+    "solution problem task tip check remember total before after first second third next then finally "
+    "left right top bottom area perimeter day week cost price time speed distance length width height "
+    "volume mass monday tuesday wednesday thursday friday saturday sunday title claim evidence reason "
+    "goal summary part correct wrong think try look yes no so and but also again equation formula method "
+    "rule pattern fact "
+)
+
+
+def _voices(content: str) -> list[str]:
+    """Names before colons that take turns: two of them, of whom one speaks again or has a title."""
+    names = [found[1] for found in _ANYBODY.finditer(content) if found[1].lower() not in _LABELS]
+    kinds = dict.fromkeys(names)
+    # 'Ana: 3 pens. Ben: 4 pens.' is a table; teachers have titles, and transcripts initials.
+    clear = any(len(name) == 1 or " " in name for name in kinds) and _ANYBODY.match(content) is not None
+    return list(kinds) if len(kinds) == 2 and (len(names) > 2 or clear) else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +93,9 @@ class DialogueInTurn:
                 continue
             speakers = [found[1].lower() for found in _SPEAKER.finditer(message.content)]
             starts = message.role == "assistant" and _SPEAKER.match(message.content)
-            if len(set(speakers)) > 1 or starts:
+            if len(set(speakers)) < 2 and not starts:
+                speakers = _voices(message.content)
+            if speakers and (len(set(speakers)) > 1 or starts):
                 names = ", ".join(f"{name!r}" for name in dict.fromkeys(speakers))
                 yield Hit(f"Message {index} holds turns of its own ({names}). {self.about.do}", quote=message.content[:120])
 
@@ -81,13 +107,15 @@ _REFERS = re.compile(
     rf"\b(?:(?:according to|based on|refer(?:ring)? to|look(?:ing)? (?:back )?at|read(?:ing)?|from|in|using|use|shown in|see) "
     rf"(?:the|this) (?:following |given |attached )?(?P<a>passage|excerpt|article|picture|image|photo(?:graph)?|diagram|figure)\b"
     rf"|(?:the|this) (?:following|attached) (?P<b>{_NOUNS})\b"
-    rf"|(?:the|this) (?P<c>{_NOUNS}) (?:above|below)\b)",
+    rf"|(?:the|this) (?P<c>{_NOUNS}) (?:above|below)\b"
+    r"|(?:on|in|from|at|use|using|see) (?:the|this|your) (?P<d>worksheet|handout|map|graph|chart)\b"
+    r"|(?:the|this) (?P<e>worksheet|handout|map|graph|chart|picture|diagram) (?:shows?|says?|gives?|tells?)\b)",
     re.IGNORECASE,
 )
 # What is drawn, linked to, or held in the learner's hands needs no copy.
 _OWN = re.compile(
     r"\b(?:draw|make|sketch|take|create|paint"
-    r"|(?:your|our|my|the) (?:own )?(?:book|worksheet|sheet|screen|board|wall|poster|desk|drawing))\b|https?://",
+    r"|(?:your|our|my|the) (?:own )?(?:book|screen|board|wall|poster|desk|drawing)|my (?:worksheet|sheet|graph|map))\b|https?://",
     re.IGNORECASE,
 )
 _HINTS = (
@@ -121,7 +149,7 @@ class ContextMissing:
         for index, (message, text) in enumerate(zip(record.example.messages, record.texts, strict=True)):
             found = _REFERS.search(message.content) if any(hint in text.lower for hint in _HINTS) else None
             if found and words + len(text.words) < _LONG_WORDS and not _OWN.search(message.content):
-                noun = found["a"] or found["b"] or found["c"]
+                noun = next(name for name in found.groups() if name)
                 yield Hit(
                     f"Message {index} refers to a {noun.lower()} that the record does not hold. {self.about.do}", quote=found[0]
                 )
