@@ -230,7 +230,7 @@ def test_a_chat_export_gives_what_people_allowed(tmp_path):
     assert [m.weight for m in praised.messages if m.role == "assistant"] == [0, None]
     assert [p.rule for p in result.errors] == ["consent-refused"]
     (silent,) = read(
-        tmp_path, {"conversation": "conv-2", "turns": turns[:1] + [{"role": "assistant", "content": "x"}]}, all_of_it=True
+        tmp_path, {"conversation": "conv-2", "turns": [*turns[:1], {"role": "assistant", "content": "x"}]}, all_of_it=True
     ).problems
     assert silent.rule == "consent-missing"
 
@@ -241,7 +241,7 @@ def read(folder, record, *, all_of_it=False):
     return read_examples(path) if all_of_it else load_examples(path)
 
 
-@pytest.mark.parametrize("format", [name for name in FORMATS])
+@pytest.mark.parametrize("format", list(FORMATS))
 @pytest.mark.parametrize("value", [None, 3, "x", [], {}, [1], [None], {"role": 1}, [[]], True])
 def test_odd_values_under_the_keys_of_a_format_are_problems_never_crashes(tmp_path, format, value):
     keys = ("messages", "conversations", "prompt", "completion", "instruction", "input", "output", "history", "system", "turns",
@@ -249,7 +249,7 @@ def test_odd_values_under_the_keys_of_a_format_are_problems_never_crashes(tmp_pa
             "reference", "rejected", "student_incorrect_solution")  # fmt: skip
     for left in range(len(keys)):
         path = tmp_path / "odd.jsonl"
-        records = [{keys[left]: value}, {key: value for key in keys[left:]}, {**{k: "t" for k in keys[:left]}, keys[left]: value}]
+        records = [{keys[left]: value}, dict.fromkeys(keys[left:], value), {**dict.fromkeys(keys[:left], "t"), keys[left]: value}]
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
         read_examples(path, format=format)
         read_examples(path)

@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 
 from homeroom.schema.examples import Example, Json
 
-BOOKKEEPING = ("origin", "source", "consent", "lint_ignore", "split", "review")  # metadata that does not make an example another one
+BOOKKEEPING = (
+    "origin",
+    "source",
+    "consent",
+    "lint_ignore",
+    "split",
+    "review",
+)  # metadata that does not make an example another one
 
 
 @dataclass(frozen=True, slots=True)
