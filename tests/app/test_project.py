@@ -36,7 +36,7 @@ def test_a_project_is_made_whole_or_not_at_all(tmp_path):
     assert not (tmp_path / "project").exists()
     source = material.write_jsonl(tmp_path / "mine.jsonl", material.tutor_records())
     assert create_project(tmp_path / "project", source, {}) == 24
-    assert [recipe.task for recipe in load_recipes(tmp_path / "project" / "recipe.yaml")] == ["learner", "tutor"]
+    assert [recipe.task for recipe in load_recipes(tmp_path / "project" / "recipe.yaml")] == ["any"]
     with pytest.raises(ConflictError):
         create_project(tmp_path / "project", source, {})
 
