@@ -98,7 +98,7 @@ def encode_examples(examples: Sequence[Example], recipe: Recipe, tokenizer: Chat
             sequences.append(sequence)
             kept.append(fitted)
     if problems:
-        raise _all_problems(problems)
+        raise all_problems(problems)
     return Encoded(tuple(sequences), tuple(kept), cut, too_long, without_labels)
 
 
@@ -121,7 +121,8 @@ def _without_last_reply(example: Example) -> Example | None:
     return replace(example, messages=example.messages[: ends[-2] + 1]) if len(ends) > 1 else None
 
 
-def _all_problems(problems: Sequence[Problem]) -> DataError:
+def all_problems(problems: Sequence[Problem]) -> DataError:
+    """One error for all examples that cannot be trained on."""
     lines = "\n".join(f"  {problem.message}" for problem in problems[:PROBLEMS_SHOWN])
     more = f"\n  and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
     return DataError(f"{len(problems)} examples cannot be trained on:\n{lines}{more}", problems, code=problems[0].rule)

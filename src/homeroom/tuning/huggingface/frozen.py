@@ -28,6 +28,7 @@ from homeroom.tuning.huggingface.model import LoraModel
 
 FOLDER = "frozen"
 """Beside the checkpoints, in the run's folder."""
+CHECKPOINTS = 4
 
 
 class FrozenStates:
@@ -39,7 +40,6 @@ class FrozenStates:
         batches: Micro-batches in their order; each sequence belongs to the first one that has it.
         folder: Where the files lie; made when needed.
         reporter: Told once when the disk has no room; what does not fit is computed anew each time.
-        reserve_bytes: Disk that is left to others: checkpoints matter more.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class FrozenStates:
         batches: Sequence[tuple[int, ...]],
         folder: Path,
         reporter: Reporter,
-        reserve_bytes: int = 0,
     ) -> None:
         self._model, self._sequences, self._folder, self._reporter = model, sequences, folder, reporter
-        self._reserve_bytes = reserve_bytes
+        # Left free, because checkpoints matter more: a few of them, each with weights, two moments and the best weights.
+        self._reserve_bytes = CHECKPOINTS * 4 * sum(weight.nbytes for weight in model.trainable().values())
         self._home: dict[int, tuple[int, ...]] = {}
         for batch in batches:
             fresh = tuple(index for index in batch if index not in self._home)

@@ -95,7 +95,7 @@ def backward(model: LoraModel, batch: Batch, step_labels: int) -> Totals:
     In two stages, so that only one chunk of logits exists at a time: the head's gradient is gathered at the hidden states
     first, then sent through the layers once.
     """
-    hidden = _label_states(model, batch)  # (N, H)
+    hidden = label_states(model, batch)  # (N, H)
     gradient = torch.empty_like(hidden)
     nll = torch.zeros((), dtype=torch.float64, device=hidden.device)
     correct = torch.zeros((), dtype=torch.long, device=hidden.device)
@@ -110,12 +110,12 @@ def backward(model: LoraModel, batch: Batch, step_labels: int) -> Totals:
 
 
 def cross_entropy(
-    states: torch.Tensor, head: torch.Tensor, labels: torch.Tensor, weight: float
+    states: torch.Tensor, head: torch.Tensor, labels: torch.Tensor, weight: float | torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Loss of each label, how many are the likeliest token, and the gradient of ``weight`` times the sum of the losses.
+    """Loss of each label, how many are the likeliest token, and the gradient of the sum of the losses, each times its weight.
 
-    Shapes: states (n, H), head (vocabulary, H), labels (n,); results (n,) float32, (), (n, H). One (n, vocabulary) tensor
-    holds the logits, then the probabilities, then their gradient: softmax minus one at the label.
+    Shapes: states (n, H), head (vocabulary, H), labels (n,), weight one number or (n, 1); results (n,) float32, (), (n, H). One
+    (n, vocabulary) tensor holds the logits, then the probabilities, then their gradient: softmax minus one at the label.
     """
     logits = (states @ head.T).float()  # (n, vocabulary)
     top, guess = logits.max(-1, keepdim=True)
@@ -124,7 +124,8 @@ def cross_entropy(
     total = logits.sub_(top).exp_().sum(-1, keepdim=True)
     losses += total.log()
     logits.mul_(weight / total)
-    logits.scatter_add_(-1, at_label, logits.new_full(at_label.shape, -weight))
+    at_its_label = -weight if isinstance(weight, torch.Tensor) else logits.new_full(at_label.shape, -weight)
+    logits.scatter_add_(-1, at_label, at_its_label)
     return losses[:, 0], (guess == at_label).sum(), logits.to(head.dtype) @ head
 
 
@@ -132,7 +133,7 @@ def measure(model: LoraModel, batch: Batch) -> tuple[torch.Tensor, Totals]:
     """Negative log-likelihood of each label (N,), float64 on the CPU, and the sums."""
     parts, correct = [], 0
     with torch.no_grad():
-        hidden = _label_states(model, batch)
+        hidden = label_states(model, batch)
         for states, labels in zip(hidden.split(HEAD_CHUNK), batch.labels.split(HEAD_CHUNK), strict=True):
             logits = (states @ model.head.T).float()  # (n, vocabulary)
             parts.append(functional.cross_entropy(logits, labels, reduction="none").double().cpu())
@@ -141,7 +142,8 @@ def measure(model: LoraModel, batch: Batch) -> tuple[torch.Tensor, Totals]:
     return nll, Totals(nll.sum().item(), correct, len(nll), batch.tokens)
 
 
-def _label_states(model: LoraModel, batch: Batch) -> torch.Tensor:
+def label_states(model: LoraModel, batch: Batch) -> torch.Tensor:
+    """(N, H) hidden states at the positions whose next token carries loss."""
     if batch.lower is None:
         states = model.decoder(batch.inputs, batch.packed)  # (B, T, H)
     else:

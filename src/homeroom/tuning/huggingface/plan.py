@@ -98,11 +98,15 @@ def make_plan(
     compute: Compute,
     machine: Hardware,
     tokens_per_s: float | None,
+    *,
+    lengths: Sequence[int],
 ) -> Plan:
-    """The plan of a run over encoded training and validation data; without a measured speed this machine is probed."""
+    """The plan of a run over encoded training and validation data; without a measured speed this machine is probed.
+
+    ``lengths`` are the tokens that each training item runs through the model: of preferences those of both replies.
+    """
     training, validation = data
     shape = Shape.of(base)
-    lengths = [s.input_length for s in training.sequences]
     used = [i for step in steps for i in step.indexes]
     tokens = sum(lengths[i] for i in used)
     labels = sum(training.sequences[i].labels for i in used)

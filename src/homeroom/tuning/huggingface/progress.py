@@ -63,7 +63,10 @@ class Progress:
 
     def _metrics(self, message: str, row: Mapping[str, Any]) -> None:
         data = {key: value for key, value in row.items() if value is not None}
-        self._reporter.event(message, type="metrics", data={**data, "tokens_per_s": round(self.tokens_per_s, 1)})
+        pace: dict[str, Any] = {"total_steps": self._steps, "tokens_per_s": round(self.tokens_per_s, 1)}  # JSON
+        if self._trained:
+            pace["seconds_left"] = self._seconds_left()
+        self._reporter.event(message, type="metrics", data={**data, **pace})
 
     def _lap(self) -> float:
         now = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,11 @@ import torch  # noqa: TID253 - this package is torch's leaf: only a run imports 
 from homeroom.errors import ConfigError
 from homeroom.schema.jobs import JobCancelled, Reporter
 from homeroom.tuning.huggingface import checkpoint
-from homeroom.tuning.huggingface.batches import Step, length_batches
-from homeroom.tuning.huggingface.decoder import Decoder
-from homeroom.tuning.huggingface.encode import TokenSequence
-from homeroom.tuning.huggingface.frozen import FOLDER, FrozenStates, recur, remove
-from homeroom.tuning.huggingface.loss import Totals, backward, collate, measure
+from homeroom.tuning.huggingface.batches import Step
+from homeroom.tuning.huggingface.loss import Totals
 from homeroom.tuning.huggingface.memory import memory_errors
 from homeroom.tuning.huggingface.model import LoraModel
+from homeroom.tuning.huggingface.objective import Objective
 from homeroom.tuning.huggingface.progress import Progress
 from homeroom.tuning.huggingface.schedule import (
     learning_rate,
@@ -33,7 +31,10 @@ from homeroom.tuning.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the history: a step, or the validation before the first one (step 0). Losses are nats per label token."""
+    """One line of the history: a step, or the validation before the first one (step 0).
+
+    Losses are nats per label token, of preferences nats per pair; accuracies are shares of tokens, or of pairs.
+    """
 
     step: int
     epoch: float
@@ -63,31 +64,33 @@ class State:
     history: list[Row] = field(default_factory=list)
 
 
+Publish = Callable[[int, Row, bool], None]
+"""Called at a milestone, while the model holds its weights: the step, its row, and whether validation was never better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """The parts of a run, fixed before its first step."""
 
     model: LoraModel
     recipe: Recipe
-    training: Sequence[TokenSequence]
-    validation: Sequence[TokenSequence]
+    objective: Objective
     steps: Sequence[Step]
     folder: Path  # of the checkpoints
     reporter: Reporter
     optimiser: torch.optim.AdamW
     best: dict[str, torch.Tensor]  # the best LoRA weights so far; empty before there are any
-    frozen_training: FrozenStates | None  # None where all layers are computed each time
-    frozen_validation: FrozenStates | None
+    publish: Publish | None
 
 
 def train(
     model: LoraModel,
     recipe: Recipe,
-    training: Sequence[TokenSequence],
-    validation: Sequence[TokenSequence],
+    objective: Objective,
     steps: Sequence[Step],
     folder: Path,
     reporter: Reporter,
+    publish: Publish | None = None,
 ) -> State:
     """Train ``model`` in place and leave its best weights in it (the last ones when there is nothing to validate on).
 
@@ -99,17 +102,17 @@ def train(
         ConfigError: ``loss-diverged``, ``out-of-memory``.
         StorageError: ``no-space``.
     """
-    frozen = frozen_states(model, recipe, training, validation, steps, folder, reporter)
     optimiser = make_optimiser(model, recipe.optimiser)
-    run = Run(model, recipe, training, validation, steps, folder, reporter, optimiser, {}, *frozen)
+    run = Run(model, recipe, objective, steps, folder, reporter, optimiser, {}, publish)
     state = resume(run)
-    progress = Progress(reporter, steps, [s.input_length for s in training], state.tokens)
+    progress = Progress(reporter, steps, objective.lengths, state.tokens)
     saved_step = state.step
     try:
         with memory_errors(recipe.batch_tokens):
             while not state.finished:
                 if validation_is_due(run, state):
                     validate(run, state, progress)
+                at_milestone(run, state)
                 if state.step == len(steps) or out_of_patience(run, state):
                     break
                 train_step(run, state, progress)
@@ -124,7 +127,7 @@ def train(
     if not state.finished:
         state.finished = True
         save(run, state, progress)
-    remove(folder.parent / FOLDER)
+    objective.close()
     if run.best:
         model.set_weights(run.best)
     return state
@@ -167,10 +170,10 @@ def save(run: Run, state: State, progress: Progress) -> None:
 
 
 def train_step(run: Run, state: State, progress: Progress) -> None:
-    """One optimiser step over its micro-batches; the loss is the mean over all label tokens of the step."""
+    """One optimiser step over its micro-batches; the loss is the mean over all terms of the step."""
     step = run.steps[state.step]
     random_before = rng_state()
-    step_labels = sum(run.training[i].labels for i in step.indexes)
+    terms = run.objective.share(step.indexes)
     totals = Totals()
     run.model.peft.train()
     for indexes in step.micro_batches:
@@ -178,10 +181,7 @@ def train_step(run: Run, state: State, progress: Progress) -> None:
             run.optimiser.zero_grad(set_to_none=True)
             set_rng(random_before)  # the step will be done again as if it had not begun
             raise JobCancelled
-        batch = collate([run.training[i] for i in indexes], run.model.compute.device)
-        if run.frozen_training is not None:
-            batch = run.frozen_training.into(batch, indexes)
-        totals += backward(run.model, batch, step_labels)
+        totals += run.objective.backward(indexes, terms)
     rate = learning_rate(state.step, len(run.steps), run.recipe.optimiser)
     require_finite(totals.loss, state.step + 1, run.recipe)
     norm = optimiser_step(run.optimiser, run.model, rate, run.recipe.optimiser.clip_norm)
@@ -198,7 +198,7 @@ def train_step(run: Run, state: State, progress: Progress) -> None:
 def validation_is_due(run: Run, state: State) -> bool:
     """Before the first step, every so many, and after the last; once each."""
     regular = state.step % run.recipe.validation.every_steps == 0 or state.step == len(run.steps)
-    return bool(run.validation) and regular and state.validated_step != state.step
+    return bool(run.objective.validation_batches()) and regular and state.validated_step != state.step
 
 
 def validate(run: Run, state: State, progress: Progress) -> None:
@@ -219,41 +219,24 @@ def validate(run: Run, state: State, progress: Progress) -> None:
 
 
 def validation_totals(run: Run) -> Totals:
-    """Loss over all validation sequences."""
+    """Loss over all validation items."""
     run.model.peft.eval()
     totals = Totals()
-    for indexes in validation_batches(run.validation, run.recipe):
+    for indexes in run.objective.validation_batches():
         if run.reporter.should_stop():
             raise JobCancelled
-        batch = collate([run.validation[i] for i in indexes], run.model.compute.device)
-        if run.frozen_validation is not None:
-            batch = run.frozen_validation.into(batch, indexes)
-        totals += measure(run.model, batch)[1]
+        totals += run.objective.measure(indexes)
     return totals
 
 
-def validation_batches(validation: Sequence[TokenSequence], recipe: Recipe) -> list[tuple[int, ...]]:
-    """The same each time."""
-    return length_batches([s.input_length for s in validation], recipe.batch_tokens)
-
-
-def frozen_states(
-    model: LoraModel,
-    recipe: Recipe,
-    training: Sequence[TokenSequence],
-    validation: Sequence[TokenSequence],
-    steps: Sequence[Step],
-    folder: Path,
-    reporter: Reporter,
-) -> tuple[FrozenStates | None, FrozenStates | None]:
-    """Kept outputs of the layers without LoRA, for training and validation: where there are such layers and it pays."""
-    if not (recipe.lora.cache_frozen and model.first_adapted and isinstance(model.decoder, Decoder)):
-        return None, None
-    batches = [batch for step in steps for batch in step.micro_batches]
-    place = folder.parent / FOLDER
-    checkpoints = 4 * sum(weight.nbytes for weight in model.trainable().values()) * (recipe.checkpoint.keep + 1)
-    again = FrozenStates(model, training, batches, place, reporter, checkpoints) if recur(batches) else None
-    return again, FrozenStates(model, validation, validation_batches(validation, recipe), place, reporter, checkpoints)
+def at_milestone(run: Run, state: State) -> None:
+    """Give out the weights at the end of each epoch, and where validation was never better."""
+    if run.publish is None or state.step == 0:
+        return
+    best = state.best_step == state.step
+    ended = state.step == len(run.steps) or run.steps[state.step].epoch != run.steps[state.step - 1].epoch
+    if best or ended:
+        run.publish(state.step, state.history[-1], best)
 
 
 def out_of_patience(run: Run, state: State) -> bool:
@@ -266,9 +249,9 @@ def out_of_patience(run: Run, state: State) -> bool:
 
 
 def epochs_done(run: Run, state: State) -> float:
-    """How often the training examples have been seen on average so far."""
+    """How often the training items have been seen on average so far."""
     seen = sum(len(step.indexes) for step in run.steps[: state.step])
-    return round(seen / len(run.training), 3)
+    return round(seen / len(run.objective.lengths), 3)
 
 
 def require_finite(value: float, step: int, recipe: Recipe) -> None:

@@ -7,15 +7,14 @@ import json
 import platform
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeroom.errors import ConflictError, DataError, MissingExtraError
+from homeroom.errors import ConflictError, MissingExtraError
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.runtime.hardware import hardware
 from homeroom.schema.jobs import Reporter
@@ -24,27 +23,21 @@ from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.storage.artifacts import ArtifactStore
 from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
-from homeroom.tuning.huggingface.batches import schedule
+from homeroom.tuning.huggingface.batches import Step, schedule
 from homeroom.tuning.huggingface.cores import keeping_freed_memory, yield_cores_soon
-from homeroom.tuning.huggingface.encode import Encoded, encode_examples, sample, select
 from homeroom.tuning.huggingface.parity import RenderIds, check_parity
+from homeroom.tuning.huggingface.prepare import Prepared, prepare
 from homeroom.tuning.recipe import Recipe
 
 if TYPE_CHECKING:
+    from homeroom.tuning.huggingface.milestones import Milestones
+    from homeroom.tuning.huggingface.model import LoraModel
+    from homeroom.tuning.huggingface.objective import Objective
     from homeroom.tuning.huggingface.trainer import State
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf")
 # Parts of a recipe that may change while a run is under way: they decide nothing about its weights beyond rounding.
 FREE_TO_CHANGE = ("name", "suffix", "base", "checkpoint", "generation", "threads", "device")
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Data as a run takes it."""
-
-    tokenizer: ChatTokenizer
-    training: Encoded
-    validation: Encoded
 
 
 class HuggingFaceTuner:
@@ -60,6 +53,7 @@ class HuggingFaceTuner:
         renderer: Opens the engine for the parity check and gives its prompt tokens for messages; closed before training begins.
             None skips the check, and the run says so.
         tokens_per_s: Speed of an earlier run here with this base, for a better plan.
+        milestones: Takes checkpoints that can be asked while the run goes on; None gives none out.
         job_id: The job that runs this.
         code_version: Homeroom's version and commit.
     """
@@ -77,20 +71,21 @@ class HuggingFaceTuner:
         new_name: Callable[[str, str], str] | None = None,
         renderer: Callable[[], AbstractContextManager[RenderIds]] | None = None,
         tokens_per_s: float | None = None,
+        milestones: Milestones | None = None,
         job_id: str = "",
         code_version: str = "",
     ) -> None:
         self._base, self._work_dir, self._artifacts = base, work_dir, artifacts
         self._suitability, self._licence = suitability, licence
         self._new_name = new_name or _new_name
-        self._renderer, self._tokens_per_s = renderer, tokens_per_s
+        self._renderer, self._tokens_per_s, self._milestones = renderer, tokens_per_s, milestones
         self._job_id, self._code_version = job_id, code_version
 
     def plan(self, data: TrainingData, recipe: Recipe) -> Plan:
         """What the run will need: steps and tokens exactly, time and memory estimated. Touches nothing.
 
         Raises:
-            DataError: ``too-few-examples``, ``no-labels``, ``prefix-unstable``.
+            DataError: ``too-few-examples``, ``no-labels``, ``no-preferences``, ``prefix-unstable``.
             ConfigError: ``no-gpu``.
             MissingExtraError: the training packages are not installed.
         """
@@ -98,13 +93,20 @@ class HuggingFaceTuner:
         from homeroom.tuning.huggingface import device
         from homeroom.tuning.huggingface.plan import make_plan
 
-        prepared = self._prepare(data, recipe)
-        steps = schedule([s.input_length for s in prepared.training.sequences], recipe)
+        prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
+        steps = schedule(prepared.lengths, recipe)
         machine = hardware(self._work_dir)
         compute = device.choose(recipe, machine)
         with device.computing(compute, recipe.seed):
             return make_plan(
-                self._base, recipe, (prepared.training, prepared.validation), steps, compute, machine, self._tokens_per_s
+                self._base,
+                recipe,
+                (prepared.training, prepared.validation),
+                steps,
+                compute,
+                machine,
+                self._tokens_per_s,
+                lengths=prepared.lengths,
             )
 
     def run(self, data: TrainingData, recipe: Recipe, reporter: Reporter) -> TunedModel:
@@ -112,7 +114,7 @@ class HuggingFaceTuner:
 
         Raises:
             JobCancelled: the reporter asked to stop; the run can be continued.
-            DataError: ``too-few-examples``, ``no-labels``, ``prefix-unstable``.
+            DataError: ``too-few-examples``, ``no-labels``, ``no-preferences``, ``prefix-unstable``.
             ConflictError: ``template-parity``; ``resume-mismatch`` when ``work_dir`` holds another run.
             ConfigError: ``loss-diverged``, ``out-of-memory``, ``no-gpu``.
             StorageError: ``no-space``.
@@ -121,11 +123,12 @@ class HuggingFaceTuner:
         _prepare_packages()
         from homeroom.tuning.huggingface import device, model
         from homeroom.tuning.huggingface.artifact import CardFacts, write_artifact
+        from homeroom.tuning.huggingface.milestones import publisher
         from homeroom.tuning.huggingface.trainer import train
 
         started = time.monotonic()
         model.quiet_libraries()
-        prepared = self._prepare(data, recipe)
+        prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
         reporter.event(prepared.training.report("training") + "; " + prepared.validation.report("validation"))
         self._check_parity(prepared, reporter)
         name = self._claim_folder(data, recipe, prepared)
@@ -133,9 +136,12 @@ class HuggingFaceTuner:
         with device.computing(compute, recipe.seed), keeping_freed_memory():
             reporter.progress(0.0, f"loading {self._base.name} ({compute.name})")
             lora = model.attach_lora(model.load_base(self._base, compute), recipe.lora, self._base, compute)
-            training, validation = prepared.training.sequences, prepared.validation.sequences
-            steps = schedule([s.input_length for s in training], recipe)
-            state = train(lora, recipe, training, validation, steps, self._work_dir / "checkpoints", reporter)
+            steps = schedule(prepared.lengths, recipe)
+            objective = self._objective(lora, recipe, prepared, steps, reporter)
+            publish = None
+            if self._milestones is not None:
+                publish = publisher(lora, self._base, name, self._artifacts, self._milestones, reporter)
+            state = train(lora, recipe, objective, steps, self._work_dir / "checkpoints", reporter, publish)
             metrics = _metrics(state, time.monotonic() - started, compute.name)
             facts = CardFacts(name, self._base, data.dataset, self._licence, self._suitability, self._code_version, metrics)
             draft = self._artifacts.write("model")
@@ -152,15 +158,17 @@ class HuggingFaceTuner:
         _warn_if_no_better(state, reporter)
         return self._tuned(name, draft.id, data, recipe, metrics)
 
-    def _prepare(self, data: TrainingData, recipe: Recipe) -> Prepared:
-        tokenizer = ChatTokenizer(self._base.weights)
-        chosen = select(data.train, recipe)
-        training = encode_examples(chosen, recipe, tokenizer)
-        if not training.sequences:
-            raise _nothing_to_train(data, recipe, chosen_count=len(chosen), encoded=training)
-        held_out = [example for example in data.validation if recipe.task in ("any", example.task)]
-        validation = encode_examples(sample(held_out, recipe.validation.max_examples, recipe.seed), recipe, tokenizer)
-        return Prepared(tokenizer, training, validation)
+    def _objective(
+        self, lora: LoraModel, recipe: Recipe, prepared: Prepared, steps: Sequence[Step], reporter: Reporter
+    ) -> Objective:
+        from homeroom.tuning.huggingface.dpo import Preferences
+        from homeroom.tuning.huggingface.frozen import FOLDER
+        from homeroom.tuning.huggingface.objective import Replies
+
+        if prepared.pairs is not None:
+            return Preferences(lora, recipe, *prepared.pairs, self._work_dir, reporter)
+        training, validation = prepared.training.sequences, prepared.validation.sequences
+        return Replies(lora, recipe, training, validation, steps, self._work_dir / FOLDER, reporter)
 
     def _check_parity(self, prepared: Prepared, reporter: Reporter) -> None:
         if self._renderer is None:
@@ -244,27 +252,6 @@ def _require_same(started: dict[str, Any], now: dict[str, Any], folder: Path) ->
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _nothing_to_train(data: TrainingData, recipe: Recipe, *, chosen_count: int, encoded: Encoded) -> DataError:
-    if not chosen_count:
-        tutor, learner = (sum(example.task == task for example in data.train) for task in ("tutor", "learner"))
-        return DataError(
-            f"No training example has the recipe's task {recipe.task!r}: the data has {tutor} tutor and {learner} learner "
-            "examples. Set metadata.task in the data or task in the recipe, and look: homeroom data show FILE",
-            code="too-few-examples",
-        )
-    if encoded.without_labels:
-        return DataError(
-            f"None of {chosen_count} training examples has an assistant turn to learn from (weight 0 keeps a turn out of "
-            "the loss). Look at them: homeroom data check FILE",
-            code="no-labels",
-        )
-    return DataError(
-        f"None of {chosen_count} training examples fits data.max_sequence_tokens = {recipe.data.max_sequence_tokens!r}. Raise "
-        "it in the recipe (and batch_tokens with it), then: homeroom tune plan --recipe FILE",
-        code="too-few-examples",
-    )
 
 
 def _metrics(state: State, seconds: float, compute: str) -> dict[str, Any]:
