@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from homeroom.app.engines import Resolve, base_of
-from homeroom.chat.directory import ModelCard, ScorecardLink
+from homeroom.app.fine_tuning.checkpoints import Checkpoint, CheckpointStore, is_checkpoint
+from homeroom.chat.directory import ModelCard, ScorecardLink, unknown_model
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.evaluation.metrics import metric
 from homeroom.evaluation.protocol import protocol
@@ -41,6 +42,7 @@ class HomeDirectory:
 
     def __init__(self, home: Homeroom, resolve: Resolve) -> None:
         self._home, self._resolve = home, resolve
+        self._checkpoints = CheckpointStore(home.database, home.artifacts)
         self._endpoint_models: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._lock = threading.Lock()
         self._cards: tuple[tuple[int, int], float, tuple[ModelCard, ...]] | None = None
@@ -69,6 +71,20 @@ class HomeDirectory:
         yield from self._endpoint_cards(routes)
         yield from (self._tuned(model, routes) for model in tuned)
 
+    def card(self, name: str) -> ModelCard:
+        """The card of one model: of those in the list, or of a checkpoint.
+
+        Raises:
+            NotFoundError: no model has that name (``model-not-found``).
+        """
+        for card in self.list():
+            if card.name == name:
+                return card
+        checkpoint = self._checkpoints.find(name)
+        if checkpoint is None:
+            raise unknown_model(name)
+        return self._checkpoint_card(checkpoint)
+
     def chat_model(self, name: str) -> ChatModel:
         """What answers as ``name``.
 
@@ -81,6 +97,9 @@ class HomeDirectory:
             return self._kept(name, lambda: endpoint_model(endpoint, name.partition("/")[2], name))
         if name == self._home.settings.default_base or prepared.find(name, self._home.settings.cache) is not None:
             return self._kept(name, lambda: self._base_model(name))
+        if is_checkpoint(name) and (checkpoint := self._checkpoints.find(name)) is not None:
+            identity = checkpoint.base_identity
+            return self._kept(name, lambda: self._adapted_model(name, identity))
         model = self._home.registry.get(name)
         if model.kind == "remote":
             remote = self._endpoint_of(model.remote_id)
@@ -91,7 +110,7 @@ class HomeDirectory:
             program = PromptProgram.load(self._home.artifacts.path(model.artifact))
             return ProgramChatModel(model.name, self.chat_model(model.base), program)
         self._check_base(model)
-        return self._kept(model.name, lambda: self._tuned_model(model))
+        return self._kept(model.name, lambda: self._adapted_model(model.name, model.base_identity))
 
     def _kept(self, name: str, make: Callable[[], EngineChatModel | OpenAIChatModel]) -> ChatModel:
         with self._lock:
@@ -110,10 +129,8 @@ class HomeDirectory:
         # Its files are looked up at each request: another version may have been pulled since.
         return EngineChatModel(name, lambda failed: self._resolve(self._home.base_files(name).identity, None, failed))
 
-    def _tuned_model(self, model: TunedModel) -> EngineChatModel:
-        return EngineChatModel(
-            model.name, lambda failed: self._resolve(model.base_identity, model.name, failed), adapter=model.name
-        )
+    def _adapted_model(self, name: str, identity: str) -> EngineChatModel:
+        return EngineChatModel(name, lambda failed: self._resolve(identity, name, failed), adapter=name)
 
     def _check_base(self, model: TunedModel) -> None:
         """Refuse a model whose base is not here, or here in another version.
@@ -218,6 +235,23 @@ class HomeDirectory:
             recipe=dict(model.recipe),
             metrics=dict(model.metrics),
             scorecards=scorecards,
+        )
+
+    def _checkpoint_card(self, checkpoint: Checkpoint) -> ModelCard:
+        """Its settings are those that a run of the API ends with, or those that were saved for the model since."""
+        ended = next((card for card in self.list() if card.name == checkpoint.parent), None)
+        base = next((b for b in prepared.all_bases(self._home.settings.cache) if b.identity == checkpoint.base_identity), None)
+        return ModelCard(
+            name=checkpoint.model_name,
+            title=f"Step {checkpoint.step} of {checkpoint.parent}",
+            kind="tuned",
+            suitability="practice",
+            created_at=checkpoint.created_at,
+            settings=dict(ended.settings) if ended else {},
+            description="What a tuning run had learnt at one step.",
+            base=base.name if base else "",
+            method="huggingface",
+            metrics=dict(checkpoint.metrics),
         )
 
     def _endpoint_of(self, name: str) -> Endpoint | None:

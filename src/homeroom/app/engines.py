@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from homeroom.app.fine_tuning.checkpoints import CheckpointStore
 from homeroom.errors import ConflictError, NotFoundError, ProviderError
 from homeroom.models import prepared
 from homeroom.models.engine import EngineManager
@@ -50,9 +51,19 @@ def adapters_of(home: Homeroom, base: BaseFiles, wanted: Collection[str] = ()) -
     """
     models = [m for m in home.registry.list() if m.kind == "lora" and m.base_identity == base.identity]
     first = {*wanted, *(name for task in TASKS if (name := home.registry.route(task)))}
-    models.sort(key=lambda m: (m.name not in first, -max(m.created_at, last_use(home.settings.home, m.name))))
-    held = models[: home.settings.engine_adapters]
-    return [AdapterFile(m.name, home.artifacts.path(m.artifact) / "adapter.gguf", m.base_identity) for m in held]
+    known = [(m.name, m.artifact, max(m.created_at, last_use(home.settings.home, m.name))) for m in models]
+    known += _checkpoints(home, base, wanted)
+    known.sort(key=lambda entry: (entry[0] not in first, -entry[2]))
+    held = known[: home.settings.engine_adapters]
+    return [AdapterFile(name, home.artifacts.path(artifact) / "adapter.gguf", base.identity) for name, artifact, _ in held]
+
+
+def _checkpoints(home: Homeroom, base: BaseFiles, wanted: Collection[str]) -> Iterator[tuple[str, str, float]]:
+    """Name, artifact and last use of each checkpoint that somebody has asked for: a run makes more than anybody ever asks."""
+    for checkpoint in CheckpointStore(home.database, home.artifacts).all():
+        used = last_use(home.settings.home, checkpoint.model_name)
+        if checkpoint.base_identity == base.identity and (used or checkpoint.model_name in wanted):
+            yield checkpoint.model_name, checkpoint.artifact, used
 
 
 def make_manager(

@@ -12,7 +12,7 @@ from homeroom import __version__
 from homeroom.app.bases import listed_base
 from homeroom.app.engines import engine
 from homeroom.app.fine_tuning import jobs as fine_tuning
-from homeroom.app.fine_tuning.run import finish, prepare
+from homeroom.app.fine_tuning.run import JobMilestones, finish, prepare
 from homeroom.app.prompt_job import tune_prompt
 from homeroom.app.tuning import training_data
 from homeroom.data.datasets import Dataset
@@ -53,11 +53,14 @@ def _ordered(context: JobContext, home: Homeroom, known: Sequence[TunedModel]) -
         model = known[0]
     else:
         order = prepare(context, home)
-        model = _registered(home, _tuned(context, home, order.dataset, order.recipe))
+        milestones = JobMilestones(context, home)
+        model = _registered(home, _tuned(context, home, order.dataset, order.recipe, milestones))
     return {**_told(context, [model]), **finish(context, home, model)}
 
 
-def _tuned(context: JobContext, home: Homeroom, dataset: Dataset, recipe: Recipe) -> TunedModel:
+def _tuned(
+    context: JobContext, home: Homeroom, dataset: Dataset, recipe: Recipe, milestones: JobMilestones | None = None
+) -> TunedModel:
     """The model of the run in the job's folder, not yet registered."""
     base = home.base_files(recipe.base)
     listed = listed_base(base.name)
@@ -69,6 +72,7 @@ def _tuned(context: JobContext, home: Homeroom, dataset: Dataset, recipe: Recipe
         licence=listed.licence if listed else "",
         new_name=new_model_name,
         renderer=lambda: _renderer(home, base),
+        milestones=milestones,
         job_id=context.job.id,
         code_version=__version__,
     )

@@ -87,6 +87,14 @@ class ModelDirectory(Protocol):
         """Every model, the default first, then bases and endpoints, then tuned models, newest first."""
         ...
 
+    def card(self, name: str) -> ModelCard:
+        """The card of one model, also of one that the list leaves out: the checkpoints of a tuning run.
+
+        Raises:
+            NotFoundError: no model has that name (``model-not-found``).
+        """
+        ...
+
     def chat_model(self, name: str) -> ChatModel:
         """What answers as ``name``.
 
@@ -111,10 +119,12 @@ def find_card(models: ModelDirectory, name: str) -> ModelCard:
     Raises:
         NotFoundError: no model has that name.
     """
-    for card in models.list():
-        if card.name == name:
-            return card
-    raise NotFoundError(f"there is no model {name!r}. List the models: homeroom models list", code="model-not-found")
+    return models.card(name)
+
+
+def unknown_model(name: str) -> NotFoundError:
+    """What is raised where no model has that name."""
+    return NotFoundError(f"there is no model {name!r}. List the models: homeroom models list", code="model-not-found")
 
 
 def default_card(models: ModelDirectory, task: str) -> ModelCard:

@@ -10,12 +10,12 @@ from typing import Any
 
 from homeroom.chat.compare import CompareService
 from homeroom.chat.conversations import ConversationStore
-from homeroom.chat.directory import ModelCard
+from homeroom.chat.directory import ModelCard, unknown_model
 from homeroom.chat.feedback import FeedbackStore
 from homeroom.chat.practice import PracticeService
 from homeroom.chat.scenarios import PracticeScenario
 from homeroom.chat.service import ChatService
-from homeroom.errors import HomeroomError, NotFoundError
+from homeroom.errors import HomeroomError
 from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings, Usage
 from homeroom.schema.examples import Message
 from homeroom.storage import Database
@@ -115,10 +115,16 @@ class MemoryDirectory:
         tuned = sorted((c for c in cards if c.kind == "tuned"), key=lambda c: -c.created_at)
         return [*(c for c in cards if c.kind != "tuned"), *tuned]
 
+    def card(self, name: str) -> ModelCard:
+        """The card of one model."""
+        if name not in self._models:
+            raise unknown_model(name)
+        return self._models[name][0]
+
     def chat_model(self, name: str) -> ChatModel:
         """What answers as ``name``."""
         if name not in self._models:
-            raise NotFoundError(f"there is no model {name!r}", code="model-not-found")
+            raise unknown_model(name)
         return self._models[name][1]
 
     def save_settings(self, name: str, settings: Mapping[str, Any]) -> None:

@@ -73,6 +73,26 @@ def prepare(context: JobContext, home: Homeroom) -> Ordered:
     return ordered
 
 
+class JobMilestones:
+    """Records the checkpoints that a job's run gives out, and says so."""
+
+    def __init__(self, context: JobContext, home: Homeroom) -> None:
+        order: Json = context.job.payload[ORDER]
+        self._context = context
+        self._store = CheckpointStore(home.database, home.artifacts, scope=Scope(*order["scope"]))
+
+    def has(self, step: int) -> bool:
+        """Whether the step was recorded before."""
+        return self._store.has(self._context.job.id, step)
+
+    def add(self, model: str, step: int, artifact: str, numbers: Mapping[str, Any], *, best: bool) -> None:
+        """Record the adapter of a step."""
+        job = self._context.job
+        identity = str(job.payload["base_identity"])
+        made = self._store.add(job.id, model, step, artifact, numbers, base_identity=identity, best=best)
+        self._context.event(f"Checkpoint created at step {step}: {made.model_name}", data={"step": step})
+
+
 def finish(context: JobContext, home: Homeroom, model: TunedModel) -> Mapping[str, Any]:  # the job's result, beside the model's
     """Keep the result file, and say what came of the job. A second time changes nothing."""
     order: Json = context.job.payload[ORDER]
