@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 
+from homeroom.app.fine_tuning.deliveries import delivering
 from homeroom.app.home import Homeroom
 from homeroom.app.logs import log_to_stderr
 from homeroom.app.work import make_worker
@@ -20,7 +21,8 @@ def main() -> int:
     os.nice(5)  # jobs yield to the chat
     with Homeroom.open() as home:
         log_to_stderr(home.settings.log_level)
-        make_worker(home).run(stop)
+        with delivering(home):
+            make_worker(home).run(stop)
     return 0
 
 

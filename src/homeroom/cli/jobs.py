@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from homeroom.cli import webhooks
 from homeroom.cli.common import duration, emit, json_option, open_home, plural, table, when
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def command() -> None:
 def plain(job: Job) -> dict[str, Any]:
     """The job as JSON, with its state as people are told it."""
     return {**dataclasses.asdict(job), "status": job.status}
+
+
+command.add_command(webhooks.command)
 
 
 @command.command(name="list")
