@@ -266,11 +266,7 @@ def test_no_answer_holds_a_key_and_no_refusal_a_secret(driven: Server) -> None:
     signing = (driven.home / "secret.key").read_bytes()
     for asked, response, text in driven.answers:
         body = text.encode()
-        spoken = "school/says" in response.request.content.decode(
-            "utf-8", "replace"
-        )  # there the model itself repeats what it got
-        if not spoken:
-            assert CANARIES["key in the environment"].encode() not in body or response.status_code == 200, asked
+        assert CANARIES["key in the environment"].encode() not in body, asked
         assert signing not in body
         assert not any(key and key.encode() in body for key in engine_keys), asked
         if (
@@ -282,5 +278,5 @@ def test_no_answer_holds_a_key_and_no_refusal_a_secret(driven: Server) -> None:
 
 def test_folders_and_files_of_the_home_are_private(driven: Server) -> None:
     for path in driven.home.rglob("*"):
-        if not path.is_symlink() and path.exists():
+        if not path.is_symlink() and path.exists() and path.name != "config.yaml":  # that one a person wrote
             assert path.stat().st_mode & 0o077 == 0, path
