@@ -269,9 +269,8 @@ def test_no_answer_holds_a_key_and_no_refusal_a_secret(driven: Server) -> None:
         assert CANARIES["key in the environment"].encode() not in body, asked
         assert signing not in body
         assert not any(key and key.encode() in body for key in engine_keys), asked
-        if (
-            response.status_code >= 400 and "I was told" not in text
-        ):  # but for the endpoint's own words, which are shown to who asked
+        # But for the endpoint's own words, which are shown to whoever asked.
+        if response.status_code >= 400 and "I was told" not in text:
             assert [name for name in SECRETS if CANARIES[name].encode() in body] == [], (asked, text[:400])
             assert "Traceback" not in text
 
