@@ -42,7 +42,9 @@ def seal(folder: Path) -> None:
 
 def sh(pack: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.defpath, **environment}
-    return subprocess.run(["sh", str(pack / "install.sh"), *map(str, arguments)], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["sh", str(pack / "install.sh"), *map(str, arguments)], env=env, capture_output=True, text=True, check=False
+    )
 
 
 def one_line(text: str) -> str:

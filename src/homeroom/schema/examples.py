@@ -55,7 +55,8 @@ class Message:
 def plain_text(content: object) -> str:
     """The text of a turn's content as OpenAI's format allows it: a text, null, or a list of parts of which some are texts."""
     if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping) and part.get("type") == "text")
+        texts = (part for part in content if isinstance(part, Mapping) and part.get("type") == "text")
+        return "\n".join(str(part.get("text", "")) for part in texts)
     return content if isinstance(content, str) else ""
 
 

@@ -117,9 +117,7 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
         parse.switch,
         "Whether webhooks may be sent to addresses of this machine and of private networks: true or false.",
     ),
-    _setting(
-        "slots_cpu", parse.whole_number(1, 1024), "Jobs that compute on the processor at once; others wait."
-    ),
+    _setting("slots_cpu", parse.whole_number(1, 1024), "Jobs that compute on the processor at once; others wait."),
     _setting("slots_gpu", parse.whole_number(1, 1024), "Jobs that compute on a GPU at once."),
     _setting("slots_api", parse.whole_number(1, 1024), "Jobs at once that ask models of endpoints."),
     _setting("log_level", parse.choice(*LOG_LEVELS), f"How much is logged: {', '.join(LOG_LEVELS)}."),

@@ -145,7 +145,7 @@ class Recipe(_Part):
         task: ``tutor`` or ``learner`` trains on the examples of that task; ``any`` puts both in one adapter.
         roles: With ``any``, the tasks under which the adapter is registered, each with settings and a verdict of its own;
             without them it is one model that is asked for both.
-        objective: ``supervised`` learns to write the replies; ``dpo`` learns to prefer them to the rejected ones of preference data.
+        objective: ``supervised`` learns to write the replies; ``dpo`` to prefer them to the rejected ones of preference data.
         beta: With ``dpo``: how strongly the model is held to the base; larger stays closer.
         base: Catalogue name of the base model; the settings' default when empty.
         suffix: What the tuned model's name carries; the recipe's name when empty.

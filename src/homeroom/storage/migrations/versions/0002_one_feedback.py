@@ -15,6 +15,4 @@ def upgrade() -> None:
     )
     op.drop_index("ix_feedback_turn_id", table_name="feedback")
     # A unique index, not a constraint: SQLite can add it to a table that exists, and PostgreSQL treats both alike.
-    op.create_index(
-        "ix_feedback_turn_id_workspace_id_owner_id", "feedback", ["turn_id", "workspace_id", "owner_id"], unique=True
-    )
+    op.create_index("ix_feedback_turn_id_workspace_id_owner_id", "feedback", ["turn_id", "workspace_id", "owner_id"], unique=True)
