@@ -5,9 +5,9 @@
     python benchmarks/gpu_tuning.py --rehearse          a tiny shape on the processor: does the script work? No figures
 
 Tokens/s, memory and loss; random weights do for speed and memory, and equal losses show that both sides compute the same. Needs
-the extra `bench`. Ours is what a run on a GPU uses: bfloat16, packed sequences with attention for variable lengths, the head at label
-tokens in chunks, fused AdamW. TRL: the fastest of `TRL_SETTINGS` that runs. Each run is a process of its own. Without a GPU it
-says so and exits with 2. Writes benchmarks/results/gpu_tuning.json.
+the extra `bench`. Ours is what a run on a GPU uses: bfloat16, packed sequences with attention for variable lengths, the head at
+label tokens in chunks, fused AdamW. TRL: the fastest of `TRL_SETTINGS` that runs. Each run is a process of its own. Without a
+GPU it says so and exits with 2. Writes benchmarks/results/gpu_tuning.json.
 """
 
 from __future__ import annotations
