@@ -51,7 +51,7 @@ class Took:
 
     first_s: float
     whole_s: float
-    pieces: int
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,18 @@ class Target:
         text = f"{QUESTIONS[number % len(QUESTIONS)]} (pupil {number})"
         messages = [{"role": "system", "content": "You are a kind tutor."}, {"role": "user", "content": text}]
         body = {**self.body, "messages": messages, "max_tokens": tokens, "stream": True}
+        body["stream_options"] = {"include_usage": True}
         started = time.perf_counter()
-        first, pieces = 0.0, 0
+        first, written = 0.0, 0
         with client.stream("POST", self.url, json=body, headers=self.headers) as response:
             if response.status_code != httpx.codes.OK:
                 raise RuntimeError(response.read().decode())
             for line in response.iter_lines():
                 if '"content":"' in line and '"content":""' not in line:
-                    pieces += 1
                     first = first or time.perf_counter() - started
-        return Took(first, time.perf_counter() - started, pieces)
+                elif found := re.search(r'"completion_tokens": ?(\d+)', line):
+                    written = int(found[1])
+        return Took(first, time.perf_counter() - started, written)
 
 
 class Server:
@@ -106,7 +108,7 @@ class Server:
         info = self.info()
         lora = [{"id": index, "scale": float(name == adapter)} for name, index in info.adapters.items()]
         body = {"model": info.base, "temperature": 0, "top_p": 1.0, "top_k": 0, "min_p": 0.05, "repeat_penalty": 1.0}
-        body |= {"cache_prompt": False, "lora": lora, "stream_options": {"include_usage": True}}
+        body |= {"cache_prompt": False, "lora": lora}
         return Target(f"{info.url}/v1/chat/completions", {"Authorization": f"Bearer {info.key}"}, body)
 
     def stop(self) -> None:
@@ -133,7 +135,7 @@ def at_once(targets: Sequence[Target], client: httpx.Client, tokens: int = TOKEN
         took = list(pool.map(lambda pair: pair[1].ask(client, pair[0], tokens), enumerate(targets)))
     whole = time.perf_counter() - started
     firsts = sorted(t.first_s for t in took)
-    return firsts[len(firsts) // 2], sum(t.pieces for t in took) / whole
+    return firsts[len(firsts) // 2], sum(t.tokens for t in took) / whole
 
 
 def pairs(one: Sequence[Target], other: Sequence[Target], count: int) -> dict[str, Any]:
