@@ -18,7 +18,7 @@ INJECT = Path(__file__).parent / "inject"
 KEEP = "homeroom.storage.artifacts:ArtifactStore.keep"
 TUNING = [
     ("homeroom.jobs.store:JobStore.submit", "after", 1),
-    ("homeroom.jobs.store:JobStore.claim", "after", 2),  # the first one is by a process that looks and finds nothing
+    ("homeroom.jobs.store:JobStore.claim", "after", 1),
     ("homeroom.tuning.huggingface.checkpoint:save", "before", 2),
     ("homeroom.tuning.huggingface.checkpoint:_prune", "before", 2),
     ("homeroom.tuning.huggingface.checkpoint:save", "after", 3),
