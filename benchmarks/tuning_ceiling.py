@@ -19,7 +19,7 @@ from homeroom.tuning.huggingface.batches import schedule
 from homeroom.tuning.huggingface.cores import keeping_freed_memory
 from homeroom.tuning.huggingface.loss import backward, collate
 
-TURNS = 8
+TURNS = 5
 CLASSES = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::addmm_"),
     "attention": ("aten::bmm", "aten::baddbmm", "aten::_softmax", "aten::_scaled_dot"),

@@ -2,7 +2,7 @@
 
     python benchmarks/tuning_sweep_trl.py        first: the settings that TRL is run with
     python benchmarks/tuning_speed.py            5 pairs for each comparison; goes on where it stopped
-    python benchmarks/tuning_speed.py --ceiling  the share of the matrix products' own speed, and where the rest goes
+    python benchmarks/tuning_speed.py --ceiling bfloat16    the share of the matrix products' own speed, and where the rest goes
 
 Comparisons: ``float32`` is our float32 against TRL's fastest float32 settings; ``chosen`` is the number type that we choose on
 this machine against TRL's fastest settings of all. Each run is a process of its own, so that memory is its own. Pairs alternate
@@ -70,14 +70,16 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=5, help="of each comparison, in all")
     parser.add_argument("--runs", type=int, default=1000, help="stop after this many pairs; start again to go on")
     parser.add_argument("--comparison", choices=("chosen", "float32"), action="append")
-    parser.add_argument("--ceiling", action="store_true")
+    parser.add_argument("--ceiling", choices=("bfloat16", "float32"), action="append")
     options = parser.parse_args()
     record: Record = json.loads(RESULT.read_text()) if RESULT.exists() else {"machine": facts(), "settings": COMMON}
     if options.ceiling:
         from tuning_ceiling import measure
 
-        record["ceiling"] = {dtype: measure(dtype) for dtype in ("bfloat16", "float32")}
-        RESULT.write_text(json.dumps(record, indent=2) + "\n")
+        for dtype in options.ceiling:
+            record.setdefault("ceiling", {})[dtype] = measure(dtype)
+            RESULT.write_text(json.dumps(record, indent=2) + "\n")
+            print(dtype, json.dumps(record["ceiling"][dtype], indent=1), flush=True)
         return 0
     sweep = json.loads(SWEEP.read_text())
     left = options.runs

@@ -131,7 +131,7 @@ def test_dropout_is_drawn_in_training_only_and_has_the_right_mean() -> None:
         drawn = torch.stack([linears(x) for _ in range(2000)])
     assert not torch.equal(drawn[0], drawn[1])
     deviation = (drawn.mean(0) - plain) / (drawn.std(0) / 2000**0.5)  # in standard errors
-    assert 0.8 < float(deviation.square().mean().sqrt()) < 1.3
+    assert 0.4 < float(deviation.square().mean().sqrt()) < 1.7  # few independent numbers: two ranks, five tokens, two layers
 
 
 @pytest.mark.parametrize(
