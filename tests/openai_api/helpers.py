@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import openai
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
-from tests.cli.commands import eventually
+from tests.cli.commands import PATIENCE_S
 
+POLL_S = 0.2  # as a considerate client polls: asking all the time would take the processor from the training
 Json = dict[str, Any]
 QUESTIONS = (
     "Why do you think so?",
@@ -48,6 +50,15 @@ def upload(client: openai.OpenAI, records: Iterable[Json], name: str = "train.js
     return client.files.create(file=(name, jsonl(records)), purpose="fine-tune").id
 
 
+def until(condition: Callable[[], Any]) -> Any:
+    """What ``condition`` gives, once it is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it never came to pass"
+        time.sleep(POLL_S)
+    return value
+
+
 def ended(client: openai.OpenAI, job_id: str) -> FineTuningJob:
     """The job, once it is over."""
 
@@ -55,7 +66,9 @@ def ended(client: openai.OpenAI, job_id: str) -> FineTuningJob:
         job = client.fine_tuning.jobs.retrieve(job_id)
         return job if job.status in ("succeeded", "failed", "cancelled") else None
 
-    return eventually(over)
+    found = until(over)
+    assert isinstance(found, FineTuningJob)
+    return found
 
 
 def all_events(client: openai.OpenAI, job_id: str) -> list[FineTuningJobEvent]:

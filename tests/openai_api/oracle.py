@@ -86,11 +86,14 @@ def _validator(pointer: str) -> Any:
 
 
 def _absolute(value: Any) -> Any:
-    """References of the document as references to it, and ``nullable`` (of OpenAPI 3.0) as JSON Schema says it."""
+    """References of the document as references to it; ``nullable`` and ``exclusiveMinimum`` of OpenAPI 3.0 as JSON Schema's."""
     if isinstance(value, Mapping):
         record = {key: _absolute(entry) for key, entry in value.items()}
         if isinstance(record.get("$ref"), str) and record["$ref"].startswith("#"):
             record["$ref"] = ROOT + record["$ref"]
+        for bound, edge in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+            if isinstance(record.get(bound), bool) and record.pop(bound) and edge in record:
+                record[bound] = record.pop(edge)
         if record.pop("nullable", None) is True:
             return {"anyOf": [record, {"type": "null"}]}
         return record

@@ -13,7 +13,7 @@ from homeroom.schema.jobs import JobCancelled
 from homeroom.schema.tuning import TrainingData
 from tests.tuning.conftest import DATA, TRAIN, Recorder, recipe_of
 
-RECIPE = recipe_of(epochs=3)  # 3 steps an epoch; validation every 3
+RECIPE = recipe_of(epochs=3, validation={"every_steps": 2})  # 3 steps an epoch
 NAME = "ft:tiny:homeroom:small:0000abcd"
 
 
@@ -42,7 +42,9 @@ def named(base: str, suffix: str) -> str:
 def test_at_the_end_of_each_epoch_and_where_validation_was_best(tuner) -> None:
     taker = Taker()
     tuned = tuner(milestones=taker, new_name=named).run(DATA, RECIPE, Recorder())
-    assert list(taker.taken) == [3, 6, 9]
+    ends = [step for step in taker.taken if step % 3 == 0]
+    assert ends == [3, 6, 9]
+    assert all(best for step, (_, best, _) in taker.taken.items() if step not in ends)
     assert tuned.metrics["best_step"] in [step for step, (_, best, _) in taker.taken.items() if best]
     for step, (_, _, numbers) in taker.taken.items():
         assert numbers["step"] == step
@@ -87,4 +89,4 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tuner) -> None:
     tuned = tuner(milestones=Taker(full=True), new_name=named).run(DATA, RECIPE, recorder)
     assert tuned.metrics["steps"] == 9
     told = [message for _, message, _ in recorder.events if "was not kept" in message]
-    assert told == [f"The checkpoint of step {step} was not kept: There is no space left." for step in (3, 6, 9)]
+    assert {f"The checkpoint of step {step} was not kept: There is no space left." for step in (3, 6, 9)} <= set(told)

@@ -268,16 +268,18 @@ class FileStore:
     def _sweep(self) -> None:
         """Remove files that have expired, and bytes that no row ever named because their process died at the last moment."""
         now = time.time()
+        expired: set[str] = set()
         with self._database.write() as session:
             for row in session.scalars(select(FileRow).where(FileRow.expires_at <= now)):
                 if _needed_by(session, row.id) is None:
+                    expired.add(row.artifact)
                     session.delete(row)
             session.flush()
             named = set(session.scalars(select(FileRow.artifact)))
         for artifact in self._artifacts.list("file"):
             if artifact not in named:
                 with suppress(NotFoundError, FileNotFoundError):
-                    if now - self._artifacts.path(artifact).stat().st_mtime > _ORPHAN_S:
+                    if artifact in expired or now - self._artifacts.path(artifact).stat().st_mtime > _ORPHAN_S:
                         self._artifacts.delete(artifact)
 
 

@@ -196,8 +196,9 @@ def train_step(run: Run, state: State, progress: Progress) -> None:
 
 
 def validation_is_due(run: Run, state: State) -> bool:
-    """Before the first step, every so many, and after the last; once each."""
+    """Before the first step, every so many, after the last, and after each epoch where checkpoints are given out; once each."""
     regular = state.step % run.recipe.validation.every_steps == 0 or state.step == len(run.steps)
+    regular = regular or (run.publish is not None and epoch_ended(run, state))
     return bool(run.objective.validation_batches()) and regular and state.validated_step != state.step
 
 
@@ -234,9 +235,14 @@ def at_milestone(run: Run, state: State) -> None:
     if run.publish is None or state.step == 0:
         return
     best = state.best_step == state.step
-    ended = state.step == len(run.steps) or run.steps[state.step].epoch != run.steps[state.step - 1].epoch
-    if best or ended:
+    if best or epoch_ended(run, state):
         run.publish(state.step, state.history[-1], best)
+
+
+def epoch_ended(run: Run, state: State) -> bool:
+    """Whether the last step was an epoch's last."""
+    steps, done = run.steps, state.step
+    return done == len(steps) or (done > 0 and steps[done].epoch != steps[done - 1].epoch)
 
 
 def out_of_patience(run: Run, state: State) -> bool:
