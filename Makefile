@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Which PyTorch: leave empty on a machine with a GPU; see docs/how-to/install.md for PyTorch's own selector.
 TORCH_ARGS ?=
 
-.PHONY: demo test test-slow check format docs bench install install-dev lock clean
+.PHONY: demo test test-slow test-faults check format docs bench install install-dev lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/homeroom demo $(ARGS)
@@ -16,7 +16,11 @@ test: $(VENV)/.dev
 # The real model is fetched first (about 90 MB, once): the tests themselves stay on loopback.
 test-slow: $(VENV)/.dev
 	HOMEROOM_CACHE="$${HOMEROOM_TEST_CACHE:-$$HOME/.cache/homeroom}" HOMEROOM_HOME="$$(mktemp -d)" $(BIN)/homeroom models pull
-	$(BIN)/pytest -m "(slow or browser) and not gpu" $(ARGS)
+	$(BIN)/pytest -m "(slow or browser) and not gpu and not faults" $(ARGS)
+
+# Minutes of killing and filling disks, as root for the disks: docs/explanation/reliability.md says what was seen to pass.
+test-faults: $(VENV)/.dev
+	$(BIN)/pytest -m faults tests/faults $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks scripts

@@ -23,6 +23,8 @@ SEPARATORS = {"|", "||", "&&", ";", "&", ">", ">>", "<"}
 PLACEHOLDERS = re.compile(
     r"\b(TODO|TBD|FIXME|XXX+|N\.NN?|X\.XX?|NN+ ?%)\b|\?\?\?|<(figure|number|n|x|date)>|lorem ipsum", re.IGNORECASE
 )
+# Pages of the data rule that finds such words in examples.
+ABOUT_PLACEHOLDERS = {"docs/reference/data-rules.md", "docs/reference/rules/QUA016.md"}
 # Codes that are put together while the program runs, from the name of a form's field.
 RUNNING_CODES = {"setting-temperature", "setting-max-tokens"}
 
@@ -93,6 +95,8 @@ def test_links_to_entries_lead_to_one(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+    if name_of(page) in ABOUT_PLACEHOLDERS:
+        return
     found = PLACEHOLDERS.search(page.read_text("utf-8"))
     assert found is None, found
 

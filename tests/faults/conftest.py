@@ -18,6 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.timeout(LIMIT_S))
 
 
