@@ -72,6 +72,11 @@ class Server:
         self.process.send_signal(signal.SIGINT)
         self.process.communicate()
 
+    def kill(self) -> None:
+        """Everything of this home ends at once."""
+        kill_all(self.home)
+        self.process.communicate()
+
 
 def start(home: Path, cache: Path, **settings: str) -> Server:
     """Start a server on ``home`` with `SETTINGS` and those given, and wait until it answers."""
@@ -102,25 +107,27 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Server]:
     """The one server of the session, without API keys. Whoever needs keys or other settings takes `serve`."""
-    home = tmp_path_factory.mktemp("openai-api") / "home"
-    started = None
+    started = start(tmp_path_factory.mktemp("openai-api") / "home", cache)
     try:
-        started = start(home, cache)
         yield started
         started.stop()
     finally:
-        kill_all(home)
+        started.kill()
 
 
 @pytest.fixture
 def serve(tmp_path: Path, cache: Path) -> Iterator[Callable[..., Server]]:
     """Starts a server of this test's own: ``serve(HOMEROOM_MAX_UPLOAD_MB="1")``."""
 
+    started: list[Server] = []
+
     def one(**settings: str) -> Server:
-        return start(tmp_path / "home", cache, **settings)
+        started.append(start(tmp_path / "home", cache, **settings))
+        return started[-1]
 
     yield one
-    kill_all(tmp_path / "home")
+    for server in started:
+        server.kill()
 
 
 @pytest.fixture(scope="session")
