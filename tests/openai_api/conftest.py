@@ -75,7 +75,9 @@ class Server:
     def kill(self) -> None:
         """Everything of this home ends at once."""
         kill_all(self.home)
-        self.process.communicate()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 def start(home: Path, cache: Path, **settings: str) -> Server:
