@@ -169,10 +169,13 @@ def test_wrong_file_picture(homeroom, tmp_path, name):
     refused(homeroom, Path(name), "wrong-file", "Save it as UTF-8 JSONL")
 
 
-def test_wrong_file_table(homeroom, tmp_path):
+def test_a_table_is_taken_as_it_is_and_one_of_something_else_names_its_headings(homeroom, tmp_path):
     (tmp_path / "mine.csv").write_text("Question,Answer\nHalf of 14?,Draw it.\n")
-    refused(homeroom, Path("mine.csv"), "wrong-file", "homeroom init my-project --from mine.csv")
+    assert homeroom("data", "check", "mine.csv").code == 0
+    assert "Draw it." in homeroom("data", "show", "mine.csv").out
     assert homeroom("init", "my-project", "--from", "mine.csv").code == 0
+    (tmp_path / "pupils.csv").write_text("Name,Age\nAna,7\n")
+    refused(homeroom, Path("pupils.csv"), "columns-unknown", "its headings are 'Name', 'Age'")
 
 
 def test_wrong_file_folder_or_none(homeroom, tmp_path):

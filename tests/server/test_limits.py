@@ -82,7 +82,8 @@ def test_too_many_requests_are_answered_with_when_to_come_back(make_site: Callab
     assert refused.get_json()["error"]["code"] == "too_many_requests"
     assert [client.get("/", headers={"Accept": "text/html"}).status_code for _ in range(7)] == [200] * 6 + [429]
     page = client.get("/", headers={"Accept": "text/html"})
-    assert (page.mimetype, page.headers["Retry-After"]) == ("text/plain", "10")
+    assert page.mimetype == "text/plain"
+    assert 1 <= int(page.headers["Retry-After"]) <= 10
     assert [client.get("/health").status_code for _ in range(50)] == [200] * 50
 
 

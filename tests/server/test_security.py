@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from pathlib import Path
 
@@ -23,7 +25,15 @@ def things_of_ana(site, ana) -> dict[str, str]:
     comparison = ana.stream("/compare", {"text": "Hello", "models": ["base", site.desk.models.list()[1].name]})
     session = ana.post("/practice", data={"scenario": "learner-005"}).headers["Location"].rsplit("/", 1)[-1]
     ana.stream(f"/practice/{session}/turns", {"text": "Why?"})
+    line = json.dumps({"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]})
+    lines = "".join(line.replace("?", f"What is {n}?") + "\n" for n in range(12)).encode()
+    upload = {"purpose": "fine-tune", "file": (io.BytesIO(lines), "train.jsonl")}
+    file_id = ana.flask.post("/v1/files", data=upload, headers=ana.who).get_json()["id"]
+    order = {"model": "gpt-4o-mini", "training_file": file_id}
+    job = ana.flask.post("/v1/fine_tuning/jobs", json=order, headers=ana.who).get_json()
     return {
+        "file_id": file_id,
+        "job_id": job["id"],
         "conversation_id": begin["conversation"],
         "turn_id": begin["reply"],
         "reply_id": begin["reply"],
@@ -45,7 +55,9 @@ def test_nobody_reaches_anothers_rows_by_id(site, things_of_ana) -> None:
     for route in (route for route, who in ROUTES.items() if who == "owner" and "<" in route):
         method, rule = route.split(" ")
         url = fill(rule, things_of_ana)
-        if method == "GET":
+        if rule.startswith("/v1/"):
+            response = ben.flask.open(url, method=method, headers=ben.who)
+        elif method == "GET":
             response = ben.get(url)
         elif rule.endswith(("/turns", "/again", "/stop")):
             response = ben.post(url, json=body)
@@ -55,6 +67,9 @@ def test_nobody_reaches_anothers_rows_by_id(site, things_of_ana) -> None:
     ana = site.client("ana")
     assert "mine now" not in ana.get(f"/chat/{things_of_ana['conversation_id']}").get_data(as_text=True)
     assert ana.get(f"/practice/{things_of_ana['session_id']}").status_code == 200  # neither ended nor deleted
+    assert ana.flask.get(f"/v1/files/{things_of_ana['file_id']}", headers=ana.who).status_code == 200
+    job = ana.flask.get(f"/v1/fine_tuning/jobs/{things_of_ana['job_id']}", headers=ana.who).get_json()
+    assert job["status"] in ("queued", "validating_files")  # neither cancelled nor paused
 
 
 def test_lists_show_only_ones_own(site, things_of_ana) -> None:

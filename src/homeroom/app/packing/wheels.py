@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,7 +139,7 @@ def _ask(wanted: Sequence[Pin | str], target: Target, more: Sequence[str], known
     left, without = [str(one) for one in wanted], list[str]()
     while left:
         try:
-            report = json.loads(run_pip([*_QUESTION, *target.pip_flags, *more, *left]))
+            report = json.loads(run_pip([*_QUESTION, *_choosing(target), *more, *left]))
         except ProviderError as error:
             match = _NO_WHEEL.search(error.message)
             if match is None:
@@ -160,6 +161,11 @@ def _ask(wanted: Sequence[Pin | str], target: Target, more: Sequence[str], known
             code="pack-unavailable",
         )
     return []
+
+
+def _choosing(target: Target) -> list[str]:
+    """How pip is asked to choose for another machine. Older pips do so only for a folder; with a dry run nothing is put there."""
+    return [*target.pip_flags, *(["--target", tempfile.gettempdir()] if target.pip_flags else [])]
 
 
 _QUESTION = ["install", "--dry-run", "--ignore-installed", "--no-deps", "--only-binary=:all:", "--report", "-"]
