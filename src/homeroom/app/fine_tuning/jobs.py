@@ -23,13 +23,13 @@ from homeroom.app.fine_tuning.records import FineTuningJob, Json, new_row
 from homeroom.app.fine_tuning.request import MAX_SEED, JobRequest
 from homeroom.errors import ConflictError
 from homeroom.jobs.store import JobStore
+from homeroom.runtime.hardware import hardware
 from homeroom.schema.jobs import Job
 from homeroom.storage import LOCAL, Database, Scope
 from homeroom.storage.tables import FineTuningJobRow, JobEventRow, JobRow
 
 ORDER = "fine_tuning"
 """Key of a ``tune`` job's payload that says what was ordered through the API."""
-RESOURCE = "cpu"
 MAX_IDEMPOTENCY_KEY = 255
 _ROWS = 100
 _KINDS = {"supervised": "chat", "dpo": "preference"}
@@ -86,7 +86,8 @@ class FineTuningJobs:
             return known
         order, identity = self._order(token, asked)
         payload = {"base_identity": identity, ORDER: order}
-        job = self._jobs.submit("tune", payload, idempotency_key=f"ftjob-{token}", resource=RESOURCE)
+        resource = "gpu" if hardware().gpu is not None else "cpu"
+        job = self._jobs.submit("tune", payload, idempotency_key=f"ftjob-{token}", resource=resource)
         return self._record(order, job)
 
     def get(self, job_id: str) -> FineTuningJob:
