@@ -169,3 +169,17 @@ def test_dialogues_longer_than_the_few_shot_budget_are_judged_too(home, model, t
     job = wait_for(home, submit_evaluation(home, model, dataset="long", items=3, max_tokens=4).id)
     assert job.state == "succeeded"
     assert home.registry.get(model.name).verdict == job.result["outcome"]
+
+
+def test_prune_keeps_what_the_api_lists(home):
+    from homeroom.app.work import prune
+    from homeroom.storage.tables import FineTuningJobRow
+
+    ordered, plain = home.jobs.submit("tune", {}), home.jobs.submit("tune", {})
+    with home.database.write() as session:
+        row = {"id": "ftjob-1", "position": 1, "job_id": ordered.id, "model": "m", "base": "tiny", "training_file": "file-1"}
+        session.add(FineTuningJobRow(**row, request={}))
+    for job in (ordered, plain):
+        home.jobs.request_cancel(job.id)
+    assert prune(home, home.jobs.get(plain.id).finished_at + 1) == (plain.id,)
+    assert home.jobs.get(ordered.id).state == "cancelled"

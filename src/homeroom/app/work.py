@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
+
 from homeroom.errors import JobFailed, StorageError
 from homeroom.jobs.worker import Worker
 from homeroom.schema.jobs import Job, JobEvent
 from homeroom.storage.errors import STORAGE_CODES
+from homeroom.storage.tables import FineTuningJobRow
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -116,8 +119,10 @@ def submit_once(
 
 
 def prune(home: Homeroom, before: float) -> tuple[str, ...]:
-    """Forget jobs that ended before a Unix time, with their folders; those that made a model which is still there stay."""
-    kept = {model.job_id for model in home.registry.list()}
+    """Forget jobs that ended before a Unix time, with their folders; those behind a model or a job of the API stay."""
+    with home.database.read() as session:
+        ordered = set(session.scalars(select(FineTuningJobRow.job_id)))  # the API lists them for as long as they are there
+    kept = {model.job_id for model in home.registry.list()} | ordered
     gone = home.jobs.prune(before, kept)
     for job_id in gone:
         shutil.rmtree(home.work_root / job_id, ignore_errors=True)
