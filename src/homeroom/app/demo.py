@@ -48,8 +48,8 @@ HELD_OUT = 24  # replies of each act: enough to judge a learner; to clear a tuto
 class Show(Protocol):
     """How the demo is told: the command line draws it, a test records it."""
 
-    def begin(self, acts: int) -> None:
-        """How many models will be tuned and judged: what an estimate of the whole needs."""
+    def begin(self, runs: int) -> None:
+        """How many trainings there will be: what an estimate of the whole needs."""
         ...
 
     def step(self, title: str, command: str) -> None:
@@ -114,7 +114,7 @@ def run_demo(home: Homeroom, options: Options, show: Show) -> list[Act]:
     dataset = _data(home, options, recipes, show)
     recipes = runs_for(home, recipes, dataset.tasks)
     _base(home, recipes[0].base, show)
-    show.begin(len([task for recipe in recipes for task in recipe.tasks if task in dataset.tasks]))
+    show.begin(len(recipes))
     models = [model for recipe in recipes for model in _tune(home, dataset, recipe, options, show)]
     acts = [_judge(home, model, options, show) for model in models]
     _route(home, acts, show)

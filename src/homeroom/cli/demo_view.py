@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 SHOWN_TRANSCRIPTS = 3
-JUDGE_SHARE = 3.3  # for the estimate: on two quiet cores judging took 2.9 and 4.2 times as long as tuning the first act
+JUDGE_SHARE = 4.0  # for the estimate: judging both parts took 3.5 and 4.1 times as long as tuning, in two runs on two cores
 OUTCOMES = {"promote": "green", "practice": "yellow", "reject": "red"}
 
 
@@ -31,15 +31,15 @@ class Screen:
         self._home, self._quiet = home, quiet
         self._number = 0
         self._bar = progress.Line(quiet)
-        self._acts, self._estimated, self._started = 1, False, 0.0
+        self._runs, self._estimated, self._started = 1, False, 0.0
 
     def title(self) -> None:
         """What is about to happen."""
         self._say(click.style("Homeroom", bold=True) + ": examples go in; a chat that is tuned, compared and judged comes out.")
 
-    def begin(self, acts: int) -> None:
-        """How many models will be tuned and judged."""
-        self._acts = acts
+    def begin(self, runs: int) -> None:
+        """How many trainings there will be."""
+        self._runs = runs
 
     def step(self, title: str, command: str) -> None:
         """A numbered heading, and the command that does this step alone."""
@@ -76,10 +76,10 @@ class Screen:
                 [f"Fixed before the first answer: {head}", *gains, f"and {len(rules) - len(gains)} guards, all in the report"]
             )
         left = event.data.get("seconds_left")
-        if isinstance(left, int | float) and not self._estimated:
+        if isinstance(left, int | float) and event.type == "message" and not self._estimated:
             self._estimated = True
-            act_s = time.monotonic() - self._started + left
-            whole_s = left + act_s * (self._acts - 1 + JUDGE_SHARE * self._acts)
+            run_s = time.monotonic() - self._started + left
+            whole_s = left + run_s * (self._runs - 1 + JUDGE_SHARE * self._runs)
             return f"{event.message} The whole demo: about {duration(whole_s)} more."
         return progress.warnings_only(event)
 
