@@ -171,9 +171,10 @@ def test_where_only_training_data_is_left_it_is_told_that_the_old_model_has_seen
     told = migrate("record", "--model", OLD, "--budget-usd", "1", "--items", "6", "--yes")
     assert "the old model has SEEN them" in told.err
     recipe = material.write_recipe(tmp_path / "quick.yaml", {**material.QUICK, "task": "tutor"})
-    made = migrate("retrain", "--model", OLD, "--recipe", str(recipe), "--json", account=False).json
+    made = migrate("retrain", "--model", OLD, "--recipe", str(recipe), "--json", account=False)
+    assert made.code == 0, made.out + made.err
     with Homeroom.open() as home:
-        dataset = home.datasets.get(made["dataset"])
+        dataset = home.datasets.get(made.json["dataset"])
         assert len(dataset.part("test")) == 6
         assert {e.id for e in dataset.part("test")}.isdisjoint(e.id for e in dataset.part("train"))
 

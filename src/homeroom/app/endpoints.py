@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from homeroom.app.directory import endpoint_model
 from homeroom.errors import NotFoundError
-from homeroom.models.client import list_models
 from homeroom.settings import Endpoint, Settings
 
 if TYPE_CHECKING:
@@ -44,12 +43,6 @@ def open_endpoint_model(home: Homeroom, name: str) -> tuple[OpenAIChatModel, str
             code="endpoint-unknown",
         )
     return endpoint_model(endpoint, name.partition("/")[2], name), endpoint_identity(endpoint, name)
-
-
-def listed_elsewhere(endpoint: Endpoint, name: str, key: str | None) -> tuple[str, ...]:
-    """The models that the endpoint lists instead, where it lists any and not this one; empty when all is well or unknown."""
-    listed = list_models(endpoint.base_url, key)
-    return () if name.partition("/")[2] in listed else listed
 
 
 def leaves_this_machine(endpoint: Endpoint) -> bool:

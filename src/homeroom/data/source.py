@@ -184,7 +184,7 @@ def _renamed(headings: list[str], columns: Mapping[str, str], file: str) -> dict
         options = " ".join(f"--column {name}=HEADING" for name in missing)
         raise DataError(
             f"{file!r} has no column for {' and '.join(missing)}; its headings are {', '.join(map(repr, headings))}. "
-            f"Name them: {options}",
+            f"Name them: homeroom data convert {file} examples.jsonl {options}",
             code="columns-unknown",
         )
     renamed = {heading: HEADINGS[name][0] for name, heading in columns.items()}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from homeroom.data.page import page_head
 from homeroom.errors import ConfigError, StorageError
 from homeroom.evaluation.report_parts import figures, heading, measures, origin, rules, transcripts, verdict_box
 from homeroom.evaluation.report_plots import comparisons
@@ -21,17 +22,6 @@ from homeroom.evaluation.results import FORMAT, Evaluation
 
 JSON_NAME = "evaluation.json"
 HTML_NAME = "report.html"
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; form-action 'none'">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,7 @@ def render_html(evaluation: Evaluation) -> str:
         origin(evaluation),
     )
     body = "\n".join(part for part in parts if part)
-    return f"{_HEAD.format(title=title, style=_style())}<body>\n{head}\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    return f"{page_head(title, _style())}<body>\n{head}\n<main>\n{body}\n</main>\n</body>\n</html>\n"
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> ReportFiles:

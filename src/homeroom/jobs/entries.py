@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from homeroom.errors import ConflictError
 from homeroom.jobs.clock import Instant
 from homeroom.jobs.rows import Json, job_of, plain
 from homeroom.schema.jobs import FINAL_STATES, Job
 from homeroom.storage.tables import JobEventRow, JobRow
 
 MESSAGE_CHARS = 10_000
+
+
+class LeaseLost(ConflictError):
+    """Another worker has the job, or it is over: stop working on it and change nothing."""
+
+    code = "lease-lost"
+
+
+def held(session: Session, job_id: str, token: int, *, lock: bool = True) -> JobRow:
+    """The row of a running job that was claimed with ``token``.
+
+    Raises:
+        LeaseLost: the claim is over.
+    """
+    query = select(JobRow).filter_by(id=job_id, token=token, state="running")
+    row = session.scalar(query.with_for_update() if lock else query)
+    if row is None:
+        raise LeaseLost(f"The claim {token!r} on the job {job_id!r} is over. See who has it: homeroom jobs show {job_id}")
+    return row
+
+
+def same(earlier: JobRow, kind: str, content: Json) -> Job:
+    """The job that an idempotency key belongs to.
+
+    Raises:
+        ConflictError: ``idempotency-key-reused``: it has another kind or payload.
+    """
+    if (earlier.kind, earlier.payload) != (kind, content):
+        raise ConflictError(
+            f"The idempotency key {earlier.idempotency_key!r} belongs to the job {earlier.id!r}, which has another kind or "
+            f"content. Use a new key, or see that job: homeroom jobs show {earlier.id}",
+            code="idempotency-key-reused",
+        )
+    return job_of(earlier)
 
 
 def say(

@@ -23,24 +23,20 @@ from sqlalchemy.orm import Session
 from homeroom.errors import ConflictError, NotFoundError
 from homeroom.jobs import queue
 from homeroom.jobs.clock import MAX_LEASE_S, Clock, SystemClock
-from homeroom.jobs.entries import MESSAGE_CHARS, end, may_go_on, pause, say, take, wait_until
+from homeroom.jobs.entries import MESSAGE_CHARS, LeaseLost, end, held, may_go_on, pause, same, say, take, wait_until
 from homeroom.jobs.rows import Json, event_of, job_of, lease_of, plain
 from homeroom.schema.jobs import FINAL_STATES, Job, JobEvent, JobState
 from homeroom.storage import LOCAL, Database, Scope
 from homeroom.storage.tables import JobEventRow, JobRow, new_id
 
-
-class LeaseLost(ConflictError):
-    """Another worker has the job, or it is over: stop working on it and change nothing."""
-
-    code = "lease-lost"
+__all__ = ["JobStore", "LeaseLost"]
 
 
 class JobStore:
     """Jobs in the database. Thread-safe.
 
-    `submit`, `get`, `list`, `events` and `request_cancel` are a person's and stay within ``scope``. The others are a worker's:
-    they serve the jobs of every scope and are guarded by the token of the claim.
+    What a person does (from `submit` to `retry` below) stays within ``scope``. From `claim` on it is a worker's: it serves the
+    jobs of every scope and is guarded by the token of the claim.
     """
 
     def __init__(self, database: Database, *, scope: Scope = LOCAL, clock: Clock | None = None) -> None:
@@ -83,7 +79,7 @@ class JobStore:
             if idempotency_key is not None:
                 query = select(JobRow).filter_by(idempotency_key=idempotency_key, **self._scope.columns())
                 if (earlier := session.scalar(query)) is not None:
-                    return self._same(earlier, kind, content)
+                    return same(earlier, kind, content)
             for needed in depends_on:
                 self._mine(session, needed)
             row = JobRow(
@@ -290,7 +286,7 @@ class JobStore:
             LeaseLost: the token is not the job's any more.
         """
         with self._database.write() as session:
-            row = _held(session, job_id, token)
+            row = held(session, job_id, token)
             wait_until(row, self._clock.now().plus(lease_s))
             return job_of(row)
 
@@ -301,7 +297,7 @@ class JobStore:
             LeaseLost: the token is not the job's any more, or the job is over.
         """
         with self._database.read() as session:
-            return job_of(_held(session, job_id, token, lock=False))
+            return job_of(held(session, job_id, token, lock=False))
 
     def progress(self, job_id: str, token: int, fraction: float, message: str) -> None:
         """How far it is, 0 to 1 (cut to that), and what it is doing.
@@ -310,7 +306,7 @@ class JobStore:
             LeaseLost: the token is not the job's any more.
         """
         with self._database.write() as session:
-            row = _held(session, job_id, token)
+            row = held(session, job_id, token)
             row.progress = min(1.0, max(0.0, fraction))
             row.message = message[:MESSAGE_CHARS]
 
@@ -323,7 +319,7 @@ class JobStore:
             LeaseLost: the token is not the job's any more.
         """
         with self._database.write() as session:
-            return say(session, _held(session, job_id, token), self._clock.now(), message, level, type, data)
+            return say(session, held(session, job_id, token), self._clock.now(), message, level, type, data)
 
     def finish(
         self, job_id: str, token: int, state: JobState, result: Json | None = None, error: str = "", *, error_code: str = ""
@@ -336,7 +332,7 @@ class JobStore:
         if state not in FINAL_STATES:
             raise ValueError(f"{state!r} is no final state; to give a job back use release()")
         with self._database.write() as session:
-            row = _held(session, job_id, token)
+            row = held(session, job_id, token)
             row.result = None if result is None else plain(result)
             end(session, row, self._clock.now(), state, error, error_code)
             return job_of(row)
@@ -348,7 +344,7 @@ class JobStore:
             LeaseLost: the token is not the job's any more.
         """
         with self._database.write() as session:
-            row = _held(session, job_id, token)
+            row = held(session, job_id, token)
             if row.pause_requested and not row.cancel_requested:
                 row.attempts -= 1  # it did nothing wrong
                 pause(session, row, self._clock.now())
@@ -370,7 +366,7 @@ class JobStore:
             LeaseLost: the token is not the job's any more.
         """
         with self._database.write() as session:
-            row = _held(session, job_id, token)
+            row = held(session, job_id, token)
             if not count_attempt:
                 row.attempts -= 1
             if may_go_on(session, row, self._clock.now(), reason):
@@ -382,15 +378,6 @@ class JobStore:
                 say(session, row, now, reason, "warning" if count_attempt else "info")
             return job_of(row)
 
-    def _same(self, earlier: JobRow, kind: str, content: Json) -> Job:
-        if (earlier.kind, earlier.payload) != (kind, content):
-            raise ConflictError(
-                f"The idempotency key {earlier.idempotency_key!r} belongs to the job {earlier.id!r}, which has another kind or "
-                f"content. Use a new key, or see that job: homeroom jobs show {earlier.id}",
-                code="idempotency-key-reused",
-            )
-        return job_of(earlier)
-
     def _mine(self, session: Session, job_id: str, *, lock: bool = False) -> JobRow:
         query = select(JobRow).filter_by(id=job_id, **self._scope.columns())
         row = session.scalar(query.with_for_update() if lock else query)
@@ -400,11 +387,3 @@ class JobStore:
 
     def _last_position(self, session: Session) -> int:
         return session.scalar(select(func.max(JobRow.position))) or 0
-
-
-def _held(session: Session, job_id: str, token: int, *, lock: bool = True) -> JobRow:
-    query = select(JobRow).filter_by(id=job_id, token=token, state="running")
-    row = session.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise LeaseLost(f"The claim {token!r} on the job {job_id!r} is over. See who has it: homeroom jobs show {job_id}")
-    return row

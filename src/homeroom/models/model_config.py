@@ -197,7 +197,9 @@ def _load(path: Path, name: str) -> None:
 
     try:
         Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises nothing more exact
+    except Exception as error:
+        if type(error) is not Exception:  # tokenizers raises just that; anything else is a mistake of ours
+            raise
         raise ConfigError(
             f"The 'tokenizer.json' of {name!r} cannot be loaded ({str(error)[:120]}). Fetch the model again: "
             "homeroom models pull NAME",

@@ -4,10 +4,10 @@ migration.json            the account that it is about
 inventory.json            tuned models, jobs, and the days they have left
 jobs/<id>/                job.json  events.json  checkpoints.json
 files/<id>.<suffix>       training, validation and result files, with <id>.json beside each: name, bytes, SHA-256
-prompts/<job>.jsonl       the items that old and new model answer
+prompts/<model>.json      the items that old and new model answer
 answers/<model>.jsonl     one answer a line, appended and synced before it counts
 spent.jsonl               what was asked and what it cost
-report.html  report.json  the comparison
+reports/<models>/         the comparisons
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class MigrationFolder:
         """A downloaded file."""
         return self.root / "files" / f"{safe_name(file_id)}{suffix}"
 
-    def prompts(self, job_id: str) -> Path:
-        """The items to answer of a job."""
-        return self.root / "prompts" / f"{safe_name(job_id)}.jsonl"
+    def prompts(self, model: str) -> Path:
+        """The items that a model is asked."""
+        return self.root / "prompts" / f"{safe_name(model)}.json"
 
     def answers(self, model: str) -> Path:
         """The answers of a model."""

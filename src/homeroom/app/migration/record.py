@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -225,11 +225,3 @@ def _answer(item: Item, reply: Completion) -> dict[str, Any]:
         "prompt_tokens": reply.usage.prompt_tokens,
         "completion_tokens": reply.usage.completion_tokens,
     }
-
-
-def answers_in_order(folder: MigrationFolder, model: str, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
-    """Items that were answered, with their answers."""
-    kept = recorded(folder, model)
-    for item in items:
-        if item.id in kept:
-            yield item, kept[item.id]

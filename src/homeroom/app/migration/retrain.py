@@ -56,7 +56,7 @@ def dataset_of(home: Homeroom, folder: MigrationFolder, tuned: Tuned, chosen: Ch
         validation, training = training[::VALIDATION_SHARE], [e for i, e in enumerate(training) if i % VALIDATION_SHARE]
     if not training:
         raise DataError(
-            f"Nothing of {tuned.model!r} is left to train on. Ask fewer prompts: --prompts-limit 10", code="empty-file"
+            f"Nothing of {tuned.model!r} is left to train on. Ask fewer prompts: --items 10", code="empty-file"
         )
     assigned: dict[str, Split] = {
         **{e.id: "train" for e in training},

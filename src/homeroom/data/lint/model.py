@@ -20,7 +20,6 @@ from homeroom.schema.examples import Example, Message
 
 Severity = Literal["error", "warning", "info"]
 Family = Literal["structure", "consistency", "diversity", "quality", "safety", "leakage", "consent"]
-Where = Literal["prompt", "reply", "metadata", "record"]
 
 _ASCII_WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")

@@ -30,23 +30,13 @@ from homeroom.data.lint.report_parts import (
 from homeroom.data.lint.review import Item, items, read_decisions, settle
 from homeroom.data.lint.rules.text_reading import reading_grade
 from homeroom.data.lint.run import LintResult, Progress, lint
+from homeroom.data.page import page_head
 from homeroom.data.source import open_source
 from homeroom.errors import Problem, StorageError
 from homeroom.storage.files import write_atomically
 
 LEVEL_WORDS = 20
 LEVEL_EXAMPLES = 5_000
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; form-action 'none'">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-"""
 
 
 def make_report(
@@ -130,7 +120,7 @@ def render_html(report: Report) -> str:
     )
     body = "\n".join(part for part in parts if part)
     return (
-        f"{_HEAD.format(title=title, style=style)}<body>\n<header><h1>{title}</h1>"
+        f"{page_head(title, style)}<body>\n<header><h1>{title}</h1>"
         f"<p>{escape(report.made)}</p><ul>{files}</ul></header>\n"
         f"<main>\n{body}\n</main>\n</body>\n</html>\n"
     )

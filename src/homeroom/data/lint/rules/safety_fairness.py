@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from homeroom.data.lint.model import About, Hit, Options, Record, Rule, Severity, Text
+from homeroom.data.lint.model import About, Hit, Options, Record, Rule, Text
+from homeroom.data.lint.rules.safety_inclusion import sensitivity
 from homeroom.data.lint.words import word_set
 
 _PEOPLES = (
@@ -178,27 +179,9 @@ class CulturalAssumption:
 _COMMON = word_set("your you the and ask tell with from have get show let what will did about own family all everyone")
 
 
-def _about(
-    code: str, name: str, severity: Severity, what: str, why: str, do: str, examples: tuple[str, str], fixable: bool = False
-) -> About:
-    return About(
-        code=code,
-        name=name,
-        family="safety",
-        severity=severity,
-        what=what,
-        why=why,
-        do=do,
-        bad=examples[0],
-        good=examples[1],
-        guideline="Educational: Cultural Sensitivity",
-        fixable=fixable,
-    )
-
-
 RULES: tuple[Rule, ...] = (
     Stereotype(
-        _about(
+        sensitivity(
             "SAF015",
             "stereotype",
             "warning",
@@ -209,7 +192,7 @@ RULES: tuple[Rule, ...] = (
         )
     ),
     CulturalAssumption(
-        _about(
+        sensitivity(
             "SAF016",
             "cultural-assumption",
             "info",

@@ -182,9 +182,10 @@ class GenderedOccupations:
             )
 
 
-def _about(
+def sensitivity(
     code: str, name: str, severity: Severity, what: str, why: str, do: str, examples: tuple[str, str], fixable: bool = False
 ) -> About:
+    """A rule's `About` for the guideline on cultural sensitivity; ``examples`` are what is reported, and the same mended."""
     return About(
         code=code,
         name=name,
@@ -202,7 +203,7 @@ def _about(
 
 RULES: tuple[Rule, ...] = (
     NonInclusiveTerm(
-        _about(
+        sensitivity(
             "SAF013",
             "non-inclusive-term",
             "warning",
@@ -219,7 +220,7 @@ RULES: tuple[Rule, ...] = (
         )
     ),
     GenderedOccupations(
-        _about(
+        sensitivity(
             "SAF014",
             "gendered-occupation",
             "warning",
