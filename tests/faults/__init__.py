@@ -5,6 +5,7 @@ Each file is one concern:
     journal.py    the client's own log of what it meant to do and of what it was told is done
     client.py     clients: people who chat, and commands that make datasets, models and jobs
     bed.py        a home to hurt: its files, its environment, its server and its processes
+    tether.py     ends what a test started when the test is killed
     killer.py     chooses a process and kills it
     oracle.py     compares the home with the journals
     report.py     what a run found, for people and programs

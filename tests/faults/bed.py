@@ -20,6 +20,7 @@ from homeroom.models import prepared, tiny
 from homeroom.runtime import free_port
 from homeroom.schema.models import BaseFiles
 from tests.app import material
+from tests.faults.tether import tethered
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
@@ -121,7 +122,7 @@ class Bed:
     def popen(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start ``python -m homeroom …`` in a session of its own, as a shell does."""
         return subprocess.Popen(
-            [sys.executable, "-m", "homeroom", *map(str, arguments)],
+            tethered(sys.executable, "-m", "homeroom", *arguments),
             env={**self.env, **(env or {})},
             cwd=self.folder,
             text=True,
@@ -152,7 +153,7 @@ class Bed:
         """Start the server, without waiting for it; its output goes to ``<folder>/serve.log``."""
         with (self.folder / "serve.log").open("ab") as log:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "homeroom", "serve", "--port", str(self.port)],
+                tethered(sys.executable, "-m", "homeroom", "serve", "--port", str(self.port)),
                 env=self.env,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

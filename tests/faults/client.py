@@ -22,6 +22,7 @@ import httpx
 
 from tests.app import material
 from tests.faults.journal import Journal
+from tests.faults.tether import tethered
 
 PAUSE_S = 0.05
 
@@ -55,7 +56,7 @@ class Client:
     def command(self, *arguments: str | Path) -> Any | None:
         """The JSON that a command printed; None when it did not end well, because it was killed for example."""
         ended = subprocess.run(
-            [sys.executable, "-m", "homeroom", *map(str, arguments), "--json"],
+            tethered(sys.executable, "-m", "homeroom", *arguments, "--json"),
             capture_output=True,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -230,7 +231,7 @@ def start(kind: str, number: int, folder: Path, address: str, env: dict[str, str
     """Start a client; what it prints goes to ``<folder>/clients.log``."""
     with (folder / "clients.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.client", kind, str(number), "--folder", str(folder), "--address", address],
+            tethered(sys.executable, "-m", "tests.faults.client", kind, str(number), "--folder", folder, "--address", address),
             env={**env, "HOMEROOM_FAULTS_CLIENT": "1"},
             stdin=subprocess.DEVNULL,
             stdout=log,

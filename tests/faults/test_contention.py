@@ -18,6 +18,7 @@ from tests.app import material
 from tests.faults import oracle
 from tests.faults.bed import Bed, eventually
 from tests.faults.pages import browser, reply_of, say
+from tests.faults.tether import tethered
 
 LOCKER = """
 import sqlite3, sys
@@ -32,7 +33,7 @@ sys.stdin.read()
 def locked(bed: Bed) -> Iterator[None]:
     """A program of somebody else's holds the database's write lock."""
     other = subprocess.Popen(
-        [sys.executable, "-c", LOCKER, str(bed.home / "homeroom.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        tethered(sys.executable, "-c", LOCKER, bed.home / "homeroom.db"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert other.stdout is not None
