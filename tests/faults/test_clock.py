@@ -46,7 +46,7 @@ def test_a_running_job_is_neither_taken_nor_lost(clocked: Bed, steps: tuple[floa
     bed = clocked
     bed.serve()
     bed.await_ready()
-    recipe = bed.recipe({**material.LONG, "seed": 1}, "long")
+    recipe = bed.recipe({**material.LONG, "seed": 1, "epochs": material.LONG["epochs"] * len(steps)}, "long")
     queued = json.loads(bed.ok("tune", "run", "--dataset", "base-data", "--recipe", recipe, "--no-wait", "--json"))[0]["id"]
     eventually(lambda: list(bed.home.glob("jobs/*/work/checkpoints/step-*")))
     onlooker = bed.popen("worker")

@@ -80,6 +80,7 @@ def test_a_job_outlives_a_locked_database(bed: Bed) -> None:
     queued = json.loads(bed.ok("tune", "run", "--dataset", "base-data", "--recipe", recipe, "--no-wait", "--json"))
     eventually(lambda: list(bed.home.glob("jobs/*/work/checkpoints/step-*")))
     with locked(bed):
+        assert {row["state"] for row in oracle.Tables(bed.home)["jobs"]} == {"running"}, "it was over before the lock"
         assert (
             bed.run("tune", "run", "--dataset", "base-data", "--recipe", recipe, "--no-wait").returncode == 2
         )  # takes ten seconds
