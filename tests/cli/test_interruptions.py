@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
+
+LOST = """
+import signal, time
+from homeroom.cli import main
+
+class Finalized:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def run(argv):
+    Finalized()
+    time.sleep(60)
+    return 0
+
+main.run = run
+main.main([])
+"""
 
 
 def test_ctrl_c_ends_everything_in_one_line(tuning):
@@ -54,3 +73,8 @@ def test_the_interrupted_demo_goes_on_with_the_same_job(demo):
         assert len(home.jobs.list(kind="tune")) == 1
     assert any(message.startswith("Continuing from the checkpoint at step ") for message in messages)
     assert demo.left["again"] == []
+
+
+def test_ctrl_c_that_fell_into_a_finalizer_is_neither_lost_nor_printed():
+    told = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=50, check=False)
+    assert (told.returncode, told.stderr) == (130, "")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +15,8 @@ import click
 
 from homeroom import __version__
 from homeroom.errors import DataError, HomeroomError, StorageError
+
+FINALIZER_S = 0.02  # after it, a finalizer in which Ctrl-C was lost has ended
 
 # Command -> (module under homeroom.cli, one line of help). Nothing is imported for `--help`.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -82,7 +86,25 @@ def main(argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows another, and ends nothing
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    sys.unraisablehook = _deliver_interrupts
+    code = 130
+    try:
+        code = run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # pressed again while the first one was being told
+        pass
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # from here on there is nothing to interrupt but the clearing up
+    sys.exit(code)
+
+
+def _deliver_interrupts(unraisable: Any) -> None:
+    """Ctrl-C that fell into a finalizer, where Python would print it and go on, interrupts what comes after the finalizer."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        again = threading.Timer(FINALIZER_S, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def run(argv: list[str]) -> int:
