@@ -26,6 +26,13 @@ def _guarded_connect(sock, address):
     return _REAL_CONNECT(sock, address)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process, which makes what they share once; so do all that look at the long stories."""
+    for item in items:
+        shared = "stories" if "stories" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(shared))
+
+
 @pytest.fixture(autouse=True)
 def _hermetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setattr(socket.socket, "connect", _guarded_connect)

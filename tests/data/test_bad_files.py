@@ -70,7 +70,7 @@ def test_a_file_cut_at_any_byte_is_an_error_or_read_as_far_as_it_goes(tmp_path, 
     assert [e.id for e in load_examples(target)] == [e.id for e in whole]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     suffix=st.sampled_from([".jsonl", ".json", ".csv", ".xlsx", ".parquet"]),
     flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=3),
@@ -88,7 +88,7 @@ def test_a_flipped_byte_never_crashes(tmp_path_factory, suffix, flips):
         assert error.message
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(raw=st.binary(max_size=200), suffix=st.sampled_from([".jsonl", ".json", ".csv", ".tsv", ".xlsx", ".parquet", ".txt"]))
 def test_any_bytes_end_in_an_error_or_a_read(tmp_path_factory, raw, suffix):
     target = tmp_path_factory.mktemp("bytes") / f"f{suffix}"

@@ -80,10 +80,17 @@ class Source:
         record = {self.columns.get(key, key): value for key, value in row.record.items()} if self.columns else row.record
         format = named(self.format)
         if format.name in ("chat", "openai", "table") or format.matches(record):
+            read = False
             try:
-                yield from format.read(record)
+                for read_record in format.read(record):
+                    read = True
+                    yield read_record
             except Unreadable as error:
                 problems.append(Problem(self.file, row.line, error.rule, str(error)))
+            else:
+                if not read:
+                    told = f"the record holds no dialogue with a reply, as {format.name!r} writes one."
+                    problems.append(Problem(self.file, row.line, "messages-missing", told))
             return
         text = f"the record is not in the format {format.name!r} of the first one. Keys found: {', '.join(map(repr, record))}."
         problems.append(Problem(self.file, row.line, "messages-missing", text))
