@@ -2,6 +2,7 @@
 
     HomeroomError
     ├── ConfigError            a setting, flag, recipe or environment is wrong
+    │   └── OptionError        a model cannot do what a request asks for besides text
     ├── DataError              records of a file are wrong: carries every problem found
     ├── MissingExtraError      an optional package is not installed
     ├── NotFoundError          nothing has that name or id
@@ -55,6 +56,16 @@ class ConfigError(HomeroomError):
     """A setting, flag, recipe or the environment is wrong. For records of a data file use `DataError`."""
 
     code = "config"
+
+
+class OptionError(ConfigError):
+    """The model that is asked cannot do this. ``param`` names the option as OpenAI's API does."""
+
+    code = "unsupported-parameter"
+
+    def __init__(self, message: str, *, param: str, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.param = param
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from homeroom.errors import HomeroomError, ProviderError
-from homeroom.schema.chat import Chunk, Usage
+from homeroom.schema.chat import Chunk, Json, Usage
 
 BUFFERED_CHARACTERS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What has come since the last look: text, and how it ended once it did."""
+    """What has come since the last look: text, and how it ended once it did.
+
+    ``logprobs`` and ``tool_calls`` are those of `homeroom.schema.chat.Chunk`, for whoever asked for them.
+    """
 
     text: str = ""
     ended: bool = False
     finish_reason: str = ""
     usage: Usage | None = None
     error: HomeroomError | None = None
+    logprobs: tuple[Json, ...] = ()
+    tool_calls: tuple[Json, ...] = ()
 
 
 class Pump:
@@ -40,6 +45,8 @@ class Pump:
         self._start = start
         self._changed = changed or threading.Condition()
         self._text: list[str] = []
+        self._logprobs: list[Json] = []
+        self._tool_calls: list[Json] = []
         self._waiting_characters = 0
         self._finish_reason = ""
         self._usage: Usage | None = None
@@ -52,7 +59,7 @@ class Pump:
     @property
     def ready(self) -> bool:
         """Whether `take` has something to say at once."""
-        return bool(self._text) or self._ended or self._stopped
+        return bool(self._text or self._logprobs or self._tool_calls) or self._ended or self._stopped
 
     @property
     def stopped(self) -> bool:
@@ -69,15 +76,16 @@ class Pump:
         """Everything drawn since the last call, waiting up to ``timeout_s`` for something to say."""
         with self._changed:
             self._changed.wait_for(lambda: self.ready, timeout_s)
-            text = "".join(self._text)
-            self._text.clear()
+            text, logprobs, calls = "".join(self._text), tuple(self._logprobs), tuple(self._tool_calls)
+            for waiting in (self._text, self._logprobs, self._tool_calls):
+                waiting.clear()
             self._waiting_characters = 0
             self._changed.notify_all()
             if self._stopped:
-                return Drawn(text, ended=True, finish_reason="stopped", usage=self._usage)
+                return Drawn(text, True, "stopped", self._usage, None, logprobs, calls)
             if self._ended:
-                return Drawn(text, True, self._finish_reason, self._usage, self._error)
-            return Drawn(text)
+                return Drawn(text, True, self._finish_reason, self._usage, self._error, logprobs, calls)
+            return Drawn(text, logprobs=logprobs, tool_calls=calls)
 
     def _run(self) -> None:
         try:
@@ -103,6 +111,8 @@ class Pump:
                     if chunk.text:
                         self._text.append(chunk.text)
                         self._waiting_characters += len(chunk.text)
+                    self._logprobs.extend(chunk.logprobs)
+                    self._tool_calls.extend(chunk.tool_calls)
                     self._finish_reason = chunk.finish_reason or self._finish_reason
                     self._usage = chunk.usage or self._usage
                     self._changed.notify_all()

@@ -8,12 +8,16 @@ from typing import Any
 
 from homeroom.errors import ProviderError
 from homeroom.models.wire import ChatWire, Json
-from homeroom.schema.chat import Chunk, Completion, GenerationSettings, Usage
+from homeroom.schema.chat import NO_OPTIONS, Chunk, Completion, GenerationSettings, ReplyOptions, Usage
 from homeroom.schema.examples import Message
+
+_NEVER = -9999.0
 
 
 class OpenAIChatModel:
-    """Implements `homeroom.schema.chat.ChatModel` over OpenAI's chat API. Thread-safe.
+    """Implements `homeroom.schema.chat.FullChatModel` over OpenAI's API. Thread-safe.
+
+    What the endpoint cannot do, it refuses itself.
 
     Args:
         name: The model's name in Homeroom, ``endpoint/model`` or ``ft:...``.
@@ -48,79 +52,163 @@ class OpenAIChatModel:
 
     def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
         """The whole reply."""
-        started = time.monotonic()
-        answer = self._wire.post("/chat/completions", self._body(messages, settings))
-        return read_completion(answer, self.name, time.monotonic() - started)
+        return self.complete_with(messages, settings, NO_OPTIONS)
 
     def stream(self, messages: Sequence[Message], settings: GenerationSettings) -> Generator[Chunk]:
         """The reply piece by piece; closing the iterator closes the connection."""
-        body = {**self._body(messages, settings), "stream": True, "stream_options": {"include_usage": True}}
-        events = self._wire.stream("/chat/completions", body)
-        try:
-            yield from read_chunks(events)
-        finally:
-            events.close()
+        return self.stream_with(messages, settings, NO_OPTIONS)
+
+    def complete_with(self, messages: Sequence[Message], settings: GenerationSettings, options: ReplyOptions) -> Completion:
+        """The whole reply, with what else is asked for."""
+        return self._whole("/chat/completions", chat_body(messages, settings, options))
+
+    def stream_with(self, messages: Sequence[Message], settings: GenerationSettings, options: ReplyOptions) -> Generator[Chunk]:
+        """The reply piece by piece, with what else is asked for."""
+        return self._pieces("/chat/completions", chat_body(messages, settings, options))
+
+    def complete_text(self, prompt: str, settings: GenerationSettings, options: ReplyOptions) -> Completion:
+        """What follows ``prompt``."""
+        return self._whole("/completions", text_body(prompt, settings, options))
+
+    def stream_text(self, prompt: str, settings: GenerationSettings, options: ReplyOptions) -> Generator[Chunk]:
+        """What follows ``prompt``, piece by piece."""
+        return self._pieces("/completions", text_body(prompt, settings, options))
 
     def close(self) -> None:
         """Close the connections."""
         self._wire.close()
 
-    def _body(self, messages: Sequence[Message], settings: GenerationSettings) -> Json:
-        body = {"model": self._model, **chat_body(messages, settings), **self._extra}
-        return {key: value for key, value in body.items() if value is not None}
+    def _whole(self, path: str, body: Json) -> Completion:
+        started = time.monotonic()
+        answer = self._wire.post(path, self._own(body))
+        return read_completion(answer, self.name, time.monotonic() - started)
+
+    def _pieces(self, path: str, body: Json) -> Generator[Chunk]:
+        events = self._wire.stream(path, {**self._own(body), "stream": True, "stream_options": {"include_usage": True}})
+        try:
+            yield from read_chunks(events)
+        finally:
+            events.close()
+
+    def _own(self, body: Json) -> Json:
+        """The body for this endpoint's model, with the fields that the endpoint needs besides."""
+        whole = {"model": self._model, **body, **self._extra}
+        return {key: value for key, value in whole.items() if value is not None}
 
 
-def chat_body(messages: Sequence[Message], settings: GenerationSettings) -> Json:
-    """The fields of a chat request that every provider knows. ``weight`` stays at home: it is about training."""
-    body: Json = {
-        "messages": [{"role": m.role, "content": m.content} for m in messages],
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "max_tokens": settings.max_tokens,
-    }
+def chat_body(messages: Sequence[Message], settings: GenerationSettings, options: ReplyOptions = NO_OPTIONS) -> Json:
+    """The fields of a chat request that every provider knows. ``weight`` stays at home: it is about training.
+
+    What a turn has besides its text (calls of tools and their answers) is sent only when there are tools to speak of.
+    """
+    body = {"messages": [_turn(m, tools=bool(options.tools)) for m in messages], **_sampling(settings, options)}
+    if settings.json_schema is not None:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": settings.json_schema}}
+    if options.top_logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": options.top_logprobs}
+    if options.tools:
+        body |= {"tools": list(options.tools)}
+        given = {"tool_choice": options.tool_choice, "parallel_tool_calls": options.parallel_tool_calls}
+        body |= {name: value for name, value in given.items() if value is not None}
+    return {**body, **options.passed}
+
+
+def text_body(prompt: str, settings: GenerationSettings, options: ReplyOptions) -> Json:
+    """The fields of a request to go on with a text."""
+    body: Json = {"prompt": prompt, **_sampling(settings, options)}
+    if options.top_logprobs is not None:
+        body["logprobs"] = options.top_logprobs
+    return {**body, **options.passed}
+
+
+def _turn(message: Message, *, tools: bool) -> Json:
+    turn: Json = {"role": message.role, "content": message.content}
+    return {**turn, **message.extra} if tools else turn
+
+
+def _sampling(settings: GenerationSettings, options: ReplyOptions) -> Json:
+    body: Json = {"temperature": settings.temperature, "top_p": settings.top_p, "max_tokens": settings.max_tokens}
     if settings.stop:
         body["stop"] = list(settings.stop)
     if settings.seed is not None:
         body["seed"] = settings.seed
-    if settings.json_schema is not None:
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": settings.json_schema}}
+    for name in ("presence_penalty", "frequency_penalty", "logit_bias"):
+        if getattr(options, name):
+            body[name] = getattr(options, name)
     return body
 
 
 def read_completion(answer: Json, name: str, latency_s: float) -> Completion:
-    """A `Completion` from the provider's JSON.
+    """A `Completion` from the provider's JSON: of a chat, or of a text that was gone on with.
 
     Raises:
-        ProviderError: ``provider-answer`` when it is not a chat completion.
+        ProviderError: ``provider-answer`` when it is neither.
     """
     try:
         choice = answer["choices"][0]
-        text = choice["message"].get("content") or ""
-        reason = choice.get("finish_reason") or "stop"
-        usage = _usage(answer.get("usage"))
+        message = choice["message"] if "message" in choice else {"content": choice["text"]}
+        text = message.get("content") or ""
+        return Completion(
+            text,
+            name,
+            _reason(choice.get("finish_reason") or "stop"),
+            _usage(answer.get("usage")) or Usage(),
+            latency_s,
+            read_logprobs(choice),
+            tuple(message.get("tool_calls") or ()),
+        )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ProviderError(
-            f"{name!r} gave an answer that is no chat completion ({str(answer)[:80]!r}). Check its address in the settings",
+            f"{name!r} gave an answer that is no completion ({str(answer)[:80]!r}). Check its address in the settings",
             code="provider-answer",
         ) from error
-    return Completion(text, name, _reason(reason), usage or Usage(), latency_s)
 
 
 def read_chunks(events: Iterable[Json]) -> Iterator[Chunk]:
-    """Chunks from a provider's events: texts as they come, then one last chunk with the reason and, where sent, the usage."""
+    """Chunks from a provider's events: pieces as they come, then one last chunk with the reason and, where sent, the usage."""
     reason, usage = "stop", None
     for event in events:
         usage = _usage(event.get("usage")) or usage
         for choice in event.get("choices") or []:
-            text = (choice.get("delta") or {}).get("content")
-            if text:
-                yield Chunk(text)
+            delta = choice.get("delta") or {}
+            text = delta.get("content") or choice.get("text")
+            logprobs, calls = read_logprobs(choice), tuple(delta.get("tool_calls") or ())
+            if text or logprobs or calls:
+                yield Chunk(text or "", logprobs=logprobs, tool_calls=calls)
             reason = choice.get("finish_reason") or reason
     yield Chunk("", _reason(reason), usage)
 
 
+def read_logprobs(choice: Json) -> tuple[Json, ...]:
+    """The log-probabilities of a choice, token by token, in the form of the chat API.
+
+    That of the old completions API is turned into it. An end of the reply, which has no text, is left out.
+    """
+    record = choice.get("logprobs") or {}
+    if "tokens" in record:
+        tops = record.get("top_logprobs") or [{}] * len(record["tokens"])
+        rows = zip(record["tokens"], record["token_logprobs"], tops, strict=False)
+        return tuple(
+            {**_token(token, logprob), "top_logprobs": [_token(*pair) for pair in (top or {}).items()]}
+            for token, logprob, top in rows
+        )
+    return tuple(
+        {
+            **_token(entry["token"], entry.get("logprob"), entry.get("bytes")),
+            "top_logprobs": [_token(t["token"], t.get("logprob"), t.get("bytes")) for t in entry.get("top_logprobs") or []],
+        }
+        for entry in record.get("content") or []
+        if entry["token"] or entry.get("bytes")
+    )
+
+
+def _token(token: str, logprob: float | None, code: list[int] | None = None) -> Json:
+    """Infinitely unlikely is null in JSON, and -9999 in OpenAI's API."""
+    return {"token": token, "logprob": _NEVER if logprob is None else logprob, "bytes": code or list(token.encode())}
+
+
 def _reason(reason: str) -> str:
-    return reason if reason in ("stop", "length", "content_filter") else "stop"
+    return reason if reason in ("stop", "length", "tool_calls", "content_filter") else "stop"
 
 
 def _usage(record: Any) -> Usage | None:  # JSON of the provider's making

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from homeroom.errors import ConfigError
-from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings
+from homeroom.errors import ConfigError, OptionError
+from homeroom.schema.chat import ChatModel, Chunk, Completion, FullChatModel, GenerationSettings, ReplyOptions
 from homeroom.schema.examples import Message
 
 FILE = "program.json"
@@ -141,9 +141,47 @@ class ProgramChatModel:
 
     def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
         """The whole reply."""
-        answer = self._inner.complete(self._program.render(messages), settings)
-        return Completion(answer.text, self.name, answer.finish_reason, answer.usage, answer.latency_s)
+        return replace(self._inner.complete(self._program.render(messages), settings), model=self.name)
 
     def stream(self, messages: Sequence[Message], settings: GenerationSettings) -> Iterator[Chunk]:
         """The reply piece by piece."""
         return self._inner.stream(self._program.render(messages), settings)
+
+    def complete_with(self, messages: Sequence[Message], settings: GenerationSettings, options: ReplyOptions) -> Completion:
+        """The whole reply, with what else is asked for.
+
+        Raises:
+            OptionError: what answers can give text alone.
+        """
+        return replace(self._full.complete_with(self._program.render(messages), settings, options), model=self.name)
+
+    def stream_with(self, messages: Sequence[Message], settings: GenerationSettings, options: ReplyOptions) -> Iterator[Chunk]:
+        """The reply piece by piece, with what else is asked for. Raises as `complete_with`."""
+        return self._full.stream_with(self._program.render(messages), settings, options)
+
+    def complete_text(self, prompt: str, settings: GenerationSettings, options: ReplyOptions) -> Completion:
+        """Nothing: a prompt program is made for conversations.
+
+        Raises:
+            OptionError: always.
+        """
+        raise chats_only(self.name)
+
+    def stream_text(self, prompt: str, settings: GenerationSettings, options: ReplyOptions) -> Iterator[Chunk]:
+        """Nothing. Raises as `complete_text`."""
+        raise chats_only(self.name)
+
+    @property
+    def _full(self) -> FullChatModel:
+        if not isinstance(self._inner, FullChatModel):
+            raise OptionError(f"{self.name!r} gives text and nothing else", param="model")
+        return self._inner
+
+
+def chats_only(name: str) -> OptionError:
+    """What is raised when a model is asked to go on with a text and only takes part in conversations."""
+    return OptionError(
+        f"{name!r} is a chat model and cannot go on with a text. Use /v1/chat/completions",
+        param="model",
+        code="not-for-completions",
+    )

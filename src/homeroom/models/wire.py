@@ -277,6 +277,8 @@ class ChatWire:
             data = line[5:].strip()
             if data == "[DONE]":
                 return
+            if data == "null":  # llama.cpp begins the stream of a completion with it
+                continue
             event = self._object(data.encode())
             if "error" in event:
                 raise map_status(int(_error_object(data).get("code_status") or 500), data, {}, self._where)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol, runtime_checkable
 
 from homeroom.schema.examples import Message
@@ -45,6 +45,41 @@ class GenerationSettings:
         return cls(**values)
 
 
+# JSON of OpenAI's API, passed through as it is.
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyOptions:
+    """What a program may ask for besides a reply's text. Never saved with a model.
+
+    Attributes:
+        top_logprobs: How many alternatives to tell with each token's log-probability, 0 to 20; None tells nothing.
+        tools: Functions that the model may call, as OpenAI's API writes them.
+        tool_choice: ``"none"``, ``"auto"``, ``"required"``, or OpenAI's object that names one function; None leaves it open.
+        parallel_tool_calls: Whether one reply may call several; None leaves it open.
+        presence_penalty: -2 to 2; 0 is off.
+        frequency_penalty: -2 to 2; 0 is off.
+        logit_bias: Token ids of the model, as texts, to what is added to their logits, -100 to 100.
+        strict: Whether a reply must follow `GenerationSettings.json_schema` in every part; otherwise as far as the model can.
+        passed: Fields of the request for those who speak OpenAI's API themselves, in place of what they would be given:
+            ``response_format``, ``reasoning_effort``, ``verbosity``. The embedded engine does not read them.
+    """
+
+    top_logprobs: int | None = None
+    tools: tuple[Json, ...] = ()
+    tool_choice: str | Json | None = None
+    parallel_tool_calls: bool | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[str, float] = field(default_factory=dict)
+    strict: bool = False
+    passed: Json = field(default_factory=dict)
+
+
+NO_OPTIONS = ReplyOptions()
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one request."""
@@ -60,22 +95,39 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One whole reply. ``finish_reason`` is ``stop``, ``length`` or ``content_filter``; ``latency_s`` is wall time."""
+    """One whole reply.
+
+    Attributes:
+        text: What it says.
+        model: The model's name.
+        finish_reason: ``stop``, ``length``, ``tool_calls`` or ``content_filter``.
+        usage: Its tokens.
+        latency_s: Wall time.
+        logprobs: OpenAI's object ``{token, logprob, bytes, top_logprobs}`` for each token, where it was asked for.
+        tool_calls: Calls of functions, as OpenAI's API writes them.
+    """
 
     text: str
     model: str
     finish_reason: str = "stop"
     usage: Usage = Usage()
     latency_s: float = 0.0
+    logprobs: tuple[Json, ...] = ()
+    tool_calls: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a streamed reply. The last one has ``finish_reason`` and, where the provider sends it, ``usage``."""
+    """A piece of a streamed reply. The last one has ``finish_reason`` and, where the provider sends it, ``usage``.
+
+    ``logprobs`` are those of `Completion` for the tokens of this piece; ``tool_calls`` pieces of calls as OpenAI streams them.
+    """
 
     text: str
     finish_reason: str | None = None
     usage: Usage | None = None
+    logprobs: tuple[Json, ...] = ()
+    tool_calls: tuple[Json, ...] = ()
 
 
 @runtime_checkable
@@ -94,4 +146,30 @@ class ChatModel(Protocol):
 
     def stream(self, messages: Sequence[Message], settings: GenerationSettings) -> Iterator[Chunk]:
         """The reply piece by piece. Closing the iterator stops the generation at the provider."""
+        ...
+
+
+@runtime_checkable
+class FullChatModel(ChatModel, Protocol):
+    """A `ChatModel` that also does what OpenAI's API asks for besides text. What it cannot do it refuses.
+
+    Raises:
+        OptionError: this model cannot do one of ``options``, which the error names.
+        ProviderError: as `ChatModel`.
+    """
+
+    def complete_with(self, messages: Sequence[Message], settings: GenerationSettings, options: ReplyOptions) -> Completion:
+        """The whole reply."""
+        ...
+
+    def stream_with(self, messages: Sequence[Message], settings: GenerationSettings, options: ReplyOptions) -> Iterator[Chunk]:
+        """The reply piece by piece."""
+        ...
+
+    def complete_text(self, prompt: str, settings: GenerationSettings, options: ReplyOptions) -> Completion:
+        """What follows a text that is no conversation."""
+        ...
+
+    def stream_text(self, prompt: str, settings: GenerationSettings, options: ReplyOptions) -> Iterator[Chunk]:
+        """What follows a text, piece by piece."""
         ...

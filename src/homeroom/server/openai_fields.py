@@ -167,7 +167,7 @@ def _metadata(value: object) -> None:
         )
 
 
-# Say nothing about the reply: checked, and left. `store` is always false here, as for an organisation that OpenAI keeps nothing of.
+# Say nothing about the reply: checked, and left. `store` is always false here, as for organisations that OpenAI keeps nothing of.
 IGNORED: Mapping[str, Callable[[object], object]] = {
     "user": lambda value: text(value, "user"),
     "metadata": _metadata,
