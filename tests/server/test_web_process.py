@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from homeroom.accounts import KeyStore
+from homeroom.app.home import Homeroom
+from homeroom.app.reach import check_reach, is_public
 from homeroom.chat.testing import PacedChatModel
 from homeroom.errors import ConfigError
-from homeroom.runtime import check_loopback, free_port
+from homeroom.runtime import free_port
 from homeroom.server.context import end_streams
 
 SOURCE = str(Path(__file__).parents[2] / "src")
@@ -74,13 +78,39 @@ def test_an_address_that_others_can_reach_is_refused() -> None:
     assert len(output.splitlines()) == 1
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.9", "::", "homeroom.school", ""])
-def test_only_loopback_is_bound(host: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        check_loopback(host)
+@pytest.mark.parametrize("names", [(), ("tutor.school.example",), ("https://tutor.school.example",)])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "192.168.0.9", "::", "homeroom.school", "", "127.0.0.1", "::1", "localhost", "127.1.2.3"]
+)
+def test_others_are_let_near_only_once_somebody_has_a_key(host: str, names: tuple[str, ...]) -> None:
+    alone = host in ("127.0.0.1", "::1", "localhost", "127.1.2.3") and not names
+    assert is_public(host, names) is not alone
+    check_reach(host, names, has_keys=True)
+    if alone:
+        check_reach(host, names, has_keys=False)
+        return
+    with pytest.raises(ConfigError, match="homeroom users key create") as caught:
+        check_reach(host, names, has_keys=False)
     assert caught.value.code == "public-bind"
-    for fine in ("127.0.0.1", "::1", "localhost", "127.1.2.3"):
-        check_loopback(fine)
+
+
+def test_with_a_key_it_opens_elsewhere_and_asks_for_it_here_too(home: Path) -> None:
+    with Homeroom.open() as opened:
+        _, secret = KeyStore(opened.database).create("ana")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with web_process("--host", "0.0.0.0", "--allow-host", "https://tutor.school.example", "--port", str(port)) as process:
+        assert wait_for(f"{url}/health", process).json() == {"status": "ok"}
+        assert httpx.get(url, headers={"Accept": "text/html"}).headers["Location"] == "/sign-in"
+        assert httpx.get(f"{url}/v1/models").status_code == 401
+        assert httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {secret}"}).status_code == 200
+        secure = httpx.get(f"{url}/sign-in", headers={"Host": "tutor.school.example"}).headers["Set-Cookie"]
+        assert "Secure" in secure
+        with httpx.Client(base_url=url, headers={"Accept": "text/html"}) as page:
+            token = re.search(r'name="csrf_token" value="([^"]+)"', page.get("/sign-in").text)
+            assert token
+            assert page.post("/sign-in", data={"key": secret, "csrf_token": token[1]}).status_code == 303
+            assert page.get("/chat").status_code == 200
 
 
 def test_starting_loads_nothing_heavy() -> None:

@@ -1,5 +1,6 @@
-"""Who may call: API keys and what each may do."""
+"""Who may call: API keys, what each may do, and the browsers that signed in with one."""
 
 from homeroom.accounts.keys import SCOPES, ApiKey, KeyStore, Scopes
+from homeroom.accounts.sign_ins import SignInStore
 
-__all__ = ["SCOPES", "ApiKey", "KeyStore", "Scopes"]
+__all__ = ["SCOPES", "ApiKey", "KeyStore", "Scopes", "SignInStore"]

@@ -97,7 +97,7 @@ class KeyStore:
                 id=new_id("key"),
                 name=name.strip(),
                 shown=secret[:SHOWN],
-                digest=_digest(secret),
+                digest=digest_of(secret),
                 scopes=wanted,
                 requests_per_minute=requests_per_minute,
                 created_at=time.time(),
@@ -106,20 +106,20 @@ class KeyStore:
             )
             session.add(row)
             session.flush()
-            return _key(row), secret
+            return key_of_row(row), secret
 
     def list(self) -> tuple[ApiKey, ...]:
         """Every key of the scope, newest first, revoked ones too."""
         query = select(ApiKeyRow).filter_by(**self._scope.columns()).order_by(ApiKeyRow.created_at.desc(), ApiKeyRow.id)
         with self._database.read() as session:
-            return tuple(_key(row) for row in session.scalars(query))
+            return tuple(key_of_row(row) for row in session.scalars(query))
 
     def any_active(self) -> bool:
         """Whether any key of any scope holds now: then the API asks for one."""
         now = time.time()
         with self._database.read() as session:
             rows = session.scalars(select(ApiKeyRow).where(ApiKeyRow.revoked_at.is_(None)))
-            return any(_key(row).holds(now) for row in rows)
+            return any(key_of_row(row).holds(now) for row in rows)
 
     def any_ever(self) -> bool:
         """Whether a key was ever made. Once one was, the API stays closed to callers without, also when all are revoked."""
@@ -132,8 +132,8 @@ class KeyStore:
         The lookup is by hash: how long it takes tells nothing about a key.
         """
         with self._database.read() as session:
-            row = session.scalars(select(ApiKeyRow).where(ApiKeyRow.digest == _digest(secret))).first()
-            key = None if row is None else _key(row)
+            row = session.scalars(select(ApiKeyRow).where(ApiKeyRow.digest == digest_of(secret))).first()
+            key = None if row is None else key_of_row(row)
         return key if key is not None and key.holds(time.time()) else None
 
     def revoke(self, reference: str) -> ApiKey:
@@ -157,14 +157,16 @@ class KeyStore:
                 )
             found[0].revoked_at = found[0].revoked_at or time.time()
             session.flush()
-            return _key(found[0])
+            return key_of_row(found[0])
 
 
-def _digest(secret: str) -> str:
+def digest_of(secret: str) -> str:
+    """What is kept of a secret."""
     return hashlib.sha256(secret.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
-def _key(row: ApiKeyRow) -> ApiKey:
+def key_of_row(row: ApiKeyRow) -> ApiKey:
+    """The key that a row holds."""
     return ApiKey(
         id=row.id,
         name=row.name,

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from homeroom.accounts import KeyStore
 from homeroom.app.engine_keeper import EngineKeeper
+from homeroom.app.reach import check_reach
 from homeroom.app.work import child_environment
 from homeroom.errors import ConflictError
-from homeroom.runtime import Child, check_loopback, free_port, spawn
+from homeroom.runtime import Child, free_port, is_loopback, spawn, url_of
 from homeroom.storage.lock import HomeLock
 
 if TYPE_CHECKING:
@@ -64,13 +66,14 @@ class Supervisor:
         self._home, self._say = home, say
         settings = home.settings
         self._host = settings.host
-        check_loopback(self._host)
+        check_reach(self._host, settings.allow_hosts, has_keys=KeyStore(home.database).any_active())
         wanted = settings.port if port is None else port
         self._port = free_port() if wanted == 0 else wanted
         self._stop = threading.Event()
         logs = settings.home / "logs"
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         web = [sys.executable, "-m", "homeroom.server", "--host", self._host, "--port", str(self._port)]
+        web += [part for name in settings.allow_hosts for part in ("--allow-host", name)]
         self._services = [_Service("web", web, str(logs / "web.log"))]
         if worker:
             self._services.append(_Service("worker", [sys.executable, "-m", "homeroom.app.run_worker"], str(logs / "worker.log")))
@@ -78,8 +81,19 @@ class Supervisor:
 
     @property
     def address(self) -> str:
-        """Where the pages are."""
-        return f"http://{self._host}:{self._port}"
+        """Where the pages are, seen from this machine."""
+        return url_of(self._host, self._port)
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """Where other machines find the pages, as far as this one can know; empty where they cannot."""
+        names = self._home.settings.allow_hosts
+        found = [name if name.startswith("https://") else f"http://{name}:{self._port}" for name in names]
+        if self._host in ("0.0.0.0", "::"):  # noqa: S104 - what the person who runs it asked for
+            found.append(f"http://ADDRESS-OF-THIS-MACHINE:{self._port}")
+        elif not is_loopback(self._host):
+            found.append(self.address)
+        return tuple(found)
 
     def stop(self) -> None:
         """Ask `run` to end everything and return."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from homeroom.errors import ConfigError
-
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A TCP port that was free on ``host`` a moment ago. Another process may take it first: be ready to try again."""
@@ -16,18 +14,15 @@ def free_port(host: str = "127.0.0.1") -> int:
         return port
 
 
-def check_loopback(host: str) -> None:
-    """Refuse an address that other machines can reach: there are no accounts.
-
-    Raises:
-        ConfigError: code ``public-bind``.
-    """
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``. A name other than ``localhost`` may lead anywhere, so it is not."""
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigError(
-            f"The server has no accounts, so it does not open {host!r} to other machines. Use: homeroom serve --host 127.0.0.1",
-            code="public-bind",
-        )
+        return False
+
+
+def url_of(host: str, port: int) -> str:
+    """Where this machine finds what listens on ``host``: an address for all of its own is reached by loopback."""
+    found = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    return f"http://[{found}]:{port}" if ":" in found else f"http://{found}:{port}"

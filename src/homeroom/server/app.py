@@ -24,9 +24,11 @@ from homeroom.server import (
     practice,
     rendering,
     security,
+    sign_in,
 )
 from homeroom.server.changes import ChangeFeed
-from homeroom.server.context import Context, attach, local_scope
+from homeroom.server.context import Context, attach
+from homeroom.server.hosts import Hosts
 from homeroom.server.limits import REQUESTS_PER_MINUTE, RateLimit
 from homeroom.server.policy import LARGE, enforce_list
 from homeroom.server.services import Services
@@ -46,6 +48,7 @@ BLUEPRINTS = (
     openai_chat.blueprint,
     openai_files.blueprint,
     openai_fine_tuning.blueprint,
+    sign_in.blueprint,
     health.blueprint,
 )
 
@@ -59,21 +62,23 @@ def create_app(
     max_listeners: int = 32,
     requests_per_minute: int = REQUESTS_PER_MINUTE,
     poll_s: float = 1.0,
-    identify: Callable[[Request], Scope] = local_scope,
+    identify: Callable[[Request], Scope] = auth.scope_of_caller,
     keys: auth.Keys | None = None,
+    sign_ins: auth.SignIns | None = None,
 ) -> Flask:
     """The web application over ``services``.
 
     Args:
         services: What the pages show and change.
         secret_key: Signs session cookies; see `homeroom.server.secret`.
-        hosts: Host names to answer to besides loopback's.
+        hosts: Host names to answer to besides loopback's: ``NAME``, or ``https://NAME`` behind a proxy that speaks HTTPS.
         max_replies: Replies streamed at once; one more is answered with 429. Keep it below the server's threads.
         max_listeners: Open pages told of changes at once; further ones ask from time to time.
         requests_per_minute: What one address may send to each family of routes; 0 for no limit.
         poll_s: Time between two looks for changes.
-        identify: Who sends a request.
+        identify: Whose rows a request is about.
         keys: API keys; without them the API asks for none.
+        sign_ins: Of a server that other machines reach: every page then asks for a sign-in with one of ``keys``.
 
     Raises:
         UnlistedRouteError: an address is served that `homeroom.server.policy` does not list.
@@ -94,9 +99,11 @@ def create_app(
     feed = ChangeFeed(services.changes, interval_s=poll_s)
     with app.app_context():
         attach(Context(services, Admission(max_replies), Admission(max_listeners, "open pages"), feed, identify))
-    security.protect(app, hosts=hosts, rate=RateLimit(requests_per_minute))
-    if keys is not None:
-        auth.install(app, keys)
+    door = auth.Door(keys, sign_ins)
+    known = Hosts(hosts, addresses=sign_ins is not None)
+    security.protect(app, hosts=known, rate=RateLimit(requests_per_minute), admit=door.admit)
+    auth.install(app, door)
+    sign_in.install(app)
     errors.install(app)
     rendering.install(app)
     _version_static_files(app)

@@ -54,8 +54,3 @@ def services() -> Services:
 def scope() -> Scope:
     """Who is asking. The only place where a view learns it."""
     return context().identify(request)
-
-
-def local_scope(incoming: Request) -> Scope:
-    """Without accounts everybody on this machine is one person."""
-    return Scope()

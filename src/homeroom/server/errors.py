@@ -20,7 +20,9 @@ from homeroom.errors import (
     ProviderTimeoutError,
     RateLimitError,
 )
+from homeroom.server.auth import SignInError
 from homeroom.server.security import API_PREFIX
+from homeroom.server.sign_in import lead_to_sign_in
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +166,8 @@ def _respond(view: Shown) -> Response:
         response = jsonify(view.to_json())
     elif view.code in PLAIN_CODES:
         response = _plain(view)
+    elif view.code == SignInError.code:
+        return lead_to_sign_in()
     else:
         response = make_response(render_template("error.html", error=view))
     response.status_code = view.status

@@ -13,7 +13,6 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from homeroom.app.logs import FORMAT, PrivateFormatter
-from homeroom.runtime import check_loopback
 from homeroom.server.context import end_streams
 from homeroom.server.limits import MAX_ADDRESS_BYTES, MAX_HEADER_BYTES, MAX_HEADERS
 
@@ -48,16 +47,12 @@ class WebApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
 
     Args:
         make_app: Builds the application; called in the worker, after the fork, so that it opens its own database connections.
-        host: Address to bind; loopback only.
+        host: Address to bind.
         port: Port to bind.
         threads: Requests served at once; replies and open pages are admitted up to fewer than that.
-
-    Raises:
-        ConfigError: ``host`` is not loopback.
     """
 
     def __init__(self, make_app: Callable[[], Flask], *, host: str, port: int, threads: int = THREADS) -> None:
-        check_loopback(host)
         self._make_app = make_app
         self._options: dict[str, Any] = {  # gunicorn's own names and types
             "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",

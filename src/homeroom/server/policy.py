@@ -13,6 +13,7 @@ from typing import Literal
 
 from flask import Flask, Request
 
+from homeroom.accounts.keys import Scopes
 from homeroom.server.failures import RefusedError
 
 Family = Literal["pages", "changes", "replies", "api", "files", "events", "health"]
@@ -41,7 +42,7 @@ class Policy:
             refused instead, which is all that another site's page can send unasked.
         linkable: Whether another site may lead here by a link. Nothing else of ours may be used by another site's page.
         done: Status of a valid request.
-        scope: Of the API: what a key must allow, where keys are asked for (`homeroom.server.auth`).
+        scope: What a key must allow, where keys are asked for (`homeroom.server.auth`); None is open to anybody.
     """
 
     family: Family
@@ -51,20 +52,20 @@ class Policy:
     token: bool = False
     linkable: bool = False
     done: int = 200
-    scope: Literal["chat", "tune"] = "chat"
+    scope: Scopes | None = "chat"
 
 
-def _page(rows: Rows) -> Policy:
-    return Policy("pages", rows, linkable=True)
+def _page(rows: Rows, scope: Scopes | None = "chat") -> Policy:
+    return Policy("pages", rows, linkable=True, scope=scope)
 
 
-def _part(rows: Rows) -> Policy:
+def _part(rows: Rows, scope: Scopes = "chat") -> Policy:
     """A piece of a page that our own scripts fetch."""
-    return Policy("pages", rows)
+    return Policy("pages", rows, scope=scope)
 
 
-def _form(rows: Rows, done: int = 200, body_bytes: int = SMALL) -> Policy:
-    return Policy("changes", rows, "form", body_bytes, token=True, done=done)
+def _form(rows: Rows, done: int = 200, body_bytes: int = SMALL, scope: Scopes | None = "chat") -> Policy:
+    return Policy("changes", rows, "form", body_bytes, token=True, done=done, scope=scope)
 
 
 def _reply(rows: Rows) -> Policy:
@@ -112,15 +113,15 @@ ROUTES: Mapping[str, Policy] = {
     "GET /models/list": _part("shared"),
     "GET /models/picker": _part("shared"),
     "GET /models/notice": _part("shared"),
-    "GET /models/settings": _part("shared"),
-    "POST /models/settings": _form("shared", body_bytes=100_000),
-    "POST /models/use": _form("shared"),
+    "GET /models/settings": _part("shared", "admin"),
+    "POST /models/settings": _form("shared", body_bytes=100_000, scope="admin"),
+    "POST /models/use": _form("shared", scope="admin"),
     "GET /models/report": _page("shared"),
-    "GET /jobs": _page("shared"),
-    "GET /jobs/list": _part("shared"),
+    "GET /jobs": _page("shared", "tune"),
+    "GET /jobs/list": _part("shared", "tune"),
     "GET /jobs/banner": _part("shared"),
-    "GET /jobs/<job_id>": _page("shared"),
-    "GET /jobs/<job_id>/detail": _part("shared"),
+    "GET /jobs/<job_id>": _page("shared", "tune"),
+    "GET /jobs/<job_id>/detail": _part("shared", "tune"),
     "GET /events": Policy("events", "shared"),
     "GET /events/state": Policy("events", "shared"),
     "GET /v1/models": Policy("api", "shared"),
@@ -139,10 +140,18 @@ ROUTES: Mapping[str, Policy] = {
     "POST /v1/fine_tuning/jobs/<job_id>/resume": _command(),
     "GET /v1/fine_tuning/jobs/<job_id>/events": _read(),
     "GET /v1/fine_tuning/jobs/<job_id>/checkpoints": _read(),
-    "GET /health": Policy("health", "none"),
-    "GET /ready": Policy("pages", "none"),
-    "GET /static/<path:filename>": Policy("files", "none"),
+    "GET /sign-in": _page("none", None),
+    "POST /sign-in": _form("none", 303, scope=None),
+    "POST /sign-out": _form("none", 303),
+    "GET /health": Policy("health", "none", scope=None),
+    "GET /ready": Policy("pages", "none", scope=None),
+    "GET /static/<path:filename>": Policy("files", "none", scope=None),
 }
+
+
+UNLISTED_PAGE = Policy("pages", "none", linkable=True)
+UNLISTED_API = Policy("api", "none", linkable=True)
+"""What holds for an address or a method that is not served: asking for nothing needs no less than asking for something."""
 
 
 class UnlistedRouteError(RuntimeError):

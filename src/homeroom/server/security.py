@@ -1,32 +1,29 @@
 """What every request must pass before a view sees it, and the headers that every answer carries.
 
-The server listens on loopback, yet any web page a person visits can send requests there. So: the host must be ours (DNS
-rebinding), a request must come from our own pages or from no page at all (Origin, Sec-Fetch-Site), one that changes something
-must carry our pages' token, and a page may load nothing and run nothing that we did not serve. Which of it holds for which
-address says `homeroom.server.policy`.
+Any web page a person visits can send requests to a server that the person reaches. So: the host must be ours (DNS rebinding), a
+request must come from our own pages or from no page at all (Origin, Sec-Fetch-Site), its sender must be let in where that is
+asked (`homeroom.server.auth`), one that changes something must carry our pages' token, and a page may load nothing and run
+nothing that we did not serve. Which of it holds for which address says `homeroom.server.policy`.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from flask import Flask, Request, Response, request, session
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from homeroom.server.failures import MediaTypeError, RefusedError, RequestError
+from homeroom.server.hosts import Hosts
 from homeroom.server.limits import RateLimit, check_headers
-from homeroom.server.policy import LARGE, SAFE_METHODS, Policy, policy_of
+from homeroom.server.policy import LARGE, SAFE_METHODS, UNLISTED_API, UNLISTED_PAGE, Policy, policy_of
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 API_PREFIX = "/v1/"
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d{1,5})?", re.IGNORECASE)
-_UNLISTED = Policy("pages", "none", linkable=True)
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -52,24 +49,32 @@ HEADERS = {
 }
 
 
-def protect(app: Flask, *, hosts: Iterable[str] = (), rate: RateLimit | None = None) -> None:
+def _admit_all(policy: Policy) -> None:
+    """Nobody is asked who they are."""
+
+
+def protect(
+    app: Flask, *, hosts: Hosts | None = None, rate: RateLimit | None = None, admit: Callable[[Policy], None] = _admit_all
+) -> None:
     """Put the checks before every view of ``app`` and the headers on every answer.
 
     Args:
         app: The application.
-        hosts: Names to answer to besides loopback's.
+        hosts: Names to answer to; loopback's alone when None.
         rate: Counts requests; the default limit when None.
+        admit: Refuses whoever may not do what is asked, by raising. Called before anything of the body is read.
     """
-    known = LOOPBACK_HOSTS | {host.lower() for host in hosts}
+    known = hosts or Hosts()
     counted = rate or RateLimit()
 
     def check() -> None:
         check_host(request, known)
         check_headers(request)
-        policy = policy_of(request) or _UNLISTED
+        policy = policy_of(request) or (UNLISTED_API if request.path.startswith(API_PREFIX) else UNLISTED_PAGE)
         if policy.family != "health":  # so that whoever watches over the server is never told to wait
             counted.take(request.remote_addr or "", policy.family)
         check_origin(request, policy)
+        admit(policy)
         if (request.content_length or 0) > policy.body_bytes:
             raise RequestEntityTooLarge
         request.max_content_length = policy.body_bytes  # for those that come without a length
@@ -84,18 +89,21 @@ def protect(app: Flask, *, hosts: Iterable[str] = (), rate: RateLimit | None = N
     app.jinja_env.globals["csrf_token"] = csrf_token
 
 
-def check_host(incoming: Request, known: Iterable[str]) -> None:
-    """Refuse a host name that is not ours.
+def check_host(incoming: Request, known: Hosts) -> None:
+    """Refuse a host name that is not ours, and learn from it whether the browser speaks HTTPS with whoever stands in front.
 
     Raises:
         RefusedError: ``host-refused``: the Host header names another host.
     """
     given = incoming.headers.get("Host", "")
-    match = _HOST.fullmatch(given)
-    if match is None or match[1].lower() not in known:
+    scheme = known.scheme(given)
+    if scheme is None:
         raise RefusedError(
-            f"this server does not answer to the host {given[:80]!r}. Open it at the address that it printed", code="host-refused"
+            f"this server does not answer to the host {given[:80]!r}. Open it at the address that it printed, or allow the name: "
+            "homeroom serve --allow-host NAME",
+            code="host-refused",
         )
+    incoming.scheme = scheme
 
 
 def check_origin(incoming: Request, policy: Policy) -> None:

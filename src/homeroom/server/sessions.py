@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from flask import Flask, Request
+from flask import Flask, Request, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadSignature, SignatureExpired
 
@@ -16,6 +16,10 @@ class SteadySessions(SecureCookieSessionInterface):
     open page would refuse what a person wrote. One that is too old stays expired, and a signature that is not ours counts for
     nothing.
     """
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """The cookie of a name that is reached by HTTPS is never sent without it."""
+        return request.is_secure
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """The session of the request's cookie; an empty one where there is none that counts."""

@@ -35,6 +35,7 @@ class Settings:
     cache: Path
     database_url: str = field(default="", repr=False)
     host: str = "127.0.0.1"
+    allow_hosts: tuple[str, ...] = ()
     port: int = 8642
     default_base: str = "smollm2-135m-instruct"
     threads: int = 0

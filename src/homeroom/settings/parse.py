@@ -16,6 +16,7 @@ from homeroom.settings.model import Endpoint
 Parser = Callable[[object], object]
 
 _ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_HOST = re.compile(r"(https://)?([a-z0-9]([a-z0-9-]*[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*/?|(https://)?\[[0-9a-f:.]+\]/?")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"(sk|hf|gsk|pk|key)[-_]", re.IGNORECASE)
 _DATABASE_SCHEMES = ("sqlite", "postgresql")
@@ -90,6 +91,14 @@ def endpoints(value: object) -> tuple[Endpoint, ...]:
     if problems:
         raise ValueError("right: " + "; ".join(problems))
     return tuple(found)
+
+
+def hosts(value: object) -> tuple[str, ...]:
+    """A list of host names without port, each with ``https://`` before it where a proxy speaks HTTPS for it."""
+    given = [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
+    if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) and _HOST.fullmatch(name.lower()) for name in given):
+        raise ValueError("a list of host names such as [tutor.school.example] or [https://tutor.school.example], without a port")
+    return tuple(name.lower().rstrip("/") for name in given)
 
 
 def switch(value: object) -> bool:

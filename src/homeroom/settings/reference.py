@@ -68,7 +68,12 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
         "Database as a URL, e.g. postgresql+psycopg://user@host/name. Empty: SQLite in the home.",
         secret=True,
     ),
-    _setting("host", parse.text, "Address that the server listens on. 127.0.0.1: this machine only."),
+    _setting("host", parse.text, "Address that the server listens on. 127.0.0.1: this machine only; any other needs a key."),
+    _setting(
+        "allow_hosts",
+        parse.hosts,
+        "Further names that the server answers to, a list of: NAME, or https://NAME behind a proxy that speaks HTTPS.",
+    ),
     _setting("port", parse.whole_number(0, 65535), "Port that the server listens on; 0 takes a free one."),
     _setting("default_base", parse.text, "Base model used when none is named: catalogue name or Hugging Face id."),
     _setting("threads", parse.whole_number(0, 1024), "Processor threads for models; 0 takes all cores."),

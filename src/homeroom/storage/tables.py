@@ -286,6 +286,17 @@ class ApiKeyRow(Owned, Base):
     revoked_at: Mapped[float | None]
 
 
+class SignInRow(Owned, Base):
+    """A browser that signed in with a key: the hash of what its cookie holds."""
+
+    __tablename__ = "sign_ins"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    expires_at: Mapped[float]
+
+
 class FileRow(Owned, Base):
     """An uploaded or resulting file of the OpenAI API; its bytes are the artifact."""
 
