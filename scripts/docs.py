@@ -160,6 +160,18 @@ def routes_block() -> str:
     return "\n".join(lines)
 
 
+def beyond_block() -> str:
+    """What each kind of caller gets at each address of a server that other machines reach."""
+    from homeroom.server.matrix import BEYOND, outcome
+    from homeroom.server.policy import ROUTES
+
+    lines = ["| route | needs | " + " | ".join(c.title for c in BEYOND) + " |", "|---" * (2 + len(BEYOND)) + "|"]
+    for route, policy in ROUTES.items():
+        cells = (f"`{route}`", policy.scope or "nothing", *(str(outcome(route.split(" ", 1)[0], policy, c)) for c in BEYOND))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def hostile_block() -> str:
     """The hostile artifacts of the tests, by where they are put."""
     sys.path.insert(0, str(ROOT))
@@ -172,7 +184,7 @@ def hostile_block() -> str:
 
 # Pages that people wrote, with parts that are made: between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
 BLOCKS = {
-    "explanation/security.md": {"routes": routes_block, "hostile": hostile_block},
+    "explanation/security.md": {"routes": routes_block, "beyond": beyond_block, "hostile": hostile_block},
     "explanation/training-data-guidelines.md": {"guidelines": guidelines_block},
 }
 
