@@ -12,10 +12,11 @@ import pytest
 from homeroom.server.testing import LiveServer
 from homeroom.storage import Database
 from tests.server.beyond import Beyond
-from tests.server.test_browser import PHONE, Tab, browser, expect  # noqa: F401 - a fixture
+from tests.server.test_browser import Tab, browser, expect  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.browser
 DESK = {"viewport": {"width": 1280, "height": 800}}
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 SHOTS = os.environ.get("HOMEROOM_SCREENSHOTS", "")
 
 
@@ -70,7 +71,7 @@ def test_signing_in_and_out_takes_a_keyboard_and_nothing_else(beyond: Beyond, ta
     expect(page.get_by_role("link", name="Jobs")).to_have_count(0)
     shot(page, "signed-in")
     tab.ask("Hello")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     leave = page.get_by_role("button", name="Sign out")
     leave.focus()
     box = leave.bounding_box()
@@ -109,5 +110,5 @@ def test_a_link_on_another_page_arrives_signed_in(beyond: Beyond, tab: Tab) -> N
     page.click("#away")
     expect(page).to_have_title("Models · Homeroom")
     expect(page).to_have_url(f"{tab.url}/models")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     shot(page, "admin")
