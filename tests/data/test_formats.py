@@ -255,3 +255,14 @@ def test_odd_values_under_the_keys_of_a_format_are_problems_never_crashes(tmp_pa
             found = read_examples(path, format=named)
             told = len(found.examples) + len({problem.line for problem in found.problems})
             assert told >= len(records), "a line is neither an example nor a problem"
+
+
+def test_a_developers_turn_is_the_systems(folder):
+    turns = [{"role": "developer", "content": "Teach."}, {"role": "user", "content": "Why?"}]
+    reply = {"role": "assistant", "content": "Look."}
+    (chat,) = read(folder, {"messages": [*turns, reply]})
+    (preference,) = read(
+        folder, {"input": {"messages": turns}, "preferred_output": [reply], "non_preferred_output": [{**reply, "content": "So."}]}
+    )
+    for example in (chat, preference):
+        assert example.messages == (Message("system", "Teach."), Message("user", "Why?"), Message("assistant", "Look."))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from homeroom.app.fine_tuning.errors import FieldError
+from homeroom.data.formats.chat import FORMAT as CHAT
 from homeroom.data.formats.preference import FORMAT as PREFERENCE
 from homeroom.data.lines import block_lines, blocks, parse_line
 from homeroom.data.rules import RECORD_KEYS, RULES, check_record
@@ -138,16 +139,9 @@ def _preference(record: Json) -> Iterator[tuple[str, str]]:
 
 
 def _normal(record: Json) -> Json:
-    """The record as Homeroom writes it: a preference as messages with what was rejected; a developer's turn is the system's."""
-    whole = next(iter(PREFERENCE.read(record))) if "preferred_output" in record else record
-    messages = whole.get("messages")
-    if not isinstance(messages, list):
-        return whole
-    turned = [
-        {**message, "role": "system"} if isinstance(message, dict) and message.get("role") == "developer" else message
-        for message in messages
-    ]
-    return {**whole, "messages": turned}
+    """The record as Homeroom writes it."""
+    found = PREFERENCE if "preferred_output" in record else CHAT
+    return next(iter(found.read(record)))
 
 
 def _messages(record: Json) -> list[Json]:

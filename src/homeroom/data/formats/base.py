@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from homeroom.schema.examples import Example, Json, Message
 
@@ -46,6 +47,15 @@ class RecordFormat:
     read: Callable[[Json], Iterable[Json]]
     write: Callable[[Example], Written] | None = None
     lost: str = ""
+
+
+def developer_as_system(messages: object) -> Any:  # turns of a user's file, of whatever kind they are
+    """A developer's turn is the system's by the name that OpenAI gave it later; what is no list of turns stays as it is."""
+    if not isinstance(messages, list):
+        return messages
+    return [
+        {**turn, "role": "system"} if isinstance(turn, dict) and turn.get("role") == "developer" else turn for turn in messages
+    ]
 
 
 def beside(record: Json, *own: str) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from homeroom.data.formats.base import RecordFormat, Written
+from homeroom.data.formats.base import RecordFormat, Written, developer_as_system
 from homeroom.schema.examples import Example, Json
 
 OPENAI_KEYS = ("messages", "tools", "parallel_tool_calls", "functions", "function_call")
@@ -16,7 +16,7 @@ def _matches(record: Json) -> bool:
 
 
 def _read(record: Json) -> Iterable[Json]:
-    return (record,)
+    return ({**record, "messages": developer_as_system(record["messages"])} if "messages" in record else record,)
 
 
 def _write(example: Example) -> Written:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from homeroom.data.formats.base import RecordFormat, Written, beside
+from homeroom.data.formats.base import RecordFormat, Written, beside, developer_as_system
 from homeroom.schema.examples import Example, Json
 
 _OWN = ("input", "preferred_output", "non_preferred_output")
@@ -25,7 +25,11 @@ def _read(record: Json) -> Iterable[Json]:
     if not isinstance(given["messages"], list) or not isinstance(preferred, list):
         return ({"messages": None},)
     # Keys of the input go beside the messages; where such a key is there already, the record's own wins.
-    read: Json = {"messages": [*given["messages"], *preferred], **beside(given, "messages"), **beside(record, *_OWN)}
+    read: Json = {
+        "messages": developer_as_system([*given["messages"], *preferred]),
+        **beside(given, "messages"),
+        **beside(record, *_OWN),
+    }
     if "non_preferred_output" in record:
         read["rejected"] = record["non_preferred_output"]
     return (read,)
