@@ -23,15 +23,15 @@ test-faults: $(VENV)/.dev
 	$(BIN)/pytest -m faults tests/faults $(ARGS)
 
 check: $(VENV)/.dev
-	$(BIN)/ruff check src tests benchmarks scripts
-	$(BIN)/ruff format --check src tests benchmarks scripts
+	$(BIN)/ruff check src tests benchmarks scripts conformance
+	$(BIN)/ruff format --check src tests benchmarks scripts conformance
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/docs.py --check
 
 format: $(VENV)/.dev
-	$(BIN)/ruff check --fix src tests benchmarks scripts
-	$(BIN)/ruff format src tests benchmarks scripts
+	$(BIN)/ruff check --fix src tests benchmarks scripts conformance
+	$(BIN)/ruff format src tests benchmarks scripts conformance
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/docs.py

@@ -1,0 +1,123 @@
+"""A real ``homeroom serve`` with API keys, on loopback, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ALIAS = "gpt-4o-mini-2024-07-18"
+"""A name of OpenAI's that fine-tuning jobs may ask for."""
+SOURCE = Path(__file__).parents[1] / "src"
+STOP_S = 20.0
+
+
+@dataclass
+class Server:
+    """A running server.
+
+    Attributes:
+        model: The base model that it serves.
+        key: May do everything.
+        chat_key: May chat, and nothing else.
+    """
+
+    home: Path
+    address: str
+    model: str
+    key: str
+    chat_key: str
+    process: subprocess.Popen[str]
+    env: dict[str, str]
+
+    @property
+    def base_url(self) -> str:
+        """What a client is given."""
+        return f"{self.address}/v1"
+
+    def stop(self) -> None:
+        """As Ctrl-C does; what does not end by that is ended."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.communicate(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
+
+
+@contextmanager
+def serving(folder: Path, *, cache: Path | None = None, model: str = "", worker: bool = True) -> Iterator[Server]:
+    """A server on the home ``folder/home``; a second call with the same folder goes on where the first one ended.
+
+    Args:
+        folder: Everything of the server is in here.
+        cache: Model files to use. None makes the tiny model, which speaks no language.
+        model: The base model in that cache.
+        worker: Whether jobs are run.
+    """
+    if cache is None:
+        cache, model = folder / "cache", _tiny(folder)
+    server = _start(folder / "home", cache, model, worker=worker)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _tiny(folder: Path) -> str:
+    from homeroom.models import prepared, tiny
+
+    if not (folder / "cache").exists():
+        prepared.prepare_folder(tiny.build(folder / "tiny"), tiny.NAME, folder / "cache")
+    return tiny.NAME
+
+
+def _start(home: Path, cache: Path, model: str, *, worker: bool) -> Server:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("HOMEROOM_") and not name.endswith("_API_KEY")
+    }
+    env = {
+        **kept,
+        "HOMEROOM_HOME": str(home),
+        "HOMEROOM_CACHE": str(cache),
+        "HOMEROOM_DEFAULT_BASE": model,
+        "HOMEROOM_THREADS": "1",
+        "HOMEROOM_REQUESTS_PER_MINUTE": "0",
+        "HOMEROOM_OPENAI_MODELS": f"{{{ALIAS}: {model}}}",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(SOURCE),
+    }
+    key, chat_key = _key(env, "admin"), _key(env, "chat")
+    process = subprocess.Popen(
+        _command("serve", "--port", "0", *([] if worker else ["--no-worker"])),
+        env=env,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=(home / "serve.log").open("a"),
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.match(r"Homeroom is at (http://127\.0\.0\.1:\d+) ", line)
+    if found is None:
+        raise RuntimeError(f"the server did not start: {line}{(home / 'serve.log').read_text()}")
+    return Server(home, found[1], model, key, chat_key, process, env)
+
+
+def _key(env: dict[str, str], scope: str) -> str:
+    argv = _command("users", "key", "create", "conformance", "--scope", scope, "--rpm", "1000000", "--json")
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=120)
+    return str(json.loads(done.stdout)["secret"])
+
+
+def _command(*arguments: str) -> Sequence[str]:
+    return [sys.executable, "-m", "homeroom", *arguments]
