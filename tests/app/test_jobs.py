@@ -10,6 +10,7 @@ from homeroom.app.tuning import plan_tuning, submit_tuning, training_data
 from homeroom.app.work import child_environment, key_of, submit_once, wait_for
 from homeroom.data.reading import load_examples
 from homeroom.errors import ConfigError, DataError, JobFailed, NotFoundError, StorageError
+from homeroom.storage.errors import storage_error
 from homeroom.tuning.recipe_file import parse_recipe
 from tests.app import material
 
@@ -60,6 +61,20 @@ def test_what_the_disk_refused_a_job_is_told_as_what_it_is(home):
     with pytest.raises(StorageError, match="There is no space left") as refused:
         wait_for(home, job.id)
     assert (refused.value.code, refused.value.exit_code) == ("no-space", 2)
+
+
+def test_a_job_that_nobody_could_begin_for_want_of_room_does_not_keep_its_command_waiting(home, monkeypatch):
+    def full(*args, **options):
+        raise storage_error("no-space", "homeroom.db")
+
+    job = home.jobs.submit("knit", {})
+    monkeypatch.setattr(home.jobs, "claim", full)
+    with pytest.raises(StorageError, match="no space left") as refused:
+        wait_for(home, job.id)
+    assert refused.value.exit_code == 2
+    monkeypatch.undo()
+    with pytest.raises(JobFailed, match="No handler is known"):  # there is room again: the same command goes on
+        wait_for(home, job.id)
 
 
 def test_the_same_run_is_the_same_job(home, dataset):

@@ -11,13 +11,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from homeroom.errors import NotFoundError
+from homeroom.errors import NotFoundError, StorageError
 from homeroom.jobs import JobStore, ManualClock, Worker, log_path
 from homeroom.schema.jobs import Job
 from homeroom.storage import Database
+from homeroom.storage.errors import storage_error
 from homeroom.storage.tables import JobRow
 
 Program = Callable[[str], list[str]]
@@ -275,6 +277,38 @@ def test_worker_waits_while_the_database_is_locked(
         threading.Event().wait(0.3)
     thread.join()
     assert live_store.get(job.id).state == "succeeded"
+
+
+class FullDisk(JobStore):
+    """A job table that has no room for so many claims."""
+
+    refusals = 3
+
+    def claim(self, *args: Any, **options: Any) -> Job | None:
+        if self.refusals:
+            self.refusals -= 1
+            raise storage_error("no-space", "homeroom.db")
+        return super().claim(*args, **options)
+
+
+def test_worker_waits_for_room_on_the_disk(
+    program: Program, database: Database, home: Path, child_env: dict[str, str], eventually: Eventually
+) -> None:
+    argv, full = program("def handle(context):\n    return {}"), FullDisk(database)
+    job = full.submit("work", {})
+    worker = Worker(full, lambda job: [*argv, job.id, str(job.token)], home=home, env=child_env, **FAST)
+    with running(worker):
+        eventually(lambda: full.get(job.id).done)
+    assert (full.get(job.id).state, full.refusals) == ("succeeded", 0)
+
+
+def test_worker_of_one_job_says_that_there_is_no_room(database: Database, home: Path) -> None:
+    """Somebody waits for it, who can free some; the job stays where it is."""
+    full = FullDisk(database)
+    job = full.submit("work", {})
+    with pytest.raises(StorageError, match="no space left"):
+        Worker(full, lambda job: sh("exit 0"), home=home, job_id=job.id, **FAST).run(threading.Event())
+    assert full.get(job.id).state == "queued"
 
 
 @pytest.mark.parametrize("children", [0, 1])

@@ -130,12 +130,21 @@ def prune(home: Homeroom, before: float) -> tuple[str, ...]:
 
 
 @contextmanager
-def _running(worker: Worker) -> Iterator[None]:
+def _running(worker: Worker) -> Iterator[Sequence[StorageError]]:
+    """The worker at work in a thread of its own; in the list stands why it gave up, once it did."""
     stop = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(stop,), name="homeroom-worker", daemon=True)
+    gave_up: list[StorageError] = []
+
+    def run() -> None:
+        try:
+            worker.run(stop)
+        except StorageError as error:
+            gave_up.append(error)
+
+    thread = threading.Thread(target=run, name="homeroom-worker", daemon=True)
     thread.start()
     try:
-        yield
+        yield gave_up
     finally:
         stop.set()
         thread.join()
@@ -159,7 +168,7 @@ def wait_for(home: Homeroom, job_id: str, watch: Watcher | None = None) -> Job:
     """
     seen = 0
     pause = threading.Event()
-    with _running(make_worker(home, job_id)):
+    with _running(make_worker(home, job_id)) as gave_up:
         while True:
             job = home.jobs.get(job_id)
             events = home.jobs.events(job_id, after=seen)
@@ -168,6 +177,8 @@ def wait_for(home: Homeroom, job_id: str, watch: Watcher | None = None) -> Job:
                 watch(job, events)
             if job.done or job.paused:
                 break
+            if gave_up:
+                raise gave_up[0]
             pause.wait(POLL_S)
     if job.paused:
         raise JobFailed(f"Job {job.id} ({job.kind}) is paused. Go on with it: homeroom jobs resume {job.id}", job_id=job.id)

@@ -88,7 +88,8 @@ class Worker:
 
         Raises:
             NotFoundError: code ``job-not-found``, when there is no such one job.
-            StorageError: the database is damaged; while it is locked, full or out of reach the worker waits.
+            StorageError: the database is damaged; while it is locked, full or out of reach the worker waits. For one job it does
+                not wait for room on the disk (``no-space``): somebody waits for the job who can free some.
         """
         running: list[threading.Thread] = []
         with self._presence.announce(self.worker_id) or nullcontext():
@@ -100,8 +101,11 @@ class Worker:
                         if job is None and self._job_id is not None and self._is_over(self._job_id):
                             return
                     except StorageError as error:
+                        if error.code == "no-space" and self._job_id is not None:
+                            raise
                         self._must_be_transient(error)
-                        job = None
+                        stop.wait(self._heartbeat_s)  # no reason to complain as often as it looks
+                        continue
                     if job is None:
                         stop.wait(self._poll_s)
                     elif self._side_by_side == 1:
