@@ -219,3 +219,13 @@ def test_words_without_consent_are_refused_by_name(homeroom, tmp_path):
     assert homeroom("data", "split", "mine.jsonl").code == 2
     found = homeroom("data", "check", "mine.jsonl", "--select", "COS", "--json")
     assert found.code == 1 and [f["code"] for f in found.json["findings"]] == ["COS002"]
+
+
+def test_a_report_on_a_version_knows_its_name_and_splits(homeroom, course, tmp_path):
+    homeroom("data", "split", course)
+    told = homeroom("data", "report", "small-course@1", "--json")
+    assert told.code == 0, told.err
+    page = tmp_path / "small-course@1.report.html"
+    assert (told.json["report"], told.json["summary"]["examples"]) == (page.name, 36)
+    assert "Training data: small-course@1" in page.read_text()
+    assert "#dataset-not-found" in homeroom("data", "report", "nothing@1").error

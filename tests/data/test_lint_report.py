@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from homeroom.cli.data_report import command
+from homeroom.cli.data.report import command
 from homeroom.data.lint.guide import GUIDE
 from homeroom.data.lint.report import make_report, render_html, write_report
 from homeroom.data.lint.report_plots import boxes, histogram, matrix, stacked

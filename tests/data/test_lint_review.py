@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from homeroom.cli.data_review import command
+from homeroom.cli.data.review import command
 from homeroom.data.lint.config import LintConfig
 from homeroom.data.lint.review import decide, items, read_decisions, review_path, settle
 from homeroom.data.lint.run import LintResult, lint

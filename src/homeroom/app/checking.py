@@ -12,6 +12,8 @@ from homeroom.data.datasets import Dataset
 from homeroom.data.lint.against import numbered, with_other
 from homeroom.data.lint.config import LintConfig, find_config, load_config, read_roster
 from homeroom.data.lint.model import Options
+from homeroom.data.lint.report import make_report
+from homeroom.data.lint.report_parts import Report
 from homeroom.data.lint.review import settle
 from homeroom.data.lint.run import LintResult, Progress, lint
 from homeroom.data.stats import TokenCounter
@@ -60,7 +62,7 @@ def check_files(
         HomeroomError: what `homeroom.data.lint.run.lint` raises; a base that was not pulled (``not-pulled``).
     """
     paths = [Path(file) for file in files]
-    if len(paths) == 1 and not paths[0].exists() and not paths[0].suffix:
+    if _is_dataset(paths):
         with Homeroom.open(settings()) as home:
             dataset = home.datasets.get(str(files[0]))
             options, chosen = _options(settings, config, [], base, max_tokens, method, roster)
@@ -71,6 +73,41 @@ def check_files(
     found = lint(paths, options, select, ignore, config=chosen, format=format, columns=columns, jobs=jobs, progress=progress)
     result = settle(found)[0]
     return with_other(result, paths, _judged_on(against, settings), str(against), options) if against else result
+
+
+def report_on(
+    files: Sequence[str | Path],
+    *,
+    settings: Callable[[], Settings],
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Report:
+    """What the report's page shows, of files or of one dataset version with its splits.
+
+    Args:
+        files: Files of any kind, or one ``NAME``, ``NAME@VERSION`` or id of a dataset.
+        settings: Asked for when a home is needed, and not otherwise.
+        select: Rules to run by code, family or name; all when empty.
+        ignore: Rules to leave out.
+        progress: Told of bytes done.
+
+    Raises:
+        HomeroomError: what `homeroom.data.lint.run.lint` raises; ``dataset-not-found``.
+    """
+    paths = [Path(file) for file in files]
+    if not _is_dataset(paths):
+        return make_report(paths, select=select, ignore=ignore, progress=progress)
+    with Homeroom.open(settings()) as home:
+        dataset = home.datasets.get(str(files[0]))
+        path = home.artifacts.path(dataset.info.artifact) / "examples.jsonl"
+        title = f"{dataset.info.name}@{dataset.info.version}"
+        return make_report([path], select=select, ignore=ignore, title=title, splits=dict(dataset.splits), progress=progress)
+
+
+def _is_dataset(paths: Sequence[Path]) -> bool:
+    """Whether a single name is meant, and no file: nothing is there, and it has no suffix."""
+    return len(paths) == 1 and not paths[0].exists() and not paths[0].suffix
 
 
 def _judged_on(named: str | Path, settings: Callable[[], Settings]) -> list[tuple[int, Example]]:

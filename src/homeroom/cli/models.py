@@ -15,7 +15,7 @@ def command() -> None:
 
 
 @command.command(name="list")
-@click.option("--bases", is_flag=True, help="The base models of the catalogue, with size and licence.")
+@click.option("--bases", is_flag=True, help="The models of the catalogue, with size and licence.")
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, bases: bool, as_json: bool) -> None:
@@ -24,9 +24,11 @@ def list_(ctx: click.Context, bases: bool, as_json: bool) -> None:
     if bases:
         _bases(home, as_json)
         return
+    from homeroom.app.embedders import HomeEmbedders
     from homeroom.app.talk import running_directory
 
     cards = running_directory(home).list()
+    embedders = HomeEmbedders(home).list()
     rows = [
         (
             c.name,
@@ -39,8 +41,9 @@ def list_(ctx: click.Context, bases: bool, as_json: bool) -> None:
         )
         for c in cards
     ]
+    rows += [(e.name, "embedding", "", "", "", "", "") for e in embedders]
     emit(
-        [dataclasses.asdict(c) for c in cards],
+        [*(dataclasses.asdict(c) for c in cards), *({**dataclasses.asdict(e), "kind": "embedding"} for e in embedders)],
         as_json,
         lambda: table(("model", "kind", "task", "suitability", "verdict", "used for", "made"), rows),
     )
@@ -48,7 +51,8 @@ def list_(ctx: click.Context, bases: bool, as_json: bool) -> None:
 
 def _bases(home: object, as_json: bool) -> None:
     from homeroom.app.home import Homeroom
-    from homeroom.models.catalogue import load_catalogue
+    from homeroom.models.catalogue import load_catalogue, load_embedders
+    from homeroom.models.embed_files import find_embedder
     from homeroom.models.pull import installed
 
     assert isinstance(home, Homeroom)
@@ -66,11 +70,27 @@ def _bases(home: object, as_json: bool) -> None:
         )
         for e in entries
     ]
-    data = [{**dataclasses.asdict(e), "installed": here[e.name]} for e in entries]
+    data = [{**dataclasses.asdict(e), "kind": "base", "installed": here[e.name]} for e in entries]
+    embedders = load_embedders()
+    found = {e.name: find_embedder(e.name, home.settings.cache) is not None for e in embedders}
+    vectors = [
+        (
+            e.name,
+            "here" if found[e.name] else "",
+            f"{e.parameters_m} M",
+            size(e.memory_mb * 1e6),
+            e.dimensions,
+            e.licence,
+            e.languages,
+        )
+        for e in embedders
+    ]
+    data += [{**dataclasses.asdict(e), "kind": "embedding", "installed": found[e.name]} for e in embedders]
 
     def text() -> None:
         table(("base model", "", "parameters", "memory", "context", "licence", "suitability"), rows)
-        click.echo("Any other Hugging Face id works too: homeroom models pull ORG/NAME")
+        click.echo("Any other Hugging Face id works too: homeroom models pull ORG/NAME\n")
+        table(("embedding model", "", "parameters", "memory", "dimensions", "licence", "languages"), vectors)
 
     emit(data, as_json, text)
 
@@ -80,7 +100,7 @@ def _bases(home: object, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def pull(ctx: click.Context, name: str | None, as_json: bool) -> None:
-    """Fetch, verify and prepare a base model: a catalogue name or a Hugging Face id. An interrupted pull continues."""
+    """Fetch, verify and prepare a model: a catalogue name or a Hugging Face id. An interrupted pull continues."""
     from homeroom.app.bases import fetch_base
     from homeroom.cli import progress
 
@@ -168,13 +188,15 @@ def use(ctx: click.Context, name: str, task: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def delete(ctx: click.Context, name: str, yes: bool, as_json: bool) -> int:
-    """Delete a tuned model with its files and scorecards. Refused while the chat uses it."""
+    """Delete a tuned model with its files, scorecards and checkpoints. Refused while something uses it."""
+    from homeroom.app.deleting import delete_model
+
     home = open_home(ctx)
     model = home.registry.get(name)
     if not yes and not click.confirm(f"Delete {model.name} and its files?", err=True):
         emit({"deleted": None}, as_json, lambda: click.echo("Nothing was deleted."))
         return 1
-    home.registry.delete(model.name)
+    delete_model(home, model.name)
     emit({"deleted": model.name}, as_json, lambda: click.echo(f"Deleted {model.name}."))
     return 0
 

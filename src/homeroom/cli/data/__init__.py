@@ -6,20 +6,20 @@ from importlib import import_module
 
 import click
 
-# Command -> (module under homeroom.cli, one line of help). Nothing is imported for `--help`.
+# Command -> (module here, one line of help). Nothing is imported for `--help`.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "check": ("data.check", "Check files of examples; exits 1 when there is an error."),
-    "fix": ("data.fix", "Mend what is safe to mend without a person."),
-    "report": ("data_report", "Write a page about files: coverage, lengths, duplicates, findings."),
-    "review": ("data_review", "Decide what no rule can decide."),
-    "show": ("data.show", "Show examples, or the tokens that carry loss."),
-    "stats": ("data.stats", "Count examples, words and tokens."),
-    "convert": ("data.convert", "Write examples in another format or kind of file."),
-    "split": ("data.split", "Make an immutable dataset version, with whole topics held out."),
-    "versions": ("data.versions", "List dataset versions, and the models trained on them."),
-    "diff": ("data.diff", "Say what differs between two versions or files."),
-    "merge": ("data.merge", "Add files and what people said in chats to a dataset, as its next version."),
-    "sample": ("data.sample", "Draw nested samples to train on more and more examples."),
+    "check": ("check", "Check files of examples; exits 1 when there is an error."),
+    "fix": ("fix", "Mend what is safe to mend without a person."),
+    "report": ("report", "Write a page about files or a version: coverage, lengths, duplicates, findings."),
+    "review": ("review", "Decide what no rule can decide."),
+    "show": ("show", "Show examples, or the tokens that carry loss."),
+    "stats": ("stats", "Count examples, words and tokens."),
+    "convert": ("convert", "Write examples in another format or kind of file."),
+    "split": ("split", "Make an immutable dataset version, with whole topics held out."),
+    "versions": ("versions", "List dataset versions, and the models trained on them."),
+    "diff": ("diff", "Say what differs between two versions or files."),
+    "merge": ("merge", "Add files and what people said in chats to a dataset, as its next version."),
+    "sample": ("sample", "Draw nested samples to train on more and more examples."),
 }
 
 
@@ -34,7 +34,7 @@ class DataGroup(click.Group):
         """Import the command's module; each defines ``command``."""
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = import_module(f"homeroom.cli.{COMMANDS[cmd_name][0]}").command
+        found: click.Command = import_module(f"homeroom.cli.data.{COMMANDS[cmd_name][0]}").command
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -45,6 +45,7 @@ def make_report(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     *,
+    title: str = "",
     splits: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     now: datetime | None = None,
@@ -56,6 +57,7 @@ def make_report(
         options: As for a check.
         select: Rules to run.
         ignore: Rules to leave out.
+        title: What the page is about; the files' names when empty.
         splits: Example id to split, where a dataset version is reported on.
         progress: Told how many bytes of how many are done.
         now: The time, for tests.
@@ -67,7 +69,7 @@ def make_report(
     result, settled = settle(found)
     names = ", ".join(path.name for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
     when = (now or datetime.now(UTC)).strftime("%-d %B %Y, %H:%M UTC")
-    return Report(names, result, choose(tuple(select), tuple(ignore)), _levels(paths), _queue(result, settled), when)
+    return Report(title or names, result, choose(tuple(select), tuple(ignore)), _levels(paths), _queue(result, settled), when)
 
 
 def _queue(result: LintResult, settled: Sequence[Item]) -> tuple[Item, ...]:

@@ -17,24 +17,36 @@ LONGEST = 160
 
 
 @click.command(name="report")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True)
 @click.option(
     "--html", type=click.Path(path_type=Path), help="Where the page goes; FILE.report.html beside the first file when omitted."
 )
 @click.option("--select", multiple=True, metavar="RULE", help="Only these rules: codes, families or names.")
 @click.option("--ignore", multiple=True, metavar="RULE", help="Without these rules.")
 @json_option
-def command(files: tuple[Path, ...], html: Path | None, select: tuple[str, ...], ignore: tuple[str, ...], as_json: bool) -> int:
+@click.pass_context
+def command(
+    ctx: click.Context, files: tuple[str, ...], html: Path | None, select: tuple[str, ...], ignore: tuple[str, ...], as_json: bool
+) -> int:
     """Write a page about FILES: coverage, lengths, reading level, duplicates, findings by rule, and what needs a person.
 
-    The page is one file with everything in it and may be sent to others; it quotes the data.
+    NAME@VERSION is a dataset version. The page is one file with everything in it and may be sent to others; it quotes the data.
     """
-    from homeroom.data.lint.report import make_report, write_report
+    from homeroom.app.checking import report_on
+    from homeroom.data.lint.report import write_report
+    from homeroom.settings import load_settings
 
-    target = html or files[0].with_name(f"{files[0].name}.report.html")
+    first = Path(files[0])
+    target = html or first.with_name(f"{first.name}.report.html")
     show, clear = shown_progress("Checking", as_json)
     try:
-        report = make_report(files, select=select, ignore=ignore, progress=show)
+        report = report_on(
+            files,
+            settings=lambda: load_settings(ctx.find_root().obj["overrides"]),
+            select=select,
+            ignore=ignore,
+            progress=show,
+        )
     finally:
         clear()
     write_report(report, target)
