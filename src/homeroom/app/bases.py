@@ -1,4 +1,4 @@
-"""Base models of a home: fetching one, and what the catalogue says about one that is here."""
+"""Models of a home: fetching one, and what the catalogue says about one that is here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from homeroom.errors import NotFoundError
 from homeroom.models.catalogue import BaseModel, load_catalogue
+from homeroom.models.embed_files import listed_embedder, pull_embedder
 from homeroom.models.hub import HUB_URL
 from homeroom.models.pull import Progress, pull
 from homeroom.schema.models import BaseFiles
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
 
 
 def fetch_base(home: Homeroom, name: str, progress: Progress) -> BaseFiles:
-    """Fetch, verify and prepare a base. ``HF_TOKEN`` opens gated models, ``HF_ENDPOINT`` names a mirror of the hub.
+    """Fetch, verify and prepare a base, or an embedding model of the catalogue.
+
+    ``HF_TOKEN`` opens gated models, ``HF_ENDPOINT`` names a mirror of the hub.
 
     Raises:
         HomeroomError: what `homeroom.models.pull.pull` raises.
     """
+    embedder = listed_embedder(name)
+    if embedder is not None:
+        return pull_embedder(embedder, home.settings.cache, progress=progress)
     token, hub = os.environ.get("HF_TOKEN"), os.environ.get("HF_ENDPOINT")
     return pull(name, home.settings.cache, progress=progress, token=token or None, hub_url=hub or HUB_URL)
 

@@ -48,6 +48,7 @@ def examine(settings: Settings) -> list[Check]:
         _folder("home", settings.home),
         _folder("model cache", settings.cache),
         _base(settings),
+        _embedder(settings),
         _port(settings),
         *_endpoints(settings),
     ]
@@ -106,6 +107,17 @@ def _base(settings: Settings) -> Check:
     return Check(
         "base model", "missing", f"{settings.default_base} is not here yet", f"homeroom models pull {settings.default_base}"
     )
+
+
+def _embedder(settings: Settings) -> Check:
+    """Never a fault: nothing needs one until somebody asks for vectors."""
+    from homeroom.models.catalogue import DEFAULT_EMBEDDER
+    from homeroom.models.embed_files import all_embedders
+
+    here = ", ".join(files.name for files in all_embedders(settings.cache))
+    if here:
+        return Check("embedding model", "ok", f"{here} is on this machine")
+    return Check("embedding model", "ok", f"none here; for embeddings: homeroom models pull {DEFAULT_EMBEDDER}")
 
 
 def _port(settings: Settings) -> Check:

@@ -87,7 +87,7 @@ def make_manager(
     """
     settings = home.settings
     return EngineManager(
-        prepared.engine_file(base, settings.cache, settings.engine_weights),
+        _served(home, base),
         home=folder or settings.home,
         spawn=spawn,
         slots=settings.engine_slots,
@@ -96,6 +96,13 @@ def make_manager(
         adapters=lambda: adapters_of(home, base, wanted),
         announce=announce,
     )
+
+
+def _served(home: Homeroom, base: BaseFiles) -> BaseFiles:
+    """The base with the engine's file in the settings' number format; an embedding model has one only."""
+    if base.purpose == "embedding":
+        return base
+    return prepared.engine_file(base, home.settings.cache, home.settings.engine_weights)
 
 
 def engine_threads() -> int:
@@ -111,9 +118,8 @@ def memory_need(home: Homeroom, base: BaseFiles) -> Need:
     """What serving ``base`` takes with the home's settings and the adapters that it should hold now."""
     settings = home.settings
     adapters = adapters_of(home, base)
-    served = prepared.engine_file(base, settings.cache, settings.engine_weights)
     return engine_need(
-        served,
+        _served(home, base),
         slots=settings.engine_slots,
         context=settings.engine_context,
         adapters=adapters,
@@ -127,14 +133,16 @@ def memory_budget(home: Homeroom) -> int:
 
 
 def base_of(home: Homeroom, identity: str) -> BaseFiles:
-    """The files of the base with that identity.
+    """The files of the base, or of the embedding model, with that identity.
 
     Raises:
         NotFoundError: no base here has it (``base-not-here``).
     """
-    found = next((base for base in prepared.all_bases(home.settings.cache) if base.identity == identity), None)
+    cache = home.settings.cache
+    here_now = [*prepared.all_bases(cache), *prepared.all_bases(cache, "embedding")]
+    found = next((base for base in here_now if base.identity == identity), None)
     if found is None:
-        here = ", ".join(base.name for base in prepared.all_bases(home.settings.cache)) or "none"
+        here = ", ".join(base.name for base in here_now) or "none"
         raise NotFoundError(
             f"No base model here has the identity {identity[:16]!r} (here: {here}). Fetch the one it was tuned on:"
             " homeroom models pull NAME",

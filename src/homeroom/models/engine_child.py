@@ -5,7 +5,7 @@ that reads model files thus never runs in the process that serves people. ``CONF
 read:
 
     {"gguf": path, "alias": name, "adapters": [path, ...], "slots": 4, "context": 2048, "threads": 2, "key": "...",
-     "report": path}
+     "embedding": false, "report": path}
 
 When it is ready it writes ``{"url": ..., "pid": ...}`` to ``report``, otherwise ``{"error": ...}``.
 """
@@ -59,6 +59,10 @@ def parameters(config: dict[str, Any]) -> CommonParams:
     params.model_alias = {config["alias"]}
     params.n_parallel = config["slots"]
     params.n_ctx = config["context"] * config["slots"]
+    if config["embedding"]:
+        params.embedding = True
+        # Every position sees every other one, so a text is computed in one go, and several short ones together.
+        params.n_batch = params.n_ubatch = config["context"]
     params.kv_unified = False  # each conversation has its own, whole context
     params.fit_params = False  # the context that was asked for, or a refusal: never silently a shorter one
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["threads"]

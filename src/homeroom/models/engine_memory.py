@@ -5,8 +5,9 @@ An estimate from above: it counts the context of every conversation as full, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from homeroom.models.engine_info import AdapterFile
 from homeroom.models.folder import read_json
@@ -72,6 +73,8 @@ def engine_need(
     """
     config = read_json(base.weights / "config.json")
     context = min(context, base.context_tokens)
+    if base.purpose == "embedding":
+        return _embedding_need(base, config, slots, context)
     heads = int(config["num_attention_heads"])
     hidden = int(config["hidden_size"])
     head_size = int(config.get("head_dim") or hidden // heads)
@@ -87,6 +90,14 @@ def engine_need(
         slots=slots,
         context=context,
     )
+
+
+def _embedding_need(base: BaseFiles, config: Mapping[str, Any], slots: int, context: int) -> Need:
+    """It remembers nothing between texts; all positions of a batch look at each other in every head."""
+    width = 4 * int(config["hidden_size"]) + 3 * int(config["intermediate_size"])
+    scores = int(config["num_attention_heads"]) * context * context
+    working = PROCESS_BYTES + (context * width + scores) * 4
+    return Need(base.gguf.stat().st_size, 0, 0, working, slots, context)
 
 
 def mb(size: float) -> str:

@@ -128,6 +128,7 @@ def start_engine(
         "slots": options.slots,
         "context": options.context,
         "threads": options.threads,
+        "embedding": base.purpose == "embedding",
         "key": key,
         "report": str(report),
     }

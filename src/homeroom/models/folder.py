@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,8 +117,8 @@ class Tensor:
         return raw.astype(np.float32).reshape(self.shape)
 
 
-def read_tensors(folder: Path) -> list[Tensor]:
-    """All tensors of the safetensors files in ``folder``, in order of name; their values stay on disk.
+def read_tensors(folder: Path, passed_over: Collection[str] = ()) -> list[Tensor]:
+    """All tensors of the safetensors files in ``folder`` but those ``passed_over``, in order of name; their values stay on disk.
 
     Raises:
         ConfigError: ``model-files`` when there is no safetensors file, a file is cut or lies about itself, a tensor is of an
@@ -126,7 +127,7 @@ def read_tensors(folder: Path) -> list[Tensor]:
     tensors = [
         Tensor(entry.name, entry.shape, entry.kind, path, entry.offset)
         for path in sorted(folder.glob("*.safetensors"))
-        for entry in read_header(path).entries
+        for entry in read_header(path, passed_over).entries
     ]
     if not tensors:
         raise ConfigError(

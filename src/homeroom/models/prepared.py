@@ -3,6 +3,7 @@
     <cache>/sources/<sha256>/<file>       what was fetched, as published
     <cache>/bases/<identity 16>-t<N>/     weights/ + model.gguf + base.json; N is the version of the transform
     <cache>/engine/<base>-<format>.gguf   the engine's file in another number format, where the settings ask for it
+                                          (embedding models are prepared likewise: `homeroom.models.embed_files`)
     <cache>/names/<name>.json             which identity a name stands for
     <cache>/locks/, <cache>/parts/        work in progress
 
@@ -23,10 +24,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from homeroom.errors import ConfigError, StorageError
 from homeroom.models.folder import chat_template, read_json, read_tensors
-from homeroom.schema.models import BaseFiles
+from homeroom.schema.models import BaseFiles, Purpose
 from homeroom.storage.plain import check_plain
 
 TRANSFORM = 1
@@ -34,6 +36,14 @@ TRANSFORM = 1
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all (0 when unknown), and what is being done."""
+
+
+class Convert(Protocol):
+    """Writes the engine's file of a model: `homeroom.models.gguf_write.folder_to_gguf`."""
+
+    def __call__(self, folder: Path, out: Path, /, *, name: str, quantisation: str) -> None:
+        """Write ``out`` from the model in ``folder``."""
+
 
 _SINGLE = "model.safetensors"
 _KEPT = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -72,23 +82,27 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", name.replace("/", "--"))
 
 
-def find(name: str, cache: Path) -> BaseFiles | None:
-    """The prepared files of ``name``, or None when it was never prepared, was prepared by an older version, or is incomplete."""
+def find(name: str, cache: Path, purpose: Purpose = "chat") -> BaseFiles | None:
+    """The prepared files of ``name``, or None when it was never prepared, was prepared by an older version, or is incomplete.
+
+    A model of another ``purpose`` is none, too.
+    """
     pointer = cache / "names" / f"{slug(name)}.json"
     if not pointer.exists():
         return None
     record = read_json(pointer)
-    if record.get("transform") != TRANSFORM or record.get("name") != name:
+    if record.get("transform") != TRANSFORM or record.get("name") != name or record.get("purpose", "chat") != purpose:
         return None
     folder = cache / "bases" / str(record["folder"])
-    files = BaseFiles(name, folder, folder / "weights", folder / "model.gguf", record["identity"], int(record["context_tokens"]))
+    weights, gguf = folder / "weights", folder / "model.gguf"
+    files = BaseFiles(name, folder, weights, gguf, record["identity"], int(record["context_tokens"]), purpose)
     return files if _is_whole(folder) else None
 
 
-def all_bases(cache: Path) -> list[BaseFiles]:
-    """Every base that is prepared and whole, in order of name."""
+def all_bases(cache: Path, purpose: Purpose = "chat") -> list[BaseFiles]:
+    """Every base that is prepared and whole, in order of name; with ``purpose`` the embedding models in their place."""
     names = [str(read_json(pointer).get("name", "")) for pointer in sorted((cache / "names").glob("*.json"))]
-    return [base for name in names if (base := find(name, cache)) is not None]
+    return [base for name in names if (base := find(name, cache, purpose)) is not None]
 
 
 def _is_whole(folder: Path) -> bool:
@@ -242,8 +256,26 @@ def commit(
     size_bytes: int,
     quantisation: str,
     progress: Progress,
+    convert: Convert | None = None,
+    purpose: Purpose = "chat",
 ) -> BaseFiles:
-    """Make ``bases/<identity>`` unless it is there, and point ``name`` at it. ``fill`` writes the weights folder it is given."""
+    """Make ``bases/<identity>`` unless it is there, and point ``name`` at it.
+
+    Args:
+        name: What it is called.
+        cache: ``HOMEROOM_CACHE``.
+        identity: Of its sources.
+        fill: Writes the weights folder that it is given.
+        size_bytes: What that will take, about.
+        quantisation: Number format of the engine's file.
+        progress: Told what is done.
+        convert: Writes the engine's file from the weights folder; None for a chat model's.
+        purpose: What the model is for.
+
+    Raises:
+        StorageError: ``no-space``.
+        ConfigError: what ``fill`` and ``convert`` raise.
+    """
     from homeroom.models.gguf_write import folder_to_gguf
 
     target = cache / "bases" / f"{identity[:16]}-t{TRANSFORM}"
@@ -255,7 +287,7 @@ def commit(
             made.mkdir()
             fill(made / "weights")
             progress(0, 0, f"making the engine's file of {name}")
-            folder_to_gguf(made / "weights", made / "model.gguf", name=name, quantisation=quantisation)
+            (convert or folder_to_gguf)(made / "weights", made / "model.gguf", name=name, quantisation=quantisation)
             files = [path for path in sorted(made.rglob("*")) if path.is_file()]
             sizes = {path.relative_to(made).as_posix(): path.stat().st_size for path in files}
             record = {"name": name, "identity": identity, "transform": TRANSFORM, "quantisation": quantisation, "files": sizes}
@@ -266,9 +298,16 @@ def commit(
             made.rename(target)
             _sync(target.parent)
     context = int(read_json(target / "weights" / "config.json")["max_position_embeddings"])
-    pointer = {"name": name, "identity": identity, "folder": target.name, "transform": TRANSFORM, "context_tokens": context}
+    pointer: dict[str, str | int] = {
+        "name": name,
+        "identity": identity,
+        "folder": target.name,
+        "transform": TRANSFORM,
+        "context_tokens": context,
+        "purpose": purpose,
+    }
     write_atomic(cache / "names" / f"{slug(name)}.json", json.dumps(pointer, indent=2))
-    return BaseFiles(name, target, target / "weights", target / "model.gguf", identity, context)
+    return BaseFiles(name, target, target / "weights", target / "model.gguf", identity, context, purpose)
 
 
 def engine_file(base: BaseFiles, cache: Path, quantisation: str, progress: Progress = silent) -> BaseFiles:

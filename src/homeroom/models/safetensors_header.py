@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -18,6 +19,7 @@ HEADER_BYTES = 32_000_000
 """The longest header that is read. The format allows 100 MB; a model of a thousand layers needs a few."""
 MAX_DIMENSIONS = 8
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+WHOLE_BYTES = {"I64": 8, "I32": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,12 @@ class Header:
     metadata: dict[str, str]
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, passed_over: Collection[str] = ()) -> Header:
     """The header of ``path``.
+
+    Args:
+        path: The file.
+        passed_over: Names of tensors that are not wanted, and may be whole numbers.
 
     Raises:
         ConfigError: ``model-files`` when anything in it is not so: the file is cut, or the header lies about it.
@@ -61,7 +67,7 @@ def read_header(path: Path) -> Header:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _wrong(path, "no safetensors file: its metadata are no texts")
     begin = 8 + length
-    places = sorted((*_place(path, name, entry), name, entry) for name, entry in record.items())
+    places = sorted((*_place(path, name, entry, name in passed_over), name, entry) for name, entry in record.items())
     end = 0
     for start, stop, name, _ in places:
         if start < end:
@@ -70,18 +76,24 @@ def read_header(path: Path) -> Header:
     if begin + end > size:
         raise _wrong(path, f"cut short: its tensors need {begin + end:,} bytes and it has {size:,}")
     return Header(
-        tuple(Entry(name, tuple(entry["shape"]), entry["dtype"], begin + start) for start, _, name, entry in places), metadata
+        tuple(
+            Entry(name, tuple(entry["shape"]), entry["dtype"], begin + start)
+            for start, _, name, entry in places
+            if name not in passed_over
+        ),
+        metadata,
     )
 
 
 # JSON written by others: Any.
-def _place(path: Path, name: str, entry: Any) -> tuple[int, int]:
+def _place(path: Path, name: str, entry: Any, passed_over: bool) -> tuple[int, int]:
     """Begin and end of a tensor in the data."""
+    sizes = {**ITEM_BYTES, **WHOLE_BYTES} if passed_over else ITEM_BYTES
     about = f"tensor {name!r:.80}"
     if not isinstance(entry, dict):
         raise _wrong(path, f"damaged: {about} is no object")
     shape, kind, offsets = entry.get("shape"), entry.get("dtype"), entry.get("data_offsets")
-    if not isinstance(kind, str) or kind not in ITEM_BYTES:
+    if not isinstance(kind, str) or kind not in sizes:
         raise ConfigError(
             f"The {about} in {path.name!r} is of the type {kind!r:.40}, which is not read here. Fetch the unquantised model: "
             "homeroom models pull NAME",
@@ -92,7 +104,7 @@ def _place(path: Path, name: str, entry: Any) -> tuple[int, int]:
     if not _whole_numbers(offsets, at_least=0) or len(offsets) != 2:
         raise _wrong(path, f"damaged: {about} lies at {offsets!r:.60}")
     start, stop = offsets
-    if stop - start != math.prod(shape) * ITEM_BYTES[kind]:
+    if stop - start != math.prod(shape) * sizes[kind]:
         raise _wrong(path, f"damaged: {about} has the shape {shape!r:.60} of {kind} in {stop - start:,} bytes")
     return start, stop
 

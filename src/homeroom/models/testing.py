@@ -1,10 +1,14 @@
-"""A chat model without a model, for tests and for trying out what uses one."""
+"""A chat model and an embedder without a model, for tests and for trying out what uses one."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 
+from homeroom.errors import OptionError
 from homeroom.schema.chat import Chunk, Completion, GenerationSettings, Usage
+from homeroom.schema.embeddings import Embeddings, Vector
 from homeroom.schema.examples import Message
 
 
@@ -39,3 +43,30 @@ class ScriptedChatModel:
             yield Chunk(word if index == 0 else f" {word}")
         prompt = sum(len(message.content.split()) for message in messages)
         yield Chunk("", "length" if len(kept) < len(words) else "stop", Usage(prompt, len(kept)))
+
+
+class WordEmbedder:
+    """Implements `homeroom.schema.embeddings.Embedder` by the words of a text, hashed into so many places: no model, no synonyms.
+
+    Tokens are words.
+    """
+
+    def __init__(self, name: str, dimensions: int = 32) -> None:
+        self.name, self.dimensions = name, dimensions
+
+    def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> Embeddings:
+        """The vectors of ``texts``.
+
+        Raises:
+            OptionError: ``dimensions`` is another number than its own.
+        """
+        if dimensions not in (None, self.dimensions):
+            raise OptionError(f"{self.name!r} makes vectors of {self.dimensions} numbers", param="dimensions")
+        return Embeddings(tuple(map(self._vector, texts)), sum(len(text.split()) for text in texts))
+
+    def _vector(self, text: str) -> Vector:
+        counts = [0.0] * self.dimensions
+        for word in text.lower().split():
+            counts[hashlib.sha256(word.encode()).digest()[0] % self.dimensions] += 1.0
+        length = math.hypot(*counts) or 1.0
+        return [count / length for count in counts]

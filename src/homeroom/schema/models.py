@@ -10,6 +10,8 @@ from typing import Any, Literal
 Suitability = Literal["practice", "trainee", "learner"]
 Method = Literal["dspy", "openai", "huggingface"]
 TunedKind = Literal["lora", "full", "prompt", "remote"]
+Purpose = Literal["chat", "embedding"]
+Pooling = Literal["mean", "cls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,12 @@ class BaseFiles:
     Attributes:
         name: Catalogue name.
         folder: Its folder in the cache.
-        weights: Folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``: what training reads.
+        weights: Folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``: what training reads. Of an embedding
+            model, which nobody trains here, without the weights themselves.
         gguf: The file the engine serves, made from ``weights``.
         identity: SHA-256 over source weights, tokenizer and chat template. An adapter refuses any other.
-        context_tokens: Longest prompt plus reply.
+        context_tokens: Longest prompt plus reply; of an embedding model the longest text.
+        purpose: What it is for: to answer, or to turn texts into vectors.
     """
 
     name: str
@@ -31,6 +35,7 @@ class BaseFiles:
     gguf: Path
     identity: str
     context_tokens: int
+    purpose: Purpose = "chat"
 
 
 @dataclass(frozen=True, slots=True)
