@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from homeroom.app.embedders import HomeEmbedders
 from homeroom.app.fine_tuning.run import files_of, jobs_of
 from homeroom.app.talk import practice_scenarios, running_directory
 from homeroom.chat.compare import CompareService
@@ -49,6 +50,7 @@ def services_of(home: Homeroom) -> Services:
         report=lambda key: _report(home, key),
         files=lambda scope: files_of(home, scope),
         fine_tuning=lambda scope: jobs_of(home, scope),
+        embedders=HomeEmbedders(home),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from homeroom.app.embedders import EmbedderCard
 from homeroom.app.fine_tuning.files import FileStore
 from homeroom.app.fine_tuning.jobs import FineTuningJobs
 from homeroom.chat.compare import CompareService
@@ -14,6 +16,7 @@ from homeroom.chat.feedback import FeedbackStore
 from homeroom.chat.practice import PracticeService
 from homeroom.chat.service import ChatService
 from homeroom.errors import NotFoundError
+from homeroom.schema.embeddings import Embedder
 from homeroom.schema.jobs import Job, JobEvent
 from homeroom.storage import Scope
 
@@ -44,6 +47,38 @@ def _no_fine_tuning(scope: Scope) -> FineTuningJobs:
     raise NotFoundError("this server tunes nothing. Start the whole one: homeroom serve", code="not-found")
 
 
+class Embedders(Protocol):
+    """The embedding models that may be asked now: `homeroom.app.embedders.HomeEmbedders`. Thread-safe."""
+
+    def list(self) -> Sequence[EmbedderCard]:
+        """Those on this disk."""
+        ...
+
+    def embedder(self, name: str) -> Embedder:
+        """What makes vectors as ``name``.
+
+        Raises:
+            NotFoundError: no embedding model has that name.
+        """
+        ...
+
+
+class NoEmbedders:
+    """`Embedders` of a server that has none."""
+
+    def list(self) -> Sequence[EmbedderCard]:
+        """None."""
+        return ()
+
+    def embedder(self, name: str) -> Embedder:
+        """Nothing.
+
+        Raises:
+            NotFoundError: always.
+        """
+        raise NotFoundError("this server makes no embeddings. Start the whole one: homeroom serve", code="not-found")
+
+
 def _no_report(key: str) -> str | None:
     return None
 
@@ -60,6 +95,7 @@ class Services:
         job_events: Events of one job, oldest first.
         files: The files of the API of a scope.
         fine_tuning: The fine-tuning jobs of the API of a scope.
+        embedders: What turns texts into vectors.
         report: The HTML of a scorecard's report by `ScorecardLink.report`; None when there is none.
     """
 
@@ -77,3 +113,4 @@ class Services:
     report: Callable[[str], str | None] = _no_report
     files: Callable[[Scope], FileStore] = _no_files
     fine_tuning: Callable[[Scope], FineTuningJobs] = _no_fine_tuning
+    embedders: Embedders = field(default_factory=NoEmbedders)

@@ -1,12 +1,17 @@
-"""Runs the application on a free port in a thread, for tests and for looking at the pages."""
+"""Runs the application on a free port in a thread, for tests and for looking at the pages; and embedders without a model."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from homeroom.app.embedders import EmbedderCard
+from homeroom.errors import NotFoundError
+from homeroom.models.testing import WordEmbedder
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -38,3 +43,24 @@ class LiveServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class WordEmbedders:
+    """Implements `homeroom.server.services.Embedders` with `WordEmbedder` under the names that are given."""
+
+    def __init__(self, *names: str) -> None:
+        self._embedders: Mapping[str, WordEmbedder] = {name: WordEmbedder(name) for name in names}
+
+    def list(self) -> Sequence[EmbedderCard]:
+        """All of them."""
+        return [EmbedderCard(name, name, found.dimensions, 512) for name, found in self._embedders.items()]
+
+    def embedder(self, name: str) -> WordEmbedder:
+        """The one of that name.
+
+        Raises:
+            NotFoundError: there is none (``model-not-found``).
+        """
+        if name not in self._embedders:
+            raise NotFoundError(f"There is no embedding model {name!r} here", code="model-not-found")
+        return self._embedders[name]
