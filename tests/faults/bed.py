@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -234,6 +235,11 @@ def _stat(pid: int) -> tuple[int, str]:
     except OSError:
         return 0, ""
     return int(fields[1]), "" if fields[0] in "ZX" else fields[19]
+
+
+def did_its_work(ended: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a command with ``--json`` did its work; an evaluation that advises against the model ends with 1 all the same."""
+    return ended.returncode == 0 or (ended.returncode == 1 and "error" not in json.loads(ended.stdout))
 
 
 def eventually(condition: Callable[[], Any], patience_s: float = PATIENCE_S, what: str = "it never came to pass") -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.app import material
 from tests.faults import oracle
-from tests.faults.bed import Bed
+from tests.faults.bed import Bed, did_its_work
 
 INJECT = Path(__file__).parent / "inject"
 KEEP = "homeroom.storage.artifacts:ArtifactStore.keep"
@@ -58,9 +58,9 @@ def until_done(bed: Bed, *arguments: str | Path, env: dict[str, str]) -> Any:
     """Give the command until it ends well; somebody died on the way."""
     for _ in range(4):
         ended = bed.run(*arguments, "--json", env=env)
-        if ended.returncode == 0:
+        if did_its_work(ended):
             break
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert did_its_work(ended), ended.stdout + ended.stderr
     assert (bed.folder / "died").exists(), "nobody came there"
     return json.loads(ended.stdout)
 
