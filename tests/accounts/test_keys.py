@@ -98,3 +98,26 @@ def test_wrong_arguments_make_no_key(
         keys.create(name, scopes, **more)
     assert raised.value.code == code
     assert keys.list() == ()
+
+
+def test_a_key_that_was_seen_ends_with_the_next_commit_of_another_process(database: Database, home: Path) -> None:
+    """What is kept of a lookup must not outlive what another process wrote since."""
+    keys = KeyStore(database)
+    key, secret = keys.create("one")
+    assert keys.authenticate(secret) == keys.authenticate(secret) == key
+    elsewhere = Database.for_home(home)
+    KeyStore(elsewhere).revoke(key.id)
+    elsewhere.close()
+    assert keys.authenticate(secret) is None
+    again, other = keys.create("two")
+    assert keys.authenticate(other) == again
+    assert keys.authenticate(secret) is None
+
+
+def test_a_key_that_was_seen_expires_by_the_clock(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = KeyStore(database)
+    _, secret = keys.create("short", expires_at=time.time() + 60)
+    assert keys.authenticate(secret) is not None
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert keys.authenticate(secret) is None

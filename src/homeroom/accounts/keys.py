@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,6 +68,9 @@ class KeyStore:
 
     def __init__(self, database: Database, *, scope: Scope = LOCAL) -> None:
         self._database, self._scope = database, scope
+        self._lock = threading.Lock()
+        self._seen: int | None = None
+        self._known: dict[str, ApiKey] = {}  # by hash, while nothing was committed
 
     def create(
         self,
@@ -129,11 +133,22 @@ class KeyStore:
     def authenticate(self, secret: str) -> ApiKey | None:
         """The key with that secret, if it holds; None otherwise, in about the same time.
 
-        The lookup is by hash: how long it takes tells nothing about a key.
+        The lookup is by hash: how long it takes tells nothing about a key. What was found is kept until anything is committed
+        to the database, here or elsewhere: a key that was revoked is refused by the next call.
         """
-        with self._database.read() as session:
-            row = session.scalars(select(ApiKeyRow).where(ApiKeyRow.digest == digest_of(secret))).first()
-            key = None if row is None else key_of_row(row)
+        digest, seen = digest_of(secret), self._database.data_version()  # seen before it is read: a later commit counts as news
+        with self._lock:
+            if seen != self._seen:
+                self._seen, self._known = seen, {}
+            key = self._known.get(digest)
+        if key is None:
+            with self._database.read() as session:
+                row = session.scalars(select(ApiKeyRow).where(ApiKeyRow.digest == digest)).first()
+                key = None if row is None else key_of_row(row)
+            if key is not None:
+                with self._lock:
+                    if self._seen == seen:
+                        self._known[digest] = key
         return key if key is not None and key.holds(time.time()) else None
 
     def revoke(self, reference: str) -> ApiKey:
