@@ -123,7 +123,7 @@ class Database:
             if self._is_sqlite:
                 # It tells a connection of the commits of others, so this one is kept, idle but for this question. The driver
                 # is asked past SQLAlchemy, at a tenth of the cost: every request of the server asks.
-                driver = self._watcher.connection.dbapi_connection
+                driver: object = self._watcher.connection.dbapi_connection
                 if isinstance(driver, sqlite3.Connection):
                     with suppress(sqlite3.Error):  # asked again below, where errors are mapped
                         return int(driver.execute("PRAGMA data_version").fetchone()[0])
