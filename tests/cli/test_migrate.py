@@ -104,7 +104,7 @@ def test_names_of_the_account_choose_no_place_on_this_disk(account, migrate, tmp
 def test_no_answer_is_asked_for_twice_and_no_budget_is_overspent(account, migrate, tmp_path):
     account.tuned(OLD, "gpt-4o-mini-2024-07-18", PAIRS, HELD_OUT)
     assert migrate("download").code == 0
-    told = migrate("record", "--model", OLD, "--budget-usd", "0.0004", "--json")
+    told = migrate("record", "--model", OLD, "--budget-usd", "0.0004", "--yes", "--json")
     assert told.code == 1
     first = len(account.charged)
     assert 0 < first < 8 and told.json["left"] == 8 - told.json["answers"] > 0
@@ -112,9 +112,9 @@ def test_no_answer_is_asked_for_twice_and_no_budget_is_overspent(account, migrat
     assert spent <= told.json["spent_usd"] + 1e-9 <= 0.0004
 
     account.faults = [("chat", "429"), ("chat", "cut"), ("chat", "silence")]
-    told = migrate("record", "--model", OLD, "--budget-usd", "1", "--json")
+    told = migrate("record", "--model", OLD, "--budget-usd", "1", "--yes", "--json")
     while told.json["left"]:
-        told = migrate("record", "--model", OLD, "--budget-usd", "1", "--json")
+        told = migrate("record", "--model", OLD, "--budget-usd", "1", "--yes", "--json")
     assert told.code == 0
     kept = [json.loads(line) for line in (tmp_path / "move" / "answers").glob("*.jsonl").__next__().read_text().splitlines()]
     assert len({k["item"] for k in kept}) == len(kept) == 8
@@ -122,7 +122,7 @@ def test_no_answer_is_asked_for_twice_and_no_budget_is_overspent(account, migrat
     paid = sum(c["prompt_tokens"] * 0.30 + c["completion_tokens"] * 1.20 for c in account.charged) / 1e6
     assert ledger.usd >= paid - 1e-9, "a lost reply is held, because it may have been charged"
     before = len(account.charged)
-    assert migrate("record", "--model", OLD, "--budget-usd", "1", "--json").json["left"] == 0
+    assert migrate("record", "--model", OLD, "--budget-usd", "1", "--yes", "--json").json["left"] == 0
     assert len(account.charged) == before
 
 
@@ -177,6 +177,15 @@ def test_where_only_training_data_is_left_it_is_told_that_the_old_model_has_seen
         dataset = home.datasets.get(made.json["dataset"])
         assert len(dataset.part("test")) == 6
         assert {e.id for e in dataset.part("test")}.isdisjoint(e.id for e in dataset.part("train"))
+
+
+def test_nothing_is_sent_to_which_nobody_agreed(account, migrate):
+    account.tuned(OLD, "gpt-4o-mini-2024-07-18", PAIRS, HELD_OUT)
+    migrate("download")
+    told = migrate("record", "--model", OLD, "--budget-usd", "1", "--json")
+    assert (told.code, told.json["error"]["code"]) == (2, "needs-yes")
+    assert migrate("record", "--model", OLD, "--budget-usd", "1").code == 130, "nobody is there to be asked"
+    assert account.charged == []
 
 
 @pytest.mark.parametrize("fault", ["401", "garbage", "500 500 500 500 500"])

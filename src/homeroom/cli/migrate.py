@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, plural, table, when
+from homeroom.errors import ConfigError
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
     from homeroom.app.migration.folder import MigrationFolder
     from homeroom.app.migration.inventory import Inventory
+    from homeroom.app.migration.record import Estimate
 
 folder_argument = click.argument("folder", type=click.Path(path_type=Path))
 endpoint_option = click.option(
@@ -187,8 +189,8 @@ def record(
             f"spent or held so far ${before.spent_usd:.4f} of ${budget_usd:.2f}",
             err=True,
         )
-    if before.requests and not yes and not as_json:
-        click.confirm("Send them?", abort=True, err=True)
+    if before.requests and not yes:
+        _confirm(before, as_json)
     line = progress.Line(as_json)
     with closing(OpenAIChatModel(model, base_url, model, api_key=key, max_retries=0)) as chat:
         after = ask(
@@ -207,15 +209,25 @@ def record(
 
     def text() -> None:
         click.echo(f"{data['answers']} answers kept, {after.requests} left, ${after.spent_usd:.4f} spent or held.")
-        if after.requests:
-            click.echo(
-                f"The budget of ${budget_usd:.2f} allows no more. Raise it: --budget-usd {budget_usd + after.at_most_usd:.2f}"
-            )
-        else:
+        if not after.requests:
             click.echo(f"Next: homeroom migrate openai retrain {folder} --model {model}")
+        elif (needed := after.spent_usd + after.at_most_usd) > budget_usd:
+            click.echo(f"The budget of ${budget_usd:.2f} does not hold the rest. Raise it: --budget-usd {needed + 0.005:.2f}")
+        else:
+            click.echo("The endpoint failed to answer the rest. Run the same command again: what is kept is not asked again.")
 
     emit(data, as_json, text)
     return 1 if after.requests else 0
+
+
+def _confirm(before: Estimate, as_json: bool) -> None:
+    """Ask before money is spent; a script, which cannot be asked, has to have agreed."""
+    if as_json:
+        raise ConfigError(
+            f"{plural(before.requests, 'request')} would cost at most ${before.at_most_usd:.4f}. Agree to it: --yes",
+            code="needs-yes",
+        )
+    click.confirm("Send them?", abort=True, err=True)
 
 
 @openai_group.command()

@@ -76,13 +76,7 @@ def fetch_from_hub(
         )
         done += file.size_bytes
 
-    weights = [file for file in files if _WEIGHTS.fullmatch(file.name)]
-    if not weights:
-        raise ConfigError(
-            f"{source.id!r} is not published as safetensors (model.safetensors). Pickled weights can run code and are never"
-            " loaded; GGUF and adapter repositories are no base models. Choose another: homeroom models list --bases",
-            code="pickled-weights",
-        )
+    weights = _weights(files, source.id)
     with space_errors(cache):
         for file in files:
             if file.name in _SMALL:
@@ -100,6 +94,17 @@ def fetch_from_hub(
     prepared = prepare_folder(folder, name, cache, progress=progress, move=True)
     shutil.rmtree(folder, ignore_errors=True)
     return prepared
+
+
+def _weights(files: list[_File], source_id: str) -> list[_File]:
+    found = [file for file in files if _WEIGHTS.fullmatch(file.name)]
+    if not found:
+        raise ConfigError(
+            f"{source_id!r} is not published as safetensors (model.safetensors). Pickled weights can run code and are never"
+            " loaded; GGUF and adapter repositories are no base models. Choose another: homeroom models list --bases",
+            code="pickled-weights",
+        )
+    return found
 
 
 def _shifted(progress: Progress, before: int, total: int, what: str, done: int, _: int, __: str) -> None:

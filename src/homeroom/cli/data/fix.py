@@ -11,7 +11,7 @@ from homeroom.cli.common import emit, json_option, plural, visible
 from homeroom.cli.data.sources import shown_progress
 
 if TYPE_CHECKING:
-    from homeroom.data.fix import Fix, FixPlan
+    from homeroom.data.fix import Fix, Fixed, FixPlan
 
 SHOWN = 20
 
@@ -81,20 +81,19 @@ def command(
         "redactions": str(done.redactions) if done and done.redactions else None,
     }
 
-    def text() -> None:
-        _show(plan, everything)
-        if done is not None:
-            click.echo(f"{plural(done.fixes, 'text')} mended. The original is {done.original}")
-            if done.redactions:
-                click.echo(f"What was taken out ({done.redacted}) is in {done.redactions}: keep it private.")
-        elif plan.fixes:
-            click.echo(f"{plural(len(plan.fixes), 'text')} would change. Do it with: homeroom data fix {file} --apply")
-        if plan.waiting:
-            click.echo(
-                f"{plural(plan.waiting, 'fix').replace('fixs', 'fixes')} touch what another one touches: run it again after."
-            )
+    emit(data, as_json, lambda: _tell(plan, done, everything))
 
-    emit(data, as_json, text)
+
+def _tell(plan: FixPlan, done: Fixed | None, everything: bool) -> None:
+    _show(plan, everything)
+    if done is not None:
+        click.echo(f"{plural(done.fixes, 'text')} mended. The original is {done.original}")
+        if done.redactions:
+            click.echo(f"What was taken out ({done.redacted}) is in {done.redactions}: keep it private.")
+    elif plan.fixes:
+        click.echo(f"{plural(len(plan.fixes), 'text')} would change. Do it with: homeroom data fix {plan.file} --apply")
+    if plan.waiting:
+        click.echo(f"{plural(plan.waiting, 'fix').replace('fixs', 'fixes')} touch what another one touches: run it again after.")
 
 
 def _show(plan: FixPlan, everything: bool) -> None:
