@@ -48,6 +48,7 @@ def prepare(server: Server) -> dict[str, Any]:
     return {
         "model": server.model,
         "alias": ALIAS,
+        "embedder": server.embedder,
         "models": models,
         "files": [files[0], *done["result_files"]],
         "preferences": files[1],

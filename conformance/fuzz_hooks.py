@@ -160,10 +160,25 @@ def _chat(case: Any) -> None:
     case.body = {**kept, "model": RUN.random.choice(RUN.plan["models"]), "messages": messages, limit: RUN.random.randint(1, 8)}
 
 
-def _short(case: Any) -> None:
-    """A request that goes out as it was made, at most shortened: the tiny model would write to its limit."""
-    if isinstance(case.body, dict) and case.body.get("model") in RUN.plan["models"]:
-        case.body.setdefault("max_tokens", 8)
+def _completion(case: Any) -> None:
+    given = case.body if isinstance(case.body, dict) else {}
+    kept = {name: given[name] for name in CHAT_FIELDS if name in given and RUN.random.random() < 0.6}
+    prompt = RUN.random.choice([RUN.random.choice(WORDS), list(WORDS[:2])])
+    case.body = {**kept, "model": RUN.random.choice(RUN.plan["models"]), "prompt": prompt, "max_tokens": RUN.random.randint(1, 8)}
+
+
+def _embedding(case: Any) -> None:
+    given = case.body if isinstance(case.body, dict) else {}
+    kept = {name: given[name] for name in ("encoding_format", "user") if name in given}
+    if RUN.random.random() < 0.2:
+        kept["dimensions"] = RUN.random.choice([1, 4, 8, 10_000])
+    case.body = {**kept, "model": RUN.plan["embedder"], "input": RUN.random.choice([RUN.random.choice(WORDS), list(WORDS)])}
+
+
+def _spare(case: Any) -> None:
+    """No request may take away the models that the others ask."""
+    if (case.path_parameters or {}).get("model") in RUN.plan["models"]:
+        case.path_parameters["model"] = "ft:spared"
 
 
 MEANING: dict[str, Callable[[Any], None]] = {
@@ -182,12 +197,16 @@ MEANING: dict[str, Callable[[Any], None]] = {
     "POST /fine_tuning/jobs/{fine_tuning_job_id}/resume": _paused_job,
     "GET /models/{model}": _model,
     "POST /chat/completions": _chat,
+    "POST /completions": _completion,
+    "POST /embeddings": _embedding,
 }
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Give a share of the requests values with a meaning."""
+    if case.operation.label == "DELETE /models/{model}":
+        _spare(case)
     meaning = MEANING.get(case.operation.label)
     if meaning is not None and RUN.random.random() < MEANT:
         meaning(case)

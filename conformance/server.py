@@ -25,6 +25,7 @@ class Server:
 
     Attributes:
         model: The base model that it serves.
+        embedder: The model that it embeds with; empty when there is none.
         key: May do everything.
         chat_key: May chat, and nothing else.
     """
@@ -32,6 +33,7 @@ class Server:
     home: Path
     address: str
     model: str
+    embedder: str
     key: str
     chat_key: str
     process: subprocess.Popen[str]
@@ -53,33 +55,39 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *, cache: Path | None = None, model: str = "", worker: bool = True) -> Iterator[Server]:
+def serving(
+    folder: Path, *, cache: Path | None = None, model: str = "", embedder: str = "", worker: bool = True
+) -> Iterator[Server]:
     """A server on the home ``folder/home``; a second call with the same folder goes on where the first one ended.
 
     Args:
         folder: Everything of the server is in here.
         cache: Model files to use. None makes the tiny model, which speaks no language.
         model: The base model in that cache.
+        embedder: The embedding model in that cache, if any.
         worker: Whether jobs are run.
     """
     if cache is None:
-        cache, model = folder / "cache", _tiny(folder)
-    server = _start(folder / "home", cache, model, worker=worker)
+        cache = folder / "cache"
+        model, embedder = _tiny(folder, cache)
+    server = _start(folder / "home", cache, model, embedder, worker=worker)
     try:
         yield server
     finally:
         server.stop()
 
 
-def _tiny(folder: Path) -> str:
-    from homeroom.models import prepared, tiny
+def _tiny(folder: Path, cache: Path) -> tuple[str, str]:
+    from homeroom.models import prepared, tiny, tiny_embedder
+    from homeroom.models.embed_files import prepare_embedder
 
-    if not (folder / "cache").exists():
-        prepared.prepare_folder(tiny.build(folder / "tiny"), tiny.NAME, folder / "cache")
-    return tiny.NAME
+    if not cache.exists():
+        prepared.prepare_folder(tiny.build(folder / "tiny"), tiny.NAME, cache)
+        prepare_embedder(tiny_embedder.build(folder / "tiny-embedder"), tiny_embedder.NAME, cache)
+    return tiny.NAME, tiny_embedder.NAME
 
 
-def _start(home: Path, cache: Path, model: str, *, worker: bool) -> Server:
+def _start(home: Path, cache: Path, model: str, embedder: str, *, worker: bool) -> Server:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith("HOMEROOM_") and not name.endswith("_API_KEY")
     }
@@ -110,7 +118,7 @@ def _start(home: Path, cache: Path, model: str, *, worker: bool) -> Server:
     found = re.match(r"Homeroom is at (http://127\.0\.0\.1:\d+) ", line)
     if found is None:
         raise RuntimeError(f"the server did not start: {line}{(home / 'serve.log').read_text()}")
-    return Server(home, found[1], model, key, chat_key, process, env)
+    return Server(home, found[1], model, embedder, key, chat_key, process, env)
 
 
 def _key(env: dict[str, str], scope: str) -> str:

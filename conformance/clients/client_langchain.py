@@ -86,6 +86,7 @@ if EMBEDDER:
         maker = OpenAIEmbeddings(model=EMBEDDER, base_url=BASE_URL, api_key=KEY, check_embedding_ctx_length=False)
         one, other = maker.embed_documents(["Plants eat light.", "Half of six is three."])
         assert len(one) == len(other) > 1 and one != other
+        return "with check_embedding_ctx_length=False: otherwise it sends numbers of OpenAI's tokens"
 
 else:
     lacks("embeddings", "no embedding model was given to the run")

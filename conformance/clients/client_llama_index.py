@@ -71,10 +71,9 @@ def completions():
 
 @check("responses")
 def responses():
-    from llama_index.llms.openai import OpenAIResponses
+    from llama_index.llms.openai_like import OpenAILikeResponses
 
-    asked = OpenAIResponses(model="gpt-4o-mini", api_base=BASE_URL, api_key=KEY, max_output_tokens=LONGEST, max_retries=0)
-    asked.model = MODEL
+    asked = OpenAILikeResponses(model=MODEL, api_base=BASE_URL, api_key=KEY, max_output_tokens=LONGEST, max_retries=0)
     assert asked.chat(MESSAGES).message.content.strip()
 
 
