@@ -46,6 +46,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cache-Control": "no-store",
 }
 
 
@@ -164,8 +166,8 @@ def csrf_token() -> str:
 
 def set_headers(response: Response) -> Response:
     """The headers of every answer. A view may have set a policy of its own, such as that of a report."""
+    present = {name.lower() for name, _ in response.headers}  # looked up once: each search of werkzeug's reads them all
     for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-    response.headers.setdefault("Cache-Control", "no-store")
+        if name.lower() not in present:
+            response.headers.add(name, value)
     return response

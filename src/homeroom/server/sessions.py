@@ -23,9 +23,11 @@ class SteadySessions(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """The session of the request's cookie; an empty one where there is none that counts."""
-        serializer = self.get_signing_serializer(app)
         cookie = request.cookies.get(self.get_cookie_name(app))
-        if serializer is not None and cookie:
+        if not cookie:  # programs send none: no key is derived for them
+            return self.session_class()
+        serializer = self.get_signing_serializer(app)
+        if serializer is not None:
             try:
                 return self.session_class(serializer.loads(cookie, max_age=int(app.permanent_session_lifetime.total_seconds())))
             except SignatureExpired as expired:
