@@ -47,7 +47,7 @@ class Target:
     url: str
     key: str
     prefix: str = ""
-    group: int = 0
+    pid: int = 0
 
     def shot(self, model: str, *, stream: bool = False) -> load.Shot:
         body = {"model": self.prefix + model, "messages": MESSAGES, "max_tokens": 64, "stream": stream}
@@ -55,16 +55,18 @@ class Target:
         return load.Shot.post(f"{self.url}/chat/completions", json.dumps(body).encode(), headers, stream=stream)
 
     def cpu_s(self) -> float:
-        """Processor time of all its processes so far."""
-        ticks = 0
+        """Processor time so far of the process and of all that it started."""
+        ticks: dict[int, tuple[int, int]] = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 fields = stat.read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(fields[3]) == self.group:  # the session: our children have process groups of their own
-                ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+            ticks[int(stat.parent.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+        family = {self.pid}
+        while more := {pid for pid, (parent, _) in ticks.items() if parent in family} - family:
+            family |= more
+        return sum(ticks[pid][1] for pid in family if pid in ticks) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -89,7 +91,7 @@ def process(argv: Sequence[str], env: dict[str, str], log: Path) -> Iterator[sub
 def stub(folder: Path) -> Iterator[Target]:
     with process([sys.executable, str(HERE / "api_stub.py")], dict(os.environ), folder / "stub.log") as child:
         assert child.stdout
-        yield Target("the endpoint itself", child.stdout.readline().strip(), "none", group=child.pid)
+        yield Target("the endpoint itself", child.stdout.readline().strip(), "none", pid=child.pid)
 
 
 @contextmanager
@@ -162,7 +164,7 @@ def litellm(folder: Path, upstream: str, venv: Path) -> Iterator[Target]:
             except httpx.TransportError:
                 pass
             time.sleep(0.5)
-        yield Target("LiteLLM", f"{url}/v1", "sk-bench", group=child.pid)
+        yield Target("LiteLLM", f"{url}/v1", "sk-bench", pid=child.pid)
 
 
 def _free_port() -> int:

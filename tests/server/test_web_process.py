@@ -113,6 +113,17 @@ def test_with_a_key_it_opens_elsewhere_and_asks_for_it_here_too(home: Path) -> N
             assert page.get("/chat").status_code == 200
 
 
+def test_as_many_files_may_be_opened_as_streams_need() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2000));"
+        "from homeroom.server.gunicorn_app import allow_open_files as allow;"
+        "seen = []; [(allow(n), seen.append(resource.getrlimit(resource.RLIMIT_NOFILE))) for n in (100, 600, 9000)]; print(seen)"
+    )
+    environment = {**os.environ, "PYTHONPATH": SOURCE}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[(256, 2000), (600, 2000), (2000, 2000)]\n"
+
+
 def test_starting_loads_nothing_heavy() -> None:
     code = (
         "import sys, homeroom.server.__main__;"

@@ -18,7 +18,7 @@ from homeroom.app.reach import check_reach, is_public
 from homeroom.errors import HomeroomError
 from homeroom.server.app import create_app
 from homeroom.server.compose import services_of
-from homeroom.server.gunicorn_app import THREADS, WebApplication
+from homeroom.server.gunicorn_app import THREADS, WebApplication, allow_open_files
 from homeroom.server.hosts import is_address
 from homeroom.server.secret import secret_key
 from homeroom.settings import load_settings
@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     except HomeroomError as error:
         print(f"homeroom: {error.message}", file=sys.stderr)
         return error.exit_code
+    allow_open_files()
     web.run()
     return 0
 

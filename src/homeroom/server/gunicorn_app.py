@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import threading
 from collections.abc import Callable
@@ -16,8 +17,17 @@ from homeroom.app.logs import FORMAT, PrivateFormatter
 from homeroom.server.context import end_streams
 from homeroom.server.limits import MAX_ADDRESS_BYTES, MAX_HEADER_BYTES, MAX_HEADERS
 
-THREADS = 512  # they only wait: 200 open replies leave room for pages and /health
+THREADS = 1280  # they only wait, and are made when they are needed: half of them may be open replies
 GRACE_S = 4
+OPEN_FILES = 8192
+
+
+def allow_open_files(wanted: int = OPEN_FILES) -> None:
+    """Let this process open as many files as its streams take, as far as the machine allows: each has a client and a model."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 class PrivateLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -59,6 +69,7 @@ class WebApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
             "workers": 1,
             "worker_class": "gthread",
             "threads": threads,
+            "worker_connections": 2 * threads,
             "graceful_timeout": GRACE_S,
             "timeout": 120,
             "keepalive": 15,
