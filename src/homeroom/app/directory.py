@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.deleting import delete_model
 from homeroom.app.engines import Resolve, base_of
 from homeroom.app.fine_tuning.checkpoints import Checkpoint, CheckpointStore, is_checkpoint
-from homeroom.chat.directory import ModelCard, ScorecardLink, unknown_model
+from homeroom.chat.directory import ModelCard, ScorecardLink, not_deletable, unknown_model
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.evaluation.metrics import metric
 from homeroom.evaluation.protocol import protocol
@@ -72,14 +73,15 @@ class HomeDirectory:
         yield from (self._tuned(model, routes) for model in tuned)
 
     def card(self, name: str) -> ModelCard:
-        """The card of one model: of those in the list, or of a checkpoint.
+        """The card of one model: of those in the list, of a checkpoint, or of the base that a name of OpenAI's stands for.
 
         Raises:
             NotFoundError: no model has that name (``model-not-found``).
         """
-        for card in self.list():
-            if card.name == name:
-                return card
+        cards = {card.name: card for card in self.list()}
+        meant = name if name in cards else self._home.settings.openai_models.get(name, name)
+        if meant in cards:
+            return cards[meant]
         checkpoint = self._checkpoints.find(name)
         if checkpoint is None:
             raise unknown_model(name)
@@ -159,6 +161,15 @@ class HomeDirectory:
         """Make ``name`` what the pages for ``task`` use."""
         self._home.registry.set_route(task, name)
 
+    def delete(self, name: str) -> None:
+        """Delete a model that was tuned here, with its checkpoints."""
+        card = self.card(name)
+        if card.kind != "tuned" or is_checkpoint(card.name):
+            raise not_deletable(card.name)
+        delete_model(self._home, card.name)
+        with self._lock:
+            self._clients.pop(card.name, None)  # not closed: a reply may be on its way
+
     def _unrouted(self, task: str, tuned: Sequence[TunedModel]) -> str:
         """What a page uses that nobody chose a model for: the newest for its task that was not refused, else the base."""
         base = self._home.settings.default_base
@@ -172,7 +183,7 @@ class HomeDirectory:
     def _bases(self, routes: Routes) -> Iterator[ModelCard]:
         """The default base, here or not, then every other one that is here."""
         default = self._home.settings.default_base
-        here = (base.name for base in prepared.all_bases(self._home.settings.cache))
+        here = [base.name for base in prepared.all_bases(self._home.settings.cache)]
         for name in (default, *(name for name in here if name != default)):
             listed = self._listed_base(name)
             yield ModelCard(
@@ -184,6 +195,7 @@ class HomeDirectory:
                 default_for=_default_for(name, routes),
                 description="Not tuned: what the model does by itself.",
                 base=name,
+                here=name in here,
             )
 
     def _listed_base(self, name: str) -> BaseModel | None:

@@ -76,6 +76,12 @@ class ReplyOptions:
     strict: bool = False
     passed: Json = field(default_factory=dict)
 
+    def asked(self) -> list[str]:
+        """Names of what is asked for that not every chat model gives, as OpenAI's API calls it."""
+        names = ("tools", "presence_penalty", "frequency_penalty", "logit_bias")
+        found = ["logprobs"] if self.top_logprobs is not None else []
+        return [*found, *(name for name in names if getattr(self, name)), *(set(self.passed) - {"response_format"})]
+
 
 NO_OPTIONS = ReplyOptions()
 
