@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +11,11 @@ from typing import Any
 import openai
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
+from homeroom.models import prepared, tiny
+from homeroom.models.prompt_program import PromptProgram
+from homeroom.schema.models import TunedModel
 from tests.cli.commands import PATIENCE_S
+from tests.openai_api.conftest import Server
 
 POLL_S = 0.2  # as a considerate client polls: asking all the time would take the processor from the training
 Json = dict[str, Any]
@@ -45,6 +50,11 @@ def jsonl(records: Iterable[Json]) -> bytes:
     return "".join(json.dumps(record) + "\n" for record in records).encode()
 
 
+def sound(text: str) -> str:
+    """A text up to the first character that the tiny model, which knows no language, wrote only half of."""
+    return text.partition("\ufffd")[0]
+
+
 def upload(client: openai.OpenAI, records: Iterable[Json], name: str = "train.jsonl") -> str:
     """The id of an uploaded training file."""
     return client.files.create(file=(name, jsonl(records)), purpose="fine-tune").id
@@ -74,3 +84,18 @@ def ended(client: openai.OpenAI, job_id: str) -> FineTuningJob:
 def all_events(client: openai.OpenAI, job_id: str) -> list[FineTuningJobEvent]:
     """Every event of a job, newest first, by the SDK's own paging."""
     return list(client.fine_tuning.jobs.list_events(job_id, limit=7))
+
+
+def registered(server: Server, suffix: str, base: str = tiny.NAME, **more: Any) -> str:
+    """The name of a tuned prompt that is put into the server's registry: a model that costs no training."""
+    home = server.open()
+    try:
+        with home.artifacts.write("model") as draft:
+            PromptProgram("Be kind.", base=base).save(draft.folder)
+        identity = next(files.identity for files in prepared.all_bases(home.settings.cache) if files.name == tiny.NAME)
+        name = f"ft:{base.split(':')[1] if ':' in base else base}:homeroom:{suffix}:{secrets.token_hex(4)}"
+        values: dict[str, Any] = {"method": "dspy", "kind": "prompt", "task": "tutor", "suitability": "practice", **more}
+        home.registry.register(TunedModel(name, base, identity, suffix=suffix, artifact=draft.id, **values))
+        return name
+    finally:
+        home.close()

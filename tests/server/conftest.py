@@ -26,11 +26,12 @@ from homeroom.errors import NotFoundError
 from homeroom.schema.jobs import Job, JobEvent
 from homeroom.server.app import create_app
 from homeroom.server.services import Services
-from homeroom.server.testing import LiveServer
+from homeroom.server.testing import LiveServer, WordEmbedders
 from homeroom.storage import ArtifactStore, Database, Scope
 
 TUTOR = "ft:base:homeroom:tutor:1a2b3c4d"
 LEARNER = "ft:base:homeroom:learner:5e6f7a8b"
+EMBEDDER = "words"
 BASES = Bases(lambda: [TrainableBase("base", "f" * 64)], {"gpt-4o-mini": "base"})
 REPORT = "<!doctype html><title>Report</title><h1>What changed</h1>"
 
@@ -183,6 +184,7 @@ def make_site(tmp_path: Path, migrated: Path, compiled: Path) -> Iterator[Callab
             fine_tuning=lambda scope: FineTuningJobs(
                 database, files(scope), CheckpointStore(database, artifacts, scope=scope), BASES, scope=scope
             ),
+            embedders=WordEmbedders(EMBEDDER),
         )
         app = create_app(services, secret_key=b"k" * 32, identify=identify, **{"poll_s": 0.05, **options})
         app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(compiled))

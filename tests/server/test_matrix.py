@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -15,8 +16,9 @@ from homeroom.chat.testing import PacedChatModel
 from homeroom.schema.jobs import Job
 from homeroom.server.matrix import CREDENTIALS, Credential, Outcome, cells
 from homeroom.server.policy import ROUTES, Policy, UnlistedRouteError, enforce_list, served
-from tests.server.conftest import LEARNER, TUTOR, Browser, Site, parse_events
+from tests.server.conftest import EMBEDDER, LEARNER, TUTOR, Browser, Site, parse_events
 
+TEXT = "ft:text:homeroom:alone:00000000"
 FORM = "application/x-www-form-urlencoded"
 # What a valid request carries; addresses that are not named carry nothing.
 TRAINING = b"".join(
@@ -37,9 +39,28 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /models/settings": {"data": {"name": TUTOR, "temperature": "0.5", "max_tokens": "64"}},
     "POST /models/use": {"data": {"name": TUTOR, "task": "tutor"}},
     "POST /v1/chat/completions": {"json": {"model": "base", "messages": [{"role": "user", "content": "hi"}]}},
+    "POST /v1/responses": {"json": {"model": "base", "input": "hi"}},
+    "POST /v1/embeddings": {"json": {"model": EMBEDDER, "input": "hi"}},
+    "POST /v1/completions": {"json": {"model": TEXT, "prompt": "hi"}},
     "GET /models/settings": {"query_string": {"name": TUTOR}},
     "GET /models/report": {"query_string": {"key": "report-1"}},
 }
+
+
+class TextModel(PacedChatModel):
+    """A model that goes on with texts, too."""
+
+    def complete_with(self, messages, settings, options):
+        return self.complete(messages, settings)
+
+    def stream_with(self, messages, settings, options):
+        return self.stream(messages, settings)
+
+    def complete_text(self, prompt, settings, options):
+        return self.complete([], settings)
+
+    def stream_text(self, prompt, settings, options):
+        return self.stream([], settings)
 
 
 @dataclass
@@ -55,6 +76,10 @@ class Stage:
         rule = route.split(" ", 1)[1]
         if "<" not in rule:
             return rule
+        if route == "DELETE /v1/models/<path:name>":
+            name = f"ft:gone:homeroom:soon:{secrets.token_hex(4)}"
+            self.site.add_model(PacedChatModel(name, lambda m: "bye"))
+            return f"/v1/models/{name}"
         ids = self._make(rule)
         return re.sub(r"<(?:path:)?(\w+)>", lambda found: ids[found[1]], rule)
 
@@ -109,6 +134,7 @@ class Stage:
 def stage(make_site: Callable[..., Site]) -> Iterator[Stage]:
     site = make_site(requests_per_minute=0)
     site.jobs.append(Job("job-1", "tune", "succeeded", created_at=1.0))
+    site.add_model(TextModel(TEXT, lambda m: "and so on"))
     made = Stage(site, site.client())
     yield made
     site.desk.chat.stop_all()

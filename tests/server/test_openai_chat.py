@@ -11,6 +11,7 @@ from homeroom.chat.testing import PacedChatModel
 from homeroom.errors import ContextLengthError, ProviderError, RateLimitError
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
+from tests.server.conftest import EMBEDDER
 
 ASK = [{"role": "user", "content": "I got 2/5."}]
 
@@ -37,7 +38,8 @@ TUTOR = "ft:base:homeroom:tutor:1a2b3c4d"
 
 def test_models(client) -> None:
     models = list(client.models.list())
-    assert [m.id for m in models] == ["base", TUTOR, "ft:base:homeroom:learner:5e6f7a8b"]
+    assert [m.id for m in models] == ["base", TUTOR, "ft:base:homeroom:learner:5e6f7a8b", EMBEDDER]
+    assert client.models.retrieve(EMBEDDER).id == EMBEDDER
     assert (models[1].created, models[1].owned_by, models[1].object) == (1_700_000_000, "homeroom", "model")
     assert client.models.retrieve(TUTOR).id == TUTOR
     with pytest.raises(openai.NotFoundError) as caught:
@@ -119,10 +121,59 @@ def test_harmless_fields_are_taken(client) -> None:
     )
 
 
-def test_what_is_not_supported_is_said(client) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tools", [{"type": "function", "function": {"name": "f"}}]),
+        ("logprobs", True),
+        ("presence_penalty", 1),
+        ("frequency_penalty", 1),
+        ("logit_bias", {"7": 1}),
+        ("reasoning_effort", "low"),
+    ],
+)
+def test_what_a_model_that_gives_text_alone_cannot_do_is_said(client, field, value) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model=TUTOR, messages=ASK, n=2)
-    assert (caught.value.code, caught.value.param, caught.value.type) == ("unsupported_parameter", "n", "invalid_request_error")
+        client.chat.completions.create(model=TUTOR, messages=ASK, **{field: value})
+    assert (caught.value.code, caught.value.param, caught.value.type) == ("unsupported_parameter", field, "invalid_request_error")
+
+
+def test_several_choices_are_side_by_side(client, site) -> None:
+    model = site.add_model(PacedChatModel("ft:slow", lambda m: "one two", hold_after=1))
+    stream = client.chat.completions.create(model="ft:slow", messages=ASK, n=2, stream=True)
+    first = set()
+    for chunk in stream:
+        first |= {c.index for c in chunk.choices if c.delta.content}
+        if first == {0, 1}:
+            break
+    model.release()
+    assert {c.finish_reason for chunk in stream for c in chunk.choices} == {None, "stop"}
+    assert model.closed.wait(10)
+
+
+def test_a_request_for_several_choices_takes_as_many_places(make_site) -> None:
+    site = make_site(max_replies=2)
+    body = {"model": TUTOR, "messages": ASK}
+    for stream in (False, True):
+        for n, status in ((3, 429), (2, 200), (2, 200)):
+            answer = site.app.test_client().post("/v1/chat/completions", json={**body, "n": n, "stream": stream})
+            assert answer.status_code == status
+            answer.get_data()
+            answer.close()
+
+
+def test_a_model_that_gives_text_alone_only_chats(client) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model=TUTOR, prompt="The")
+    assert (caught.value.code, caught.value.param) == ("not_for_completions", "model")
+
+
+def test_a_model_that_a_page_uses_is_not_deleted(client, site) -> None:
+    with pytest.raises(openai.ConflictError):
+        client.models.delete(TUTOR)
+    site.add_model(PacedChatModel("ft:base:homeroom:gone:00000000", lambda m: "bye"))
+    assert client.models.delete("ft:base:homeroom:gone:00000000").deleted
+    assert [model.id for model in client.models.list()][:3] == ["base", TUTOR, "ft:base:homeroom:learner:5e6f7a8b"]
 
 
 def test_what_is_no_json_object(site) -> None:

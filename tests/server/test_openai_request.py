@@ -17,14 +17,12 @@ ASK = [{"role": "user", "content": "I got 2/5."}]
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("n", 2),
-        ("tools", [{"type": "function", "function": {"name": "f"}}]),
-        ("tool_choice", "required"),
+        ("n", 17),
         ("functions", [{"name": "f"}]),
-        ("logprobs", True),
-        ("logit_bias", {"1": 5}),
-        ("presence_penalty", 0.5),
+        ("function_call", {"name": "f"}),
         ("modalities", ["audio"]),
+        ("prediction", {"type": "content", "content": "x"}),
+        ("moderation", {"model": "omni-moderation-latest"}),
     ],
 )
 def test_what_is_not_supported_is_said(field: str, value: object) -> None:
@@ -45,6 +43,16 @@ def test_what_is_not_supported_is_said(field: str, value: object) -> None:
         ({"seed": "x"}, "seed"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
         ({"stop": [1]}, "stop"),
+        ({"stop": []}, "stop"),
+        ({"n": True}, "n"),
+        ({"functions": 0}, "functions"),
+        ({"max_tokens": 1, "max_completion_tokens": 1}, "max_tokens"),
+        ({"tools": {}}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}},
+            "response_format.json_schema.name",
+        ),
         ({"stream": "yes"}, "stream"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"response_format": {"type": "xml"}}, "response_format"),
@@ -55,7 +63,10 @@ def test_what_is_not_supported_is_said(field: str, value: object) -> None:
         ({"messages": ["hi"]}, "messages[0]"),
         ({"messages": [{"role": "robot", "content": "hi"}]}, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0]"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[0]"),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
             "messages[0].content[0]",
@@ -74,8 +85,10 @@ def test_what_is_wrong_is_named(change: dict, param: str) -> None:
 
 def test_only_what_a_request_names_takes_the_place_of_what_is_saved() -> None:
     saved = GenerationSettings(temperature=0.5, max_tokens=64, stop=("A",), seed=3)
-    asked = parse({"model": "m", "messages": ASK, "temperature": 0, "max_tokens": 9, "max_completion_tokens": 5})
+    asked = parse({"model": "m", "messages": ASK, "temperature": 0, "max_tokens": 9})
     assert asked.settings(saved) == GenerationSettings(temperature=0.0, max_tokens=9, stop=("A",), seed=3)
+    assert asked.settings(saved, choice=2).seed == 5
+    assert parse({"model": "m", "messages": ASK, "max_completion_tokens": 5}).settings(saved).max_tokens == 5
     assert asked.prompt("") == [Message("user", "I got 2/5.")]
 
 
@@ -98,6 +111,10 @@ _FIELDS = st.sampled_from(
         "response_format",
         "n",
         "tools",
+        "tool_choice",
+        "logit_bias",
+        "logprobs",
+        "metadata",
     ]
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from homeroom.errors import NotFoundError
+from homeroom.errors import NotFoundError, OptionError
 from homeroom.schema.chat import ChatModel, GenerationSettings
 
 ModelKind = Literal["base", "tuned", "endpoint"]
@@ -45,6 +45,7 @@ class ModelCard:
         default_for: Tasks whose pages use this model unless another is picked.
         recipe: How it was tuned; empty for a base.
         metrics: Numbers of the tuning run: losses, tokens, seconds.
+        here: Whether it can be asked now: not the default base before it was fetched.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ModelCard:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     scorecards: tuple[ScorecardLink, ...] = ()
+    here: bool = True
 
     @property
     def label(self) -> str:
@@ -88,7 +90,7 @@ class ModelDirectory(Protocol):
         ...
 
     def card(self, name: str) -> ModelCard:
-        """The card of one model, also of one that the list leaves out: the checkpoints of a tuning run.
+        """The card of one model, also of one that the list leaves out: the checkpoints of a tuning run, other names of a base.
 
         Raises:
             NotFoundError: no model has that name (``model-not-found``).
@@ -111,6 +113,25 @@ class ModelDirectory(Protocol):
     def use_for(self, name: str, task: str) -> None:
         """Make ``name`` what the pages for ``task`` (``tutor`` or ``learner``) use."""
         ...
+
+    def delete(self, name: str) -> None:
+        """Delete a model that was tuned here.
+
+        Raises:
+            NotFoundError: no model has that name.
+            OptionError: it was not tuned here (``model-not-deletable``).
+            ConflictError: something uses it (``model-in-use``).
+        """
+        ...
+
+
+def not_deletable(name: str) -> OptionError:
+    """What is raised when a model is to be deleted that was not tuned here, or is a part of one that was."""
+    return OptionError(
+        f"{name!r} cannot be deleted: only models that were tuned here can, each with its checkpoints",
+        param="model",
+        code="model-not-deletable",
+    )
 
 
 def find_card(models: ModelDirectory, name: str) -> ModelCard:

@@ -10,12 +10,12 @@ from typing import Any
 
 from homeroom.chat.compare import CompareService
 from homeroom.chat.conversations import ConversationStore
-from homeroom.chat.directory import ModelCard, unknown_model
+from homeroom.chat.directory import ModelCard, not_deletable, unknown_model
 from homeroom.chat.feedback import FeedbackStore
 from homeroom.chat.practice import PracticeService
 from homeroom.chat.scenarios import PracticeScenario
 from homeroom.chat.service import ChatService
-from homeroom.errors import HomeroomError
+from homeroom.errors import ConflictError, HomeroomError
 from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings, Usage
 from homeroom.schema.examples import Message
 from homeroom.storage import Database
@@ -136,6 +136,16 @@ class MemoryDirectory:
         for card in self.list():
             kept = tuple(t for t in card.default_for if t != task)
             self._replace(card.name, default_for=(*kept, task) if card.name == name else kept)
+
+    def delete(self, name: str) -> None:
+        """Forget a tuned model, unless a page uses it."""
+        card = self.card(name)
+        if card.kind != "tuned":
+            raise not_deletable(name)
+        if card.default_for:
+            raise ConflictError(f"the model {name!r} answers for {card.default_for[0]}", code="model-in-use")
+        with self._lock:
+            self._models = {kept: entry for kept, entry in self._models.items() if kept != name}
 
     def version(self) -> str:
         """Another text after each change."""

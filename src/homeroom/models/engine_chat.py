@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
@@ -95,6 +95,9 @@ class EngineChatModel:
         started = time.monotonic()
         answer = self._answered(lambda wire, info: wire.post(*ask(wire, info)))
         completion = read_completion(answer, self.name, time.monotonic() - started)
+        calls = completion.tool_calls
+        if options.parallel_tool_calls is False and len(calls) > 1:  # the engine knows no such limit
+            completion = replace(completion, tool_calls=calls[:1], finish_reason="tool_calls")
         return replace(completion, logprobs=_cut(completion.logprobs, options))
 
     def _pieces(self, ask: Ask, options: ReplyOptions) -> Generator[Chunk]:
@@ -105,7 +108,8 @@ class EngineChatModel:
 
         events, first = self._answered(begin)
         try:
-            for chunk in read_chunks(chain(first, events)):
+            chunks = read_chunks(chain(first, events))
+            for chunk in _first_call(chunks) if options.parallel_tool_calls is False else chunks:
                 yield replace(chunk, logprobs=_cut(chunk.logprobs, options)) if chunk.logprobs else chunk
         except ProviderError as error:
             raise _explained(error) from error
@@ -118,6 +122,8 @@ class EngineChatModel:
         One that follows a JSON Schema is asked for as the text after the conversation's prompt: there the engine keeps to the
         whole schema, and does not parse a reply that was cut off.
         """
+        for name in options.passed.keys() - {"response_format"}:
+            raise OptionError(f"the embedded engine's models know no {name!r}; leave it out", param=name)
         schema = settings.json_schema
         if schema is not None:
             if options.tools:
@@ -184,7 +190,7 @@ class EngineChatModel:
         if settings.seed is not None:
             fields["seed"] = settings.seed % _SEEDS
         if options.presence_penalty or options.frequency_penalty:
-            fields["repeat_last_n"] = -1  # of the whole reply, as OpenAI counts them
+            fields["repeat_last_n"] = info.context_tokens  # of the whole reply, as OpenAI counts them
         return fields
 
 
@@ -238,6 +244,17 @@ def _calls(messages: Sequence[Message]) -> Sequence[Message]:
                 where = f"messages[{index}].tool_calls"
                 raise OptionError(f"the arguments of a call in '{where}' are no JSON object", param=where, code="bad-request")
     return messages
+
+
+def _first_call(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The chunks without all calls of tools but the first. The engine is read to its end, which tells the usage."""
+    more = False
+    for chunk in chunks:
+        calls = tuple(call for call in chunk.tool_calls if not call.get("index"))
+        more = more or len(calls) < len(chunk.tool_calls)
+        yield replace(
+            chunk, tool_calls=calls, finish_reason="tool_calls" if more and chunk.finish_reason else chunk.finish_reason
+        )
 
 
 def _cut(logprobs: Iterable[Mapping[str, Any]], options: ReplyOptions) -> tuple[Json, ...]:

@@ -10,6 +10,7 @@ byte-level BPE tokenizer with ChatML turns, a chat template with a default syste
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,16 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
+TOOL_MARKS = ("<tool_call>", "</tool_call>")
+_TOOLS = (
+    "{% if tools %}{{ '<|im_start|>system\n# Tools' }}{% for tool in tools %}{{ '\n' + (tool | tojson) }}{% endfor %}"
+    "{{ '<|im_end|>\n' }}{% endif %}{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}"
+    "{% if message.content %}{{ message.content }}{% endif %}{% for call in message.tool_calls or [] %}"
+    '{{ \'<tool_call>{"name": "\' + call.function.name + \'", "arguments": \' + (call.function.arguments | tojson)'
+    " + '}</tool_call>' }}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
 _HIDDEN, _LAYERS, _HEADS, _KV_HEADS, _FEED_FORWARD = 64, 2, 4, 2, 128
 # Merges are learnt from this, so that common words are one token and a test's sequences stay short.
 _TEXT = """You are a helpful AI assistant. system user assistant. What is the sum of a half and a third? I think it is two fifths,
@@ -35,11 +46,18 @@ what you notice. The plant needs light, water and air to grow. Why do you think 
 again and find the word that tells you. The learner is not sure. The teacher asks a question and waits."""
 
 
-def build(folder: Path, seed: int = 0) -> Path:
-    """Write the model into ``folder`` (made if needed) and return it. Equal seeds give equal files; under 1 MB."""
+def build(folder: Path, seed: int = 0, *, tools: bool = False) -> Path:
+    """Write the model into ``folder`` (made if needed) and return it. Equal seeds give equal files; under 1 MB.
+
+    Args:
+        folder: Where.
+        seed: Of its weights.
+        tools: Give it a chat template with a place for tools, and the marks of a call as tokens of their own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    vocab, merges = _learn_merges(_TEXT, count=200)
-    byte_level_bpe(vocab, merges, special=SPECIAL).save(str(folder / "tokenizer.json"))
+    special = (*SPECIAL, *TOOL_MARKS) if tools else SPECIAL
+    vocab, merges = _learn_merges(_TEXT, special, count=200)
+    byte_level_bpe(vocab, merges, special=special).save(str(folder / "tokenizer.json"))
     size = -(-len(vocab) // 32) * 32
     config: dict[str, Any] = {  # JSON
         "architectures": ["LlamaForCausalLM"],
@@ -71,7 +89,7 @@ def build(folder: Path, seed: int = 0) -> Path:
         "add_bos_token": False,
         "clean_up_tokenization_spaces": False,
         "model_max_length": CONTEXT_TOKENS,
-        "chat_template": TEMPLATE,
+        "chat_template": _TOOLS if tools else TEMPLATE,
     }
     for name, record in (("config.json", config), ("tokenizer_config.json", tokens)):
         (folder / name).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -79,7 +97,7 @@ def build(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def _learn_merges(text: str, *, count: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _learn_merges(text: str, special: Sequence[str], *, count: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Byte-pair merges of ``text``, most frequent first and ties in order of text: the same on every machine."""
     from tokenizers import pre_tokenizers
 
@@ -88,7 +106,7 @@ def _learn_merges(text: str, *, count: int) -> tuple[dict[str, int], list[tuple[
     )
     words = [list(word) for word, _ in splitter.pre_tokenize_str(text)]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {token: i for i, token in enumerate([*SPECIAL, *alphabet])}
+    vocab = {token: i for i, token in enumerate([*special, *alphabet])}
     merges: list[tuple[str, str]] = []
     while len(merges) < count:
         counts: dict[tuple[str, str], int] = {}

@@ -88,8 +88,9 @@ def _status(error: HomeroomError) -> int:
     """Our status: an endpoint's refusal of *our* credential is not the visitor's 401."""
     if isinstance(error, RateLimitError | ContextLengthError | ProviderTimeoutError):
         return type(error).status
-    if isinstance(error, AuthError | ProviderError):
-        return 502
+    if isinstance(error, ProviderError):
+        refused = error.status in (400, 422) and not isinstance(error, AuthError)
+        return 400 if refused else 502  # what an endpoint refuses in a request is the request's fault
     if error.code == "database-locked":
         return 503
     return error.status

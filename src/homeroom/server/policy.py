@@ -26,7 +26,7 @@ Takes = Literal["nothing", "form", "json", "upload", "command"]
 """What a request may carry. An ``upload`` is a multipart form; a ``command`` is its address alone and takes no form."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-SMALL, LARGE, UPLOAD = 20_000, 1_000_000, 4_200_000_000
+SMALL, LARGE, TEXTS, UPLOAD = 20_000, 1_000_000, 8_000_000, 4_200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,11 @@ ROUTES: Mapping[str, Policy] = {
     "GET /events/state": Policy("events", "shared"),
     "GET /v1/models": Policy("api", "shared"),
     "GET /v1/models/<path:name>": Policy("api", "shared"),
+    "DELETE /v1/models/<path:name>": Policy("api", "shared", "command", scope="tune"),
     "POST /v1/chat/completions": Policy("api", "none", "json", LARGE),
+    "POST /v1/completions": Policy("api", "none", "json", LARGE),
+    "POST /v1/responses": Policy("api", "none", "json", LARGE),
+    "POST /v1/embeddings": Policy("api", "none", "json", TEXTS),  # many at once
     "POST /v1/files": Policy("api", "own", "upload", UPLOAD, scope="tune"),  # the settings say how much of it
     "GET /v1/files": _read(),
     "GET /v1/files/<file_id>": _read(),
