@@ -8,6 +8,7 @@ what the clients had been told until that moment.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import signal
@@ -34,8 +35,8 @@ SHORTEST_S, LONGEST_S = 0.2, 3.0
 USED_EVERY = 5  # a server is started on every so many copies
 
 
-def run(folder: Path, cuts: int, seed: int) -> Report:
-    """Cut the power ``cuts`` times; what was found.
+def run(folder: Path, cuts: int, seed: int, limit_s: float = math.inf) -> Report:
+    """Cut the power ``cuts`` times, or as often as ``limit_s`` allows; what was found.
 
     Raises:
         Unsupported: this machine does not allow it.
@@ -53,6 +54,8 @@ def run(folder: Path, cuts: int, seed: int) -> Report:
             clients = [client.start(kind, number, bed.folder, bed.address, bed.env) for kind, number in CLIENTS]
             try:
                 for number in range(cuts):
+                    if time.monotonic() > started + limit_s:
+                        break
                     time.sleep(chance.uniform(SHORTEST_S, LONGEST_S))
                     cut(bed, disk, number, report)
             finally:
@@ -85,7 +88,9 @@ def cut(bed: Bed, disk: PowerCutDisk, number: int, report: Report) -> None:
         except OSError as error:
             findings = [f"the home cannot be read: {error}"]
         findings += in_use(bed, home, serve=number % USED_EVERY == 0)
-        report.find(findings, f"cut {number} after {len(record.entries)} entries")
+        when = f"cut {number} after {len(record.entries)} entries"
+        report.find(findings, when)
+        print(when, "; ".join(findings) or "all there", file=sys.stderr, flush=True)
     copy.unlink()
 
 
@@ -129,11 +134,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cuts", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no cut later than this")
     parser.add_argument("--json", type=Path, help="write the report here")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # nothing stays mounted
     with tempfile.TemporaryDirectory(prefix="homeroom-power-", ignore_cleanup_errors=True) as folder:
         try:
-            report = run(Path(folder), given.cuts, given.seed)
+            report = run(Path(folder), given.cuts, given.seed, given.seconds)
         except Unsupported as reason:
             sys.exit(f"not possible here: {reason}")
     if given.json:
