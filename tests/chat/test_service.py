@@ -4,6 +4,7 @@ import queue
 import threading
 
 import pytest
+from sqlalchemy import select
 
 from homeroom.chat.directory import ModelCard
 from homeroom.chat.replies import Delta, Done, Reply
@@ -11,7 +12,8 @@ from homeroom.chat.service import MAX_MESSAGE_CHARACTERS, MessageError, title_of
 from homeroom.chat.testing import Desk, PacedChatModel
 from homeroom.errors import ConflictError, ContextLengthError, NotFoundError, ProviderError, RateLimitError, StorageError
 from homeroom.schema.examples import Message
-from homeroom.storage import Scope
+from homeroom.storage import Database, Scope
+from homeroom.storage.tables import ConversationRow
 
 ANA = Scope("school", "ana")
 BEN = Scope("school", "ben")
@@ -356,3 +358,22 @@ def test_a_full_disk_is_said_before_the_model_is_asked(desk: Desk, monkeypatch: 
 )
 def test_titles(text: str, title: str) -> None:
     assert title_of(text) == title
+
+
+def test_a_first_message_is_stored_with_its_conversation(desk: Desk) -> None:
+    reply = desk.chat.send_first(ANA, "  What is half of 14?  ")
+    for _ in reply.events():
+        pass
+    (listed,) = desk.conversations.list(ANA)
+    assert (listed.title, listed.id) == (title_of("What is half of 14?"), reply.user_turn.conversation_id)
+    (exchange,) = desk.conversations.exchanges(ANA, listed.id)
+    assert exchange.user.text == "What is half of 14?"
+    assert exchange.chosen is not None
+
+
+def test_a_first_message_that_cannot_be_answered_leaves_no_conversation(desk: Desk, database: Database) -> None:
+    for text, model, error in (("hello", "nobody", NotFoundError), ("  ", None, MessageError)):
+        with pytest.raises(error):
+            desk.chat.send_first(ANA, text, model=model)
+    with database.read() as session:
+        assert session.scalars(select(ConversationRow)).all() == []

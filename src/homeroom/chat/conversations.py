@@ -86,6 +86,27 @@ class ConversationStore:
             session.flush()
             return _conversation(row)
 
+    def begin(self, scope: Scope, text: str, *, title: str, model: str = "") -> tuple[Conversation, Turn]:
+        """A new chat with its first message, both or neither. On return they are on the disk: with one flush, not three."""
+        now = time.time()
+        conversation = ConversationRow(
+            **scope.columns(),
+            id=new_id("conv"),
+            kind="chat",
+            title=title,
+            model=model,
+            settings={},
+            created_at=now,
+            updated_at=now,
+        )
+        turn = _user_row(scope, conversation.id, 0, text, now)
+        with self._database.write() as session:
+            session.add(conversation)
+            session.flush()
+            session.add(turn)
+            session.flush()
+            return _conversation(conversation), _turn(turn)
+
     def get(self, scope: Scope, conversation_id: str) -> Conversation:
         """One conversation.
 
@@ -141,10 +162,7 @@ class ConversationStore:
             last = session.scalar(select(func.max(TurnRow.turn_index)).filter_by(conversation_id=conversation_id))
             # Even places are messages, odd ones replies: a message without a reply leaves its place free.
             index = 0 if last is None else last + 2 - last % 2
-            row = TurnRow(
-                **scope.columns(), id=new_id("turn"), conversation_id=conversation_id, turn_index=index, variant=0, role="user",
-                content=text, model="", settings={}, finish_reason="", created_at=time.time(),
-            )  # fmt: skip
+            row = _user_row(scope, conversation_id, index, text, time.time())
             conversation.updated_at = row.created_at
             session.add(row)
             session.flush()
@@ -211,6 +229,13 @@ def _row(session: Session, scope: Scope, conversation_id: str) -> ConversationRo
     if row is None:
         raise NotFoundError(f"there is no conversation {conversation_id!r}. Start one: /chat", code="conversation-not-found")
     return row
+
+
+def _user_row(scope: Scope, conversation_id: str, index: int, text: str, now: float) -> TurnRow:
+    return TurnRow(
+        **scope.columns(), id=new_id("turn"), conversation_id=conversation_id, turn_index=index, variant=0, role="user",
+        content=text, model="", settings={}, finish_reason="", created_at=now,
+    )  # fmt: skip
 
 
 def _turn_row(session: Session, scope: Scope, turn_id: str) -> TurnRow:

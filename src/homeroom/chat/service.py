@@ -49,15 +49,21 @@ class ChatService:
         self._active: dict[str, tuple[Scope, Reply]] = {}
         self._busy: set[str] = set()
 
-    def check(self, text: str, model: str = "") -> None:
-        """Find out whether `send` would take them, before a conversation is made for them.
+    def send_first(self, scope: Scope, text: str, *, model: str | None = None) -> Reply:
+        """Store a new conversation with its first message and start the reply.
 
         Raises:
-            MessageError: ``text`` is empty or too long.
-            NotFoundError: no model has that name.
+            MessageError: ``text`` is empty or longer than `MAX_MESSAGE_CHARACTERS`.
+            NotFoundError: no such model. Nothing is stored then.
         """
-        checked_text(text)
-        resolve_card(self._models, model or None, "tutor")
+        text = checked_text(text)
+        card = resolve_card(self._models, model or None, "tutor")
+        conversation, user_turn = self._conversations.begin(scope, text, title=title_of(text), model=model or "")
+        with ExitStack() as undo:
+            self._claim(conversation.id, undo)
+            reply = self._open(scope, conversation, user_turn, card, prompt(card, (), text, None))
+            undo.pop_all()
+        return reply
 
     def send(
         self,

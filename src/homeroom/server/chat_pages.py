@@ -48,14 +48,7 @@ def send_first() -> Response:
     """Start a conversation with its first message."""
     body = json_object()
     text, model = text_field(body, "text"), text_field(body, "model", "")
-
-    def start() -> Reply:
-        found = services()
-        found.chat.check(text, model)
-        conversation = found.conversations.create(scope(), model=model)
-        return found.chat.send(scope(), conversation.id, text, model=model or None)
-
-    return stream_reply(start, _begin, _end)
+    return stream_reply(lambda: services().chat.send_first(scope(), text, model=model or None), _begin, _end)
 
 
 @blueprint.post("/chat/<conversation_id>/turns")
