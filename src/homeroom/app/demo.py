@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from homeroom.app.bases import fetch_base
 from homeroom.app.doctor import Check, examine
-from homeroom.app.endpoints import endpoint_of, leaves_this_machine, open_endpoint_model
+from homeroom.app.endpoints import endpoint_of, open_endpoint_model
 from homeroom.app.evaluation import held_out_items, submit_evaluation
+from homeroom.app.metering import leaves_this_machine
 from homeroom.app.tuning import runs_for, submit_tuning
 from homeroom.data.course import COURSE_NAME, load_course
 from homeroom.data.datasets import Dataset

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.deleting import delete_model
 from homeroom.app.engines import Resolve, base_of
 from homeroom.app.fine_tuning.checkpoints import Checkpoint, CheckpointStore, is_checkpoint
+from homeroom.app.metering import CHAT, Use, meter_for
 from homeroom.chat.directory import ModelCard, ScorecardLink, not_deletable, unknown_model
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.evaluation.metrics import metric
@@ -23,6 +24,7 @@ from homeroom.models.engine_chat import EngineChatModel
 from homeroom.models.prompt_program import ProgramChatModel, PromptProgram
 from homeroom.registry.records import ScorecardRecord
 from homeroom.schema.chat import ChatModel
+from homeroom.schema.costs import Meter
 from homeroom.schema.models import TunedModel
 from homeroom.settings import Endpoint
 
@@ -39,10 +41,11 @@ class HomeDirectory:
     Args:
         home: The open home.
         resolve: Gives the engine that serves a base, alone or with one adapter.
+        use: What its models are asked for: under which purpose calls to endpoints are counted.
     """
 
-    def __init__(self, home: Homeroom, resolve: Resolve) -> None:
-        self._home, self._resolve = home, resolve
+    def __init__(self, home: Homeroom, resolve: Resolve, use: Use = CHAT) -> None:
+        self._home, self._resolve, self._use = home, resolve, use
         self._checkpoints = CheckpointStore(home.database, home.artifacts)
         self._endpoint_models: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._lock = threading.Lock()
@@ -96,7 +99,7 @@ class HomeDirectory:
         """
         endpoint = self._endpoint_of(name)
         if endpoint is not None:
-            return self._kept(name, lambda: endpoint_model(endpoint, name.partition("/")[2], name))
+            return self._kept(name, lambda: self._at_endpoint(endpoint, name.partition("/")[2], name))
         if name == self._home.settings.default_base or prepared.find(name, self._home.settings.cache) is not None:
             return self._kept(name, lambda: self._base_model(name))
         if is_checkpoint(name) and (checkpoint := self._checkpoints.find(name)) is not None:
@@ -107,7 +110,7 @@ class HomeDirectory:
             remote = self._endpoint_of(model.remote_id)
             if remote is None:
                 raise NotFoundError(f"The endpoint of {name!r} is no longer in the settings.", code="endpoint-unknown")
-            return self._kept(model.name, lambda: endpoint_model(remote, model.remote_id.partition("/")[2], model.name))
+            return self._kept(model.name, lambda: self._at_endpoint(remote, model.remote_id.partition("/")[2], model.name))
         if model.kind == "prompt":
             program = PromptProgram.load(self._home.artifacts.path(model.artifact))
             return ProgramChatModel(model.name, self.chat_model(model.base), program)
@@ -133,6 +136,9 @@ class HomeDirectory:
 
     def _adapted_model(self, name: str, identity: str) -> EngineChatModel:
         return EngineChatModel(name, lambda failed: self._resolve(identity, name, failed), adapter=name)
+
+    def _at_endpoint(self, endpoint: Endpoint, model: str, name: str) -> OpenAIChatModel:
+        return endpoint_model(endpoint, model, name, meter_for(self._home, endpoint, model, name, self._use))
 
     def _check_base(self, model: TunedModel) -> None:
         """Refuse a model whose base is not here, or here in another version.
@@ -291,8 +297,8 @@ def _link(card: ScorecardRecord) -> ScorecardLink:
     return ScorecardLink(dataset=card.dataset[:12], summary=figures, report=card.report_artifact)
 
 
-def endpoint_model(endpoint: Endpoint, model: str, name: str) -> OpenAIChatModel:
-    """A model of an OpenAI-compatible endpoint.
+def endpoint_model(endpoint: Endpoint, model: str, name: str, meter: Meter | None = None) -> OpenAIChatModel:
+    """A model of an OpenAI-compatible endpoint, its calls counted by ``meter``.
 
     Raises:
         ConfigError: its key's environment variable is not set (``key-not-set``).
@@ -303,4 +309,4 @@ def endpoint_model(endpoint: Endpoint, model: str, name: str) -> OpenAIChatModel
             f"The endpoint {endpoint.name!r} needs a key in {endpoint.api_key_env}. Set it: export {endpoint.api_key_env}=...",
             code="key-not-set",
         )
-    return OpenAIChatModel(name, endpoint.base_url, model, api_key=key)
+    return OpenAIChatModel(name, endpoint.base_url, model, api_key=key, meter=meter)

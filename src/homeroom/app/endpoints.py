@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from homeroom.app.directory import endpoint_model
+from homeroom.app.metering import CHAT, Use, meter_for
 from homeroom.errors import NotFoundError
 from homeroom.settings import Endpoint, Settings
 
@@ -27,8 +26,8 @@ def endpoint_identity(endpoint: Endpoint, name: str) -> str:
     return hashlib.sha256(f"{endpoint.base_url.rstrip('/')} {name.partition('/')[2]}".encode()).hexdigest()
 
 
-def open_endpoint_model(home: Homeroom, name: str) -> tuple[OpenAIChatModel, str]:
-    """The model and its identity. Close the model.
+def open_endpoint_model(home: Homeroom, name: str, use: Use = CHAT) -> tuple[OpenAIChatModel, str]:
+    """The model, its calls counted under ``use``, and its identity. Close the model.
 
     Raises:
         NotFoundError: ``endpoint-unknown``.
@@ -42,13 +41,5 @@ def open_endpoint_model(home: Homeroom, name: str) -> tuple[OpenAIChatModel, str
             "another with --base",
             code="endpoint-unknown",
         )
-    return endpoint_model(endpoint, name.partition("/")[2], name), endpoint_identity(endpoint, name)
-
-
-def leaves_this_machine(endpoint: Endpoint) -> bool:
-    """Whether what is sent to the endpoint leaves this machine: anything but a loopback address."""
-    host = urlsplit(endpoint.base_url).hostname or ""
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost"
+    model = name.partition("/")[2]
+    return endpoint_model(endpoint, model, name, meter_for(home, endpoint, model, name, use)), endpoint_identity(endpoint, name)

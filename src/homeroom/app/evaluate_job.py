@@ -13,6 +13,7 @@ from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of, open_endpoint_model
 from homeroom.app.engines import engine
 from homeroom.app.evaluation import held_out_items
+from homeroom.app.metering import Use
 from homeroom.app.talk import running_directory
 from homeroom.app.tuning import CHARACTERS_A_TOKEN
 from homeroom.data.datasets import Dataset
@@ -52,7 +53,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         with _at_the_engine(home, base, model) as asked:
             result = _answer_and_judge(context, home, asked, model, dataset, items, losses)
     else:
-        with _at_the_endpoint(home, model) as asked:
+        with _at_the_endpoint(home, model, Use("judging", model.method, context.job.id)) as asked:
             result = _answer_and_judge(context, home, asked, model, dataset, items, {})
     with home.artifacts.write("report") as draft:
         write_report(result, draft.folder)
@@ -104,9 +105,9 @@ def _at_the_engine(home: Homeroom, base: BaseFiles, model: TunedModel) -> Iterat
 
 
 @contextmanager
-def _at_the_endpoint(home: Homeroom, model: TunedModel) -> Iterator[_Asked]:
-    base, identity = open_endpoint_model(home, model.base)
-    with closing(base), closing(running_directory(home)) as directory:
+def _at_the_endpoint(home: Homeroom, model: TunedModel, use: Use) -> Iterator[_Asked]:
+    base, identity = open_endpoint_model(home, model.base, use)
+    with closing(base), closing(running_directory(home, use)) as directory:
         context = home.settings.engine_context
 
         def count(text: str) -> int:

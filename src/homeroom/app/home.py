@@ -8,6 +8,7 @@ from pathlib import Path
 
 from homeroom.data.datasets import DatasetStore
 from homeroom.jobs.store import JobStore
+from homeroom.ledger.store import Ledger
 from homeroom.registry.models import ModelRegistry
 from homeroom.schema.models import BaseFiles
 from homeroom.settings import Settings, load_settings
@@ -64,6 +65,11 @@ class Homeroom:
     def registry(self) -> ModelRegistry:
         """Tuned models, their scorecards and the routes."""
         return ModelRegistry(self.database, self.artifacts)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What calls cost, and the budgets that stop them."""
+        return Ledger(self.database)
 
     def base_files(self, name: str | None = None) -> BaseFiles:
         """The files of a base model that was pulled (the default base when no name is given).

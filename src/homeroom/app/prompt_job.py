@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from homeroom import __version__
 from homeroom.app.endpoints import open_endpoint_model
 from homeroom.app.evaluation import spread
+from homeroom.app.metering import Use
 from homeroom.data.datasets import Dataset
 from homeroom.errors import DataError
 from homeroom.evaluation.answers import generate
@@ -44,9 +45,9 @@ def tune_prompt(context: JobContext, home: Homeroom) -> TunedModel:
     """
     recipe = PromptRecipe.model_validate(context.job.payload["recipe"])
     dataset = home.datasets.get(str(context.job.payload["dataset"]))
-    pool, items = demonstrations_and_items(dataset, recipe)
+    pool, items = demonstrations_and_items(dataset, recipe.task, recipe.items)
     started = time.monotonic()
-    model, identity = open_endpoint_model(home, recipe.base)
+    model, identity = open_endpoint_model(home, recipe.base, Use("tuning", "dspy", context.job.id))
     planned = len(candidates(pool, recipe, identity)) * len(items)
     context.event(f"{planned} requests to {recipe.base}: the plain prompt and sets of demonstrations, judged on validation")
     with closing(model):
@@ -55,28 +56,33 @@ def tune_prompt(context: JobContext, home: Homeroom) -> TunedModel:
     return _kept(context, home, recipe, dataset.info.id, tried, planned, time.monotonic() - started)
 
 
-def demonstrations_and_items(dataset: Dataset, recipe: PromptRecipe) -> tuple[list[Example], list[Item]]:
+def demonstrations_and_items(dataset: Dataset, task: str, limit: int) -> tuple[list[Example], list[Item]]:
     """What may be shown, and the replies to choose by: the validation split and, where that is small, whole topics of train.
 
     A topic that is chosen by is never shown.
 
+    Args:
+        dataset: The version; its test split stays closed.
+        task: Whose examples.
+        limit: Most replies to choose by.
+
     Raises:
         DataError: ``too-few-examples``: there are too few topics to do both.
     """
-    train = list(dataset.part("train", recipe.task))
+    train = list(dataset.part("train", task))
     by_topic: dict[str, list[Example]] = {}
     for example in train:
         by_topic.setdefault(str(example.metadata.get("topic") or example.id), []).append(example)
     order = sorted(by_topic, key=lambda topic: hashlib.sha256(topic.encode()).hexdigest())
-    judged = list(dataset.part("validation", recipe.task))
+    judged = list(dataset.part("validation", task))
     for topic in order[: int(len(order) * RESERVED)]:
-        if len(spread(judged, recipe.items)) == recipe.items:
+        if len(spread(judged, limit)) == limit:
             break
         judged += by_topic.pop(topic)
-    items = spread(judged, recipe.items)
+    items = spread(judged, limit)
     if not items:
         raise DataError(
-            f"Dataset {dataset.info.name}@{dataset.info.version} has {len(order)} topic(s) of the task {recipe.task!r} to "
+            f"Dataset {dataset.info.name}@{dataset.info.version} has {len(order)} topic(s) of the task {task!r} to "
             "train on: too few to show some and choose by others. Add examples about more topics.",
             code="too-few-examples",
         )

@@ -8,19 +8,25 @@ from typing import TYPE_CHECKING
 
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.engines import engine, resolve_running, server_runs
+from homeroom.app.metering import CHAT, Use
 from homeroom.chat.directory import ModelCard, resolve_card
 from homeroom.chat.scenarios import PracticeScenario, scenarios_from_examples
 from homeroom.data.course import load_course
 from homeroom.errors import NotFoundError
+from homeroom.models.engine_info import EngineInfo
 from homeroom.models.pull import installed
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 
-def running_directory(home: Homeroom) -> HomeDirectory:
+def running_directory(home: Homeroom, use: Use = CHAT) -> HomeDirectory:
     """The models as a server offers them: through the engine that its supervisor keeps."""
-    return HomeDirectory(home, lambda identity="", adapter=None, failed=None: resolve_running(home, identity, adapter, failed))
+
+    def resolve(identity: str = "", adapter: str | None = None, failed: EngineInfo | None = None) -> EngineInfo:
+        return resolve_running(home, identity, adapter, failed)
+
+    return HomeDirectory(home, resolve, use)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("worker", "Run queued jobs."),
     "chat": ("chat", "Chat in the terminal."),
     "practice": ("practice", "Practise teaching with a simulated learner in the terminal."),
+    "costs": ("costs", "Say what paid calls cost, and set budgets that stop them."),
     "users": ("users", "Manage who may call the API."),
     "migrate": ("migrate", "Bring tuned models home before their provider ends them."),
     "pack": ("pack", "Put everything into one folder for a machine without a network."),

@@ -171,7 +171,9 @@ def record(
     from homeroom.app.migration.record import estimate, price_of
     from homeroom.app.migration.record import record as ask
     from homeroom.cli import progress
+    from homeroom.ledger.meter import CallMeter
     from homeroom.ledger.prices import load_prices
+    from homeroom.ledger.records import About
     from homeroom.models.client import OpenAIChatModel
     from homeroom.schema.chat import GenerationSettings
 
@@ -192,7 +194,8 @@ def record(
     if before.requests and not yes:
         _confirm(before, as_json)
     line = progress.Line(as_json)
-    with closing(OpenAIChatModel(model, base_url, model, api_key=key, max_retries=0)) as chat:
+    meter = CallMeter(home.ledger, About(model, "data", home.settings.project, "openai"), price)
+    with closing(OpenAIChatModel(model, base_url, model, api_key=key, max_retries=0, meter=meter)) as chat:
         after = ask(
             place,
             model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,30 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What is known about prices, and as of when."""
+    """What is known about prices, and as of when.
+
+    Attributes:
+        as_of: When they were read.
+        models: By the beginning of a model's name.
+        tuned: The same for models that were fine-tuned, by the base's name.
+        endpoints: By the beginning of ``ENDPOINT/MODEL``: they go before all others.
+    """
 
     as_of: str
     models: Mapping[str, Price]
     tuned: Mapping[str, Price]
+    endpoints: Mapping[str, Price] = field(default_factory=dict)
 
-    def price(self, model: str) -> Price | None:
+    def at(self, endpoint: str, model: str) -> Price | None:
+        """The price that is written for this very endpoint; None where none is."""
+        name = f"{endpoint}/{model}"
+        match = max((entry for entry in self.endpoints if name.startswith(entry)), key=len, default=None)
+        return self.endpoints[match] if match else None
+
+    def price(self, model: str, endpoint: str = "") -> Price | None:
         """The price of ``model`` as its endpoint names it; None where no entry begins its name."""
+        if endpoint and (own := self.at(endpoint, model)) is not None:
+            return own
         is_tuned = model.startswith("ft:")
         name = model.split(":")[1] if is_tuned else model
         known = self.tuned if is_tuned else self.models
@@ -57,14 +73,15 @@ def load_prices(home: Path | None = None) -> Prices:
     if own is None or not own.is_file():
         return bundled
     over = _read(own.read_text("utf-8"), str(own))
-    return Prices(over.as_of or bundled.as_of, {**bundled.models, **over.models}, {**bundled.tuned, **over.tuned})
+    kinds = ({**bundled.models, **over.models}, {**bundled.tuned, **over.tuned}, {**bundled.endpoints, **over.endpoints})
+    return Prices(over.as_of or bundled.as_of, *kinds)
 
 
 def _read(text: str, where: str) -> Prices:
     try:
         record = yaml.safe_load(text) or {}
-        models, tuned = ({k: _price(v) for k, v in (record.get(key) or {}).items()} for key in ("models", "tuned"))
-        return Prices(str(record.get("as_of") or ""), models, tuned)
+        kinds = [{str(k): _price(v) for k, v in (record.get(key) or {}).items()} for key in ("models", "tuned", "endpoints")]
+        return Prices(str(record.get("as_of") or ""), *kinds)
     except (yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
         raise ConfigError(
             f"The price file {where!r} cannot be read: {' '.join(str(error).split())}. Each model needs numbers: "

@@ -9,6 +9,7 @@ from typing import Any
 from homeroom.errors import ProviderError
 from homeroom.models.wire import ChatWire, Json
 from homeroom.schema.chat import NO_OPTIONS, Chunk, Completion, GenerationSettings, ReplyOptions, Usage
+from homeroom.schema.costs import Meter
 from homeroom.schema.examples import Message
 
 _NEVER = -9999.0
@@ -29,6 +30,7 @@ class OpenAIChatModel:
         pause_s: Before the first further try; doubled each time, unless the endpoint asks for another.
         extra: More fields for every request, for what one endpoint needs (``{"max_completion_tokens": 512}``); None removes a
             field.
+        meter: What its calls cost is told to; None counts nothing.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class OpenAIChatModel:
         max_retries: int = 2,
         pause_s: float = 0.5,
         extra: Mapping[str, Any] | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.name = name
         self._model = model
         self._extra = dict(extra or {})
         self._wire = ChatWire(
-            f"{name!r}", base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries, pause_s=pause_s
+            f"{name!r}", base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries, pause_s=pause_s, meter=meter
         )
 
     def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:

@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 import httpx
 
 from homeroom.errors import AuthError, ContextLengthError, ProviderError, ProviderTimeoutError, RateLimitError
+from homeroom.models.charging import Watched, held, settle
+from homeroom.schema.costs import Meter
 
 _RETRIED = {408, 409, 429, 500, 502, 503, 504, 529}
 _CONNECT_S = 10.0
@@ -130,6 +132,7 @@ class ChatWire:
         max_retries: Further tries after one that may succeed later. None happens once a reply has begun.
         pause_s: Before the first further try; doubled each time, unless the endpoint asks for another.
         client: A connection pool that others use too; an own one when omitted.
+        meter: Asked before each try of a POST, which it may refuse, and told what became of it.
     """
 
     def __init__(
@@ -142,8 +145,9 @@ class ChatWire:
         max_retries: int = 2,
         pause_s: float = 0.5,
         client: httpx.Client | None = None,
+        meter: Meter | None = None,
     ) -> None:
-        self._where, self._key = where, api_key
+        self._where, self._key, self._meter = where, api_key, meter
         self._timeout_s, self._max_retries, self._pause_s = timeout_s, max_retries, pause_s
         self._url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -159,7 +163,14 @@ class ChatWire:
         Raises:
             ProviderError: or one of its subclasses.
         """
-        return self._retried(lambda deadline: self._whole(deadline, path, body=body))
+
+        def once(deadline: float) -> Json:
+            with held(self._meter, body) as charge:
+                answer = self._whole(deadline, path, body=body)
+                settle(charge, answer)
+                return answer
+
+        return self._retried(once)
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Json:
         """The object at ``path``.
@@ -191,21 +202,27 @@ class ChatWire:
             ProviderError: or one of its subclasses; ``provider-cut`` when the stream ends before it is finished.
         """
 
-        def begin(deadline: float) -> tuple[AbstractContextManager[httpx.Response], Iterator[Json], Json | None]:
-            opened = self._opened(path, deadline, body=body)
-            response = opened.__enter__()
-            events = self._events(response)
-            try:
-                return opened, events, next(events, None)
-            except (httpx.HTTPError, httpx.StreamError, ProviderError):
-                opened.__exit__(None, None, None)
-                raise
+        def begin(deadline: float) -> tuple[AbstractContextManager[httpx.Response], Iterator[Json], Json | None, Watched]:
+            with held(self._meter, body) as charge:
+                opened = self._opened(path, deadline, body=body)
+                response = opened.__enter__()
+                events = self._events(response)
+                try:
+                    return opened, events, next(events, None), Watched(charge)
+                except (httpx.HTTPError, httpx.StreamError, ProviderError):
+                    opened.__exit__(None, None, None)
+                    raise
 
-        opened, events, first = self._retried(begin)
+        opened, events, first, watched = self._retried(begin)
         try:
             if first is not None:
-                yield first
-            yield from self._mapped(events)
+                yield watched.see(first)
+            for event in self._mapped(events):
+                yield watched.see(event)
+            watched.end()
+        except GeneratorExit:  # nobody wants the rest
+            watched.end()
+            raise
         finally:
             opened.__exit__(None, None, None)
 

@@ -38,6 +38,7 @@ class Settings:
     allow_hosts: tuple[str, ...] = ()
     port: int = 8642
     default_base: str = "smollm2-135m-instruct"
+    project: str = "default"
     threads: int = 0
     engine_slots: int = 4
     engine_context: int = 2048

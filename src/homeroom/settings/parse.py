@@ -53,6 +53,13 @@ def choice(*options: str) -> Parser:
     return parse
 
 
+def label(value: object) -> str:
+    """A name of letters, digits, dots and dashes, up to 64 characters."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value.strip()):
+        return value.strip()
+    raise ValueError("a name of letters, digits, dots and dashes, up to 64 characters")
+
+
 def text(value: object) -> str:
     """One or more printable characters without spaces."""
     if isinstance(value, str) and value.strip() and not re.search(r"\s", value.strip()):

@@ -76,6 +76,7 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
     ),
     _setting("port", parse.whole_number(0, 65535), "Port that the server listens on; 0 takes a free one."),
     _setting("default_base", parse.text, "Base model used when none is named: catalogue name or Hugging Face id."),
+    _setting("project", parse.label, "What paid calls are counted under: letters, digits, dots and dashes, up to 64."),
     _setting("threads", parse.whole_number(0, 1024), "Processor threads for models; 0 takes all cores."),
     _setting("engine_slots", parse.whole_number(1, 64), "Requests that the engine answers at once."),
     _setting("engine_context", parse.whole_number(256, 1_048_576), "Longest prompt plus reply, in tokens."),

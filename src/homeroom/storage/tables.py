@@ -6,60 +6,14 @@ Unix seconds. JSON columns hold plain data whose keys belong to the layer that w
 
 from __future__ import annotations
 
-import secrets
 import time
-from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    Double,
-    ForeignKey,
-    Index,
-    MetaData,
-    String,
-    Text,
-    UniqueConstraint,
-    false,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, UniqueConstraint, false
+from sqlalchemy.orm import Mapped, mapped_column
 
-# JSON values belong to the layer that writes them, so `Any` is what they are.
-Json = dict[str, Any]
-JSON_OR_NULL = JSON(none_as_null=True)
+from homeroom.storage.table_base import JSON_OR_NULL, Base, Json, Owned, new_id, one_of
 
-
-def new_id(prefix: str) -> str:
-    """A fresh random id, e.g. ``job-3f0a91c2d4e5``."""
-    return f"{prefix}-{secrets.token_hex(6)}"
-
-
-class Base(DeclarativeBase):
-    """What all tables share: names of constraints (so that migrations can name them) and column types."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {float: Double(), str: Text(), Json: JSON()}  # noqa: RUF012 - read by SQLAlchemy, never changed
-
-
-def _one_of(column: str, *values: str) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
-class Owned:
-    """Columns of every row that a person can see."""
-
-    workspace_id: Mapped[str] = mapped_column(String(64), default="local")
-    owner_id: Mapped[str] = mapped_column(String(64), default="local")
+__all__ = ["Base", "Owned", "new_id"]  # made elsewhere, imported from here
 
 
 class DatasetRow(Owned, Base):
@@ -86,7 +40,7 @@ class JobRow(Owned, Base):
     __table_args__ = (
         UniqueConstraint("workspace_id", "owner_id", "idempotency_key"),
         Index(None, "state", "position"),
-        _one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),
+        one_of("state", "queued", "running", "succeeded", "failed", "cancelled"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -221,7 +175,7 @@ class TurnRow(Owned, Base):
     __tablename__ = "turns"
     __table_args__ = (
         UniqueConstraint("conversation_id", "turn_index", "variant"),
-        _one_of("role", "system", "user", "assistant"),
+        one_of("role", "system", "user", "assistant"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -242,8 +196,8 @@ class FeedbackRow(Owned, Base):
     __tablename__ = "feedback"
     __table_args__ = (
         Index(None, "turn_id", "workspace_id", "owner_id", unique=True),
-        _one_of("rating", "up", "down"),
-        _one_of("consent", "not-asked", "granted", "refused"),
+        one_of("rating", "up", "down"),
+        one_of("consent", "not-asked", "granted", "refused"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -375,3 +329,51 @@ class WebhookDeliveryRow(Owned, Base):
     created_at: Mapped[float] = mapped_column(default=time.time)
     delivered_at: Mapped[float | None]
     given_up_at: Mapped[float | None]
+
+
+class CostRow(Owned, Base):
+    """A call that costs or may cost. Money is in billionths of a US dollar: whole numbers, so that sums are exact.
+
+    ``held`` calls count with ``held_nusd``, all others with ``nusd``. ``day`` is the day in UTC on which it was held.
+    """
+
+    __tablename__ = "costs"
+    __table_args__ = (
+        Index(None, "workspace_id", "owner_id", "day"),
+        one_of("state", "held", "settled", "released"),
+        one_of("basis", "billed", "estimated", "unpriced"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    basis: Mapped[str] = mapped_column(String(16))
+    day: Mapped[str] = mapped_column(String(10))
+    project: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(255))
+    method: Mapped[str] = mapped_column(String(32), default="")
+    purpose: Mapped[str] = mapped_column(String(16))
+    job_id: Mapped[str] = mapped_column(String(64), default="")
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    trained_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    held_nusd: Mapped[int] = mapped_column(BigInteger, default=0)
+    nusd: Mapped[int] = mapped_column(BigInteger, default=0)
+    note: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    settled_at: Mapped[float | None]
+
+
+class BudgetRow(Owned, Base):
+    """The most that calls of a kind may cost in a period; ``*`` is any."""
+
+    __tablename__ = "budgets"
+
+    workspace_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    period: Mapped[str] = mapped_column(String(8), primary_key=True)
+    project: Mapped[str] = mapped_column(String(64), primary_key=True, default="*")
+    model: Mapped[str] = mapped_column(String(255), primary_key=True, default="*")
+    method: Mapped[str] = mapped_column(String(32), primary_key=True, default="*")
+    purpose: Mapped[str] = mapped_column(String(16), primary_key=True, default="*")
+    limit_nusd: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float] = mapped_column(default=time.time)

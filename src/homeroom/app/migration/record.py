@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeroom.app.migration.folder import MigrationFolder, append, lines
-from homeroom.errors import AuthError, ConfigError, ProviderError
+from homeroom.errors import AuthError, ConfigError, ConflictError, ProviderError
 from homeroom.ledger.prices import Price, Prices
+from homeroom.models.charging import PERHAPS_CHARGED
 from homeroom.schema.chat import ChatModel, Completion, GenerationSettings
 from homeroom.schema.evaluation import Answer
 from homeroom.schema.examples import Item
@@ -24,7 +25,6 @@ MAX_FAILURES = 3
 TRIES = 3
 LONGEST_PAUSE_S = 30.0
 FINAL = ("provider-auth", "provider-model", "provider-quota", "provider-url", "context-length")  # asking again changes nothing
-PERHAPS_CHARGED = ("provider-timeout", "provider-broken", "provider-answer", "provider-cut")  # no answer came, or none to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,7 @@ def record(
 
     Raises:
         ProviderError: the key was refused, or several requests failed; what was answered is kept.
+        ConflictError: ``budget-spent``: a budget of the home stopped it; what was answered is kept.
     """
     ledger, failures = Ledger(folder), list[ProviderError]()
     left, total = _left(folder, name, items), len(items)
@@ -186,6 +187,7 @@ def _ask(
 
     Raises:
         ProviderError: the last try's.
+        ConflictError: ``budget-spent``.
     """
     for attempt in range(TRIES):
         held = ledger.hold(_at_most(item, settings, price), budget_usd)
@@ -193,6 +195,9 @@ def _ask(
             return False
         try:
             reply = chat.complete(list(item.prompt), settings)
+        except ConflictError:  # a budget of the home has no room for it: it was not sent
+            ledger.settle(held, 0.0)
+            raise
         except ProviderError as error:
             if error.code not in PERHAPS_CHARGED:
                 ledger.settle(held, 0.0)  # it said no: nothing was generated
