@@ -114,7 +114,7 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
     _setting(
         "openai_models",
         parse.names,
-        "Which base model here a name of OpenAI's stands for in a fine-tuning job, e.g. "
+        "Which model here a name of OpenAI's stands for, to be tuned or asked, e.g. "
         "{gpt-4o-mini-2024-07-18: smollm2-135m-instruct}.",
     ),
     _setting("max_upload_mb", parse.whole_number(1, 4096), "Largest file that POST /v1/files takes, in MB."),
