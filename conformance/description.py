@@ -18,6 +18,7 @@ AMENDMENTS = (
     "every operation may answer 4XX with `ErrorResponse`: the description has that object and says nowhere when it comes",
     "every operation needs a key (HTTP bearer): the description as it was cut says nothing of keys",
     "a file's content is `application/octet-stream`: the description says a JSON text, which no client of OpenAI's expects",
+    "an embedding may be a text: the description lets a request ask for base64 and describes the answer as numbers alone",
     "`nullable` and a true `exclusiveMinimum`, which OpenAPI 3.1 no longer knows, are written as it knows them",
 )
 """What was changed in the description before anything was judged by it."""
@@ -59,6 +60,8 @@ def load(path: Path, routes: Iterable[str]) -> Json:
     content = paths.get("/files/{file_id}/content", {}).get("get")
     if content:
         content["responses"]["200"]["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    vector = document["components"]["schemas"]["Embedding"]["properties"]
+    vector["embedding"] = {"anyOf": [vector["embedding"], {"type": "string"}]}
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
     return document

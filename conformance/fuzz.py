@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ CHECKS = (
     "response_schema_conformance",
     "ignored_auth",
 )
-WAITING_JOBS = 3
+PHASES = "examples,coverage,fuzzing,stateful"
+WAITING_JOBS, DOOMED_MODELS = 3, 60
 
 
 def prepare(server: Server) -> dict[str, Any]:
@@ -59,16 +61,14 @@ def prepare(server: Server) -> dict[str, Any]:
 _ONE_EPOCH = {"hyperparameters": {"n_epochs": 1}}
 
 
-def fuzz(
-    folder: Path, *, seed: int, cases: int, seconds: int, phases: str = "examples,coverage,fuzzing,stateful"
-) -> dict[str, Any]:
+def fuzz(folder: Path, *, seed: int, cases: int, seconds: int = 0, phases: str = PHASES) -> dict[str, Any]:
     """One run; what was counted, with the tool's own words on it.
 
     Args:
         folder: Everything of the run is in here.
         seed: Of the requests.
         cases: Most requests for each operation and phase.
-        seconds: About how long it may ask.
+        seconds: About how long to ask: it begins again until then. 0 ends when all was asked once.
         phases: Of schemathesis.
     """
     whole = description.find()
@@ -76,6 +76,7 @@ def fuzz(
         raise FileNotFoundError(f"HOMEROOM_SHARED_DATA names no folder with {description.FILE}")
     with serving(folder) as server:
         plan = prepare(server)
+    plan["doomed"] = _copies(server, plan["models"][1], DOOMED_MODELS)
     with serving(folder, worker=False) as server:
         api = Api(server.base_url, server.key)
         plan["jobs"] = [plan["done"], *[api.order(server.model, plan["files"][0]) for _ in range(WAITING_JOBS)]]
@@ -93,6 +94,18 @@ def fuzz(
         "said": done.stdout[-6000:],
         "log": log[-3000:],
     }
+
+
+def _copies(server: Server, name: str, count: int) -> list[str]:
+    """Names of further models that are the same as one, to be deleted: training each would take long."""
+    from homeroom.app.home import Homeroom
+    from homeroom.registry import new_model_name
+    from homeroom.settings import load_settings
+
+    with Homeroom.open(load_settings(environ=server.env)) as home:
+        tuned = home.registry.get(name)
+        copies = [replace(tuned, name=new_model_name(tuned.base, tuned.suffix)) for _ in range(count)]
+        return [home.registry.register(copy).name for copy in copies]
 
 
 def _ask(
@@ -115,8 +128,9 @@ def _ask(
         "--seed",
         str(plan["seed"]),
     ]
-    argv += ["--checks", ",".join(CHECKS), "--max-time", str(seconds), "--continue-on-failure", "--no-shrink", "--no-color"]
+    argv += ["--checks", ",".join(CHECKS), "--continue-on-failure", "--no-shrink", "--no-color"]
     argv += ["--suppress-health-check", "all", "--generation-database", "none", "--warnings", "off", "--request-timeout", "30"]
+    argv += ["--max-time", str(seconds)] if seconds else []
     env = {**os.environ, "SCHEMATHESIS_HOOKS": "conformance.fuzz_hooks", "HOMEROOM_FUZZ_PLAN": str(folder / "plan.json")}
     env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
     return subprocess.run(argv, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
@@ -137,8 +151,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cases", type=int, default=120, help="most requests for each operation and phase")
-    parser.add_argument("--seconds", type=int, default=180, help="about how long to ask")
-    parser.add_argument("--phases", default="examples,coverage,fuzzing,stateful")
+    parser.add_argument("--seconds", type=int, default=0, help="about how long to ask; once through otherwise")
+    parser.add_argument("--phases", default=PHASES)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="homeroom-fuzz-") as folder:

@@ -18,7 +18,7 @@ QUESTIONS = (
     "Show me.",
 )
 POLL_S = 0.5
-PATIENCE_S = 240.0
+PATIENCE_S = 600.0  # never reached on a machine that is not overloaded
 
 
 def chats(count: int = 12) -> bytes:
