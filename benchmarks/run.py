@@ -8,7 +8,16 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TUNING = ("tuning_sweep_trl", "tuning_speed", "tuning_variants", "gpu_tuning")  # by name only: the extra `bench`, an hour, a GPU
-BENCHMARKS = ("validate_metrics", "data_speed", "demo_time", "start", "chat_latency", "chat_threads", "chat_quantisation")
+BENCHMARKS = (
+    "validate_metrics",
+    "data_speed",
+    "demo_time",
+    "start",
+    "api_latency",
+    "chat_latency",
+    "chat_threads",
+    "chat_quantisation",
+)
 
 
 def main() -> int:

@@ -200,3 +200,23 @@ def test_a_map_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
 
 def test_a_switch_is_true_or_false(tmp_path: Path) -> None:
     assert "'perhaps' is not true or false" in problems_of(tmp_path, HOMEROOM_WEBHOOK_PRIVATE="perhaps")
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("tutor.school.example", ("tutor.school.example",)),
+        ("A.example, https://B.example/", ("a.example", "https://b.example")),
+        ("[::1]", ("[::1]",)),
+        ("", ()),
+    ],
+)
+def test_names_of_the_server(tmp_path: Path, value: str, names: tuple[str, ...]) -> None:
+    environ = {"HOMEROOM_HOME": str(tmp_path), "HOMEROOM_ALLOW_HOSTS": value}
+    assert load_settings(environ=environ).allow_hosts == names
+
+
+@pytest.mark.parametrize("value", ["*", "a.example:8642", "http://a.example", "https://a.example/path", "a b\\c", "-a", "a..b"])
+def test_what_is_no_name_of_a_server(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match="HOMEROOM_ALLOW_HOSTS"):
+        load_settings(environ={"HOMEROOM_HOME": str(tmp_path), "HOMEROOM_ALLOW_HOSTS": value})
