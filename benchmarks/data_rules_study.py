@@ -5,6 +5,8 @@ should find which kind, shows every file to all rules, and counts. The tuning ha
 frozen half is scored once, at the end; its figures are in results/data_rules_study.json.
 
     HOMEROOM_SHARED_DATA=/path/to/shared/data python benchmarks/data_rules_study.py --half tuning --misses misses.md
+
+With ``--semantic`` semantic duplicates are looked for with the embedding model of the default home, not by words.
 """
 
 from __future__ import annotations
@@ -14,14 +16,18 @@ import json
 import sys
 import tempfile
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from homeroom.app.checking import SEMANTIC  # noqa: E402
+from homeroom.app.embedders import embedding  # noqa: E402
+from homeroom.app.home import Homeroom  # noqa: E402
 from homeroom.data.lint.config import LintConfig  # noqa: E402
-from homeroom.data.lint.model import Options  # noqa: E402
+from homeroom.data.lint.model import Embed, Options  # noqa: E402
 from homeroom.data.lint.registry import all_rules  # noqa: E402
 from homeroom.data.lint.run import lint  # noqa: E402
 from homeroom.errors import DataError  # noqa: E402
@@ -148,7 +154,7 @@ def base_without_system(folder: Path) -> Path:
     return folder
 
 
-def score(case: Case, folder: Path) -> Scored:
+def score(case: Case, folder: Path, embed: Embed | None = None) -> Scored:
     """Show a case to all rules."""
     planted = case.planted
     path = folder / "data.jsonl"
@@ -156,10 +162,12 @@ def score(case: Case, folder: Path) -> Scored:
     given = dict(planted.options)
     if "tokenizer" in given:
         given["tokenizer"] = str(base_without_system(folder / "base"))
+    if embed is not None and SEMANTIC in given.get("thresholds", {}):
+        given["thresholds"] = {**given["thresholds"], SEMANTIC: {"method": "embedding"}}
     options = Options(roster=frozenset(name.lower() for name in planted.roster), **given)  # type: ignore[arg-type]
     wanted = EXPECTED[case.kind]
     try:
-        findings = lint(path, options, config=LintConfig(), jobs=1).findings
+        findings = lint(path, options, config=LintConfig(), jobs=1, embed=embed).findings
     except DataError as error:
         return Scored(case, False, (f"refused: {error.code}",))
     at = set(planted.at)
@@ -224,6 +232,7 @@ def main() -> int:
     parser.add_argument("--half", choices=("tuning", "frozen", "both"), default="tuning")
     parser.add_argument("--misses", type=Path, help="write the missed defects of the tuning half here")
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--semantic", action="store_true", help="compare meanings with the embedding model of the default home")
     parser.add_argument("--kind", action="append", help="these kinds only")
     args = parser.parse_args()
     shared = shared_data()
@@ -231,10 +240,14 @@ def main() -> int:
         print("skipped: the shared data is not here; set HOMEROOM_SHARED_DATA")
         return 0
     scored = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as model:
+        embed = None
+        if args.semantic:
+            embedder = model.enter_context(embedding(model.enter_context(Homeroom.open())))
+            embed = lambda texts: embedder.embed(embedder.shortened(texts)).vectors  # noqa: E731
         for case in cases(Sources(shared)):
             if args.half in (case.half, "both") and (args.kind is None or case.kind in args.kind):
-                scored.append(score(case, Path(name)))
+                scored.append(score(case, Path(name), embed))
     unplanted = {rule.about.name for rule in all_rules()} - {n for names in EXPECTED.values() for n in names}
     halves = {half: table([s for s in scored if s.case.half == half]) for half in ("tuning", "frozen")}
     for half, rows in halves.items():

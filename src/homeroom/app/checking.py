@@ -8,10 +8,11 @@ from pathlib import Path
 
 from homeroom.app.bases import listed_base
 from homeroom.app.home import Homeroom
+from homeroom.app.meaning import embed_for
 from homeroom.data.datasets import Dataset
 from homeroom.data.lint.against import numbered, with_other
 from homeroom.data.lint.config import LintConfig, find_config, load_config, read_roster
-from homeroom.data.lint.model import Options
+from homeroom.data.lint.model import Embed, Options
 from homeroom.data.lint.report import make_report
 from homeroom.data.lint.report_parts import Report
 from homeroom.data.lint.review import settle
@@ -21,6 +22,9 @@ from homeroom.models.pull import require
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.schema.examples import Example, Message
 from homeroom.settings import Settings
+
+SEMANTIC = "DIV004"
+"""The rule that compares meanings."""
 
 
 def check_files(
@@ -37,8 +41,10 @@ def check_files(
     method: str = "",
     roster: Path | None = None,
     against: str | Path | None = None,
+    semantic: bool = False,
     jobs: int | None = None,
     progress: Progress | None = None,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> LintResult:
     """Every rule over files, or over one dataset version.
 
@@ -55,22 +61,49 @@ def check_files(
         method: What the data is for.
         roster: A file with the names of the class.
         against: A file or dataset version that models will be judged on: what the files share with it is reported at their lines.
+        semantic: Compare meanings with an embedding model.
         jobs: Processes.
         progress: Told of bytes done.
+        announce: Told what costs time, before it begins.
 
     Raises:
-        HomeroomError: what `homeroom.data.lint.run.lint` raises; a base that was not pulled (``not-pulled``).
+        HomeroomError: what `homeroom.data.lint.run.lint` raises; a model that was not pulled (``not-pulled``).
     """
     paths = [Path(file) for file in files]
     if _is_dataset(paths):
         with Homeroom.open(settings()) as home:
             dataset = home.datasets.get(str(files[0]))
-            options, chosen = _options(settings, config, [], base, max_tokens, method, roster)
-            result = check_dataset(home, dataset, options, select, ignore, config=chosen, jobs=jobs, progress=progress)
+            options, chosen = _options(settings, config, [], base, max_tokens, method, roster, semantic)
+            with embed_for(options, chosen, select, ignore, settings, announce) as embed:
+                result = check_dataset(
+                    home,
+                    dataset,
+                    options,
+                    select,
+                    ignore,
+                    config=chosen,
+                    jobs=jobs,
+                    progress=progress,
+                    embed=embed,
+                    announce=announce,
+                )
             path = home.artifacts.path(dataset.info.artifact) / "examples.jsonl"
             return with_other(result, [path], _judged_on(against, settings), str(against), options) if against else result
-    options, chosen = _options(settings, config, paths, base, max_tokens, method, roster)
-    found = lint(paths, options, select, ignore, config=chosen, format=format, columns=columns, jobs=jobs, progress=progress)
+    options, chosen = _options(settings, config, paths, base, max_tokens, method, roster, semantic)
+    with embed_for(options, chosen, select, ignore, settings, announce) as embed:
+        found = lint(
+            paths,
+            options,
+            select,
+            ignore,
+            config=chosen,
+            format=format,
+            columns=columns,
+            jobs=jobs,
+            progress=progress,
+            embed=embed,
+            announce=announce,
+        )
     result = settle(found)[0]
     return with_other(result, paths, _judged_on(against, settings), str(against), options) if against else result
 
@@ -131,11 +164,22 @@ def check_dataset(
     config: LintConfig | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
+    embed: Embed | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> LintResult:
     """Every rule over a version, its splits known."""
     path = home.artifacts.path(dataset.info.artifact) / "examples.jsonl"
     return lint(
-        path, options, select, ignore, config=config or LintConfig(), splits=dict(dataset.splits), jobs=jobs, progress=progress
+        path,
+        options,
+        select,
+        ignore,
+        config=config or LintConfig(),
+        splits=dict(dataset.splits),
+        jobs=jobs,
+        progress=progress,
+        embed=embed,
+        announce=announce,
     )
 
 
@@ -147,11 +191,15 @@ def _options(
     max_tokens: int,
     method: str,
     roster: Path | None,
+    semantic: bool = False,
 ) -> tuple[Options, LintConfig]:
     path = config or (find_config(paths) if paths else None)
     chosen = load_config(path) if path else LintConfig()
     names = read_roster(roster) if roster else frozenset()
     options = chosen.options(Options(base=base, method=method, max_tokens=max_tokens, roster=names))
+    if semantic:
+        own = {**options.thresholds.get(SEMANTIC, {}), "method": "embedding"}
+        options = replace(options, thresholds={**options.thresholds, SEMANTIC: own})
     return with_tokenizer(options, settings), chosen
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import random
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 
-from homeroom.data.lint.model import CorpusRule
+from homeroom.data.lint.model import CorpusRule, CostlyRule, Hit, Record
 from homeroom.data.lint.rules.diversity import cell, coverage
 from homeroom.data.lint.rules.duplicates import SemanticDuplicate
 from homeroom.data.lint.rules.minhash import VALUES, earlier_twins, signature, similarity
@@ -212,22 +214,58 @@ def test_semantic_duplicates_run_only_when_asked_for() -> None:
     assert (found.line, found.lines) == (22, (1,))
 
 
-def test_an_embedder_is_used_where_the_rule_has_one() -> None:
-    vectors = {"Draw": [1.0, 0.0], "Sketch": [0.99, 0.01], "Count": [0.0, 1.0]}
+def meanings(texts: Sequence[str]) -> list[list[float]]:
+    """Texts that begin with the same letter mean the same; ``a`` and ``b`` nearly."""
+    angles = {"a": 0.0, "b": 0.2, "c": 1.2, "d": 1.5}
+    return [[math.cos(angles[text[0]]), math.sin(angles[text[0]])] for text in texts]
 
-    def embed(texts: object) -> list[list[float]]:
-        return [next(vector for word, vector in vectors.items() if word in t) for t in texts]  # type: ignore[attr-defined]
 
-    rule = SemanticDuplicate(embed)
-    assert isinstance(rule, CorpusRule)
-    options = with_options("DIV004", method="embedding")
-    shown = [replied(f"{word} it.") for word in vectors]
-    facts = [(n, rule.fact(r, options)) for n, r in enumerate(shown, 1)]
-    (found,) = rule.judge(facts, options)
+def by_meaning(shown: Sequence[Record], **values: object) -> list[Hit]:
+    rule = SemanticDuplicate().with_embedder(meanings)
+    options = with_options("DIV004", method="embedding", **values)
+    return list(rule.judge([(n, fact) for n, r in enumerate(shown, 1) if (fact := rule.fact(r, options))], options))
+
+
+def test_an_embedder_compares_what_is_asked_and_what_is_answered() -> None:
+    shown = [record("a?", "c."), record("b?", "d."), record("c?", "c."), record("a?", "a.")]
+    (found,) = by_meaning(shown)
     assert (found.line, found.lines) == (2, (1,))
-    assert "3" in rule.cost(3, options)
+    assert "97% alike by meaning" in found.message
+    assert not by_meaning(shown, asked=0.99)
+    assert not by_meaning(shown, answered=0.99)
+    assert len(by_meaning(shown, asked=-1.0, answered=-1.0)) == 3
+
+
+def test_the_nearest_earlier_example_is_named() -> None:
+    (first, second) = by_meaning([record("b?", "c."), record("a?", "c."), record("a?", "c.")])
+    assert (first.line, first.lines, second.line, second.lines) == (2, (1,), 3, (2,))
+
+
+def test_tutors_and_learners_are_not_compared() -> None:
+    assert not by_meaning([record("a?", "c."), record("a?", "c.", task="learner")])
+    assert by_meaning([record("a?", "c.", task="learner"), record("a?", "c.", task="learner")])
+
+
+def test_many_examples_are_compared_block_by_block() -> None:
+    shown = [record("a?", "a."), *(record("c?", f"{'ad'[n % 2]}.") for n in range(2)), *[record("d?", "a.")] * 1200]
+    found = by_meaning(shown, asked=0.999, answered=0.999)
+    assert {hit.line for hit in found} == set(range(5, 1204))
+    assert {hit.lines for hit in found} == {(4,)}
+
+
+def test_the_cost_is_said_before_and_only_when_there_is_one() -> None:
+    rule = SemanticDuplicate(meanings)
+    assert isinstance(rule, CostlyRule)
+    assert "6 texts" in rule.cost(3, with_options("DIV004", method="embedding"))
+    assert "3 pairs" in rule.cost(3, with_options("DIV004", method="lexical"))
     assert rule.cost(3, with_options("DIV004")) == ""
-    assert "lexical" in hits("DIV004", shown, options)[0].message
+    assert rule.wants_embedder(with_options("DIV004", method="embedding"))
+    assert not rule.wants_embedder(with_options("DIV004", method="lexical"))
+
+
+def test_without_an_embedder_the_rule_says_so() -> None:
+    (found,) = hits("DIV004", [record("a?", "c."), record("a?", "c.")], with_options("DIV004", method="embedding"))
+    assert "lexical" in found.message
 
 
 def test_every_fact_is_small() -> None:

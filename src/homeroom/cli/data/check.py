@@ -38,6 +38,7 @@ ORDER = {"error": 0, "warning": 1, "info": 2}
 @click.option("--method", type=click.Choice(["dspy", "openai", "huggingface"]), help="What the data is for.")
 @click.option("--roster", type=click.Path(path_type=Path), help="Names of the class, one on each line, to find them in texts.")
 @click.option("--against", metavar="OTHER", help="A file or version to be judged on: report what FILES share with it.")
+@click.option("--semantic", is_flag=True, help="Also find examples that say the same in other words, with an embedding model.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; one for each core when omitted.")
 @click.option("--all", "everything", is_flag=True, help="Show every finding, not the worst of each rule.")
 @json_option
@@ -55,6 +56,7 @@ def command(
     method: str | None,
     roster: Path | None,
     against: str | None,
+    semantic: bool,
     jobs: int | None,
     everything: bool,
     as_json: bool,
@@ -69,6 +71,11 @@ def command(
     from homeroom.settings import load_settings
 
     show, clear = shown_progress("Checking", as_json)
+
+    def announce(line: str) -> None:
+        clear()
+        click.echo(line, err=True)
+
     try:
         result = check_files(
             files,
@@ -83,8 +90,10 @@ def command(
             method=method or "",
             roster=roster,
             against=against,
+            semantic=semantic,
             jobs=jobs,
             progress=show,
+            announce=announce,
         )
     finally:
         clear()

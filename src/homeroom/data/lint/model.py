@@ -265,6 +265,31 @@ class CorpusRule(Protocol):
         ...
 
 
+class Embed(Protocol):
+    """Texts to vectors of one length, each of length 1: what an embedding model does."""
+
+    def __call__(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One vector for each text."""
+        ...
+
+
+@runtime_checkable
+class CostlyRule(CorpusRule, Protocol):
+    """A rule that costs time or a model, so it runs only when it is asked for and says beforehand what it will cost."""
+
+    def cost(self, examples: int, options: Options) -> str:
+        """What a run over so many examples will cost, in words; empty when it was not asked for."""
+        ...
+
+    def wants_embedder(self, options: Options) -> bool:
+        """Whether it was asked to compare meanings."""
+        ...
+
+    def with_embedder(self, embed: Embed) -> CostlyRule:
+        """The same rule with something to compare meanings by."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ReadRule:
     """A rule that the reader itself applies, before there is a `Record`; ``about.name`` is the name of its `Problem`."""

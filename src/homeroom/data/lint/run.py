@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast, overload
 
 from homeroom.data.lint.config import LintConfig, find_config, load_config, severity_of
-from homeroom.data.lint.model import CorpusRule, Finding, Hit, Options, Rule, Severity
+from homeroom.data.lint.model import CorpusRule, CostlyRule, Embed, Finding, Hit, Options, Rule, Severity
 from homeroom.data.lint.pool import in_order
 from homeroom.data.lint.registry import choose, fits
 from homeroom.data.lint.scan import Found, Piece, Profile, scan
@@ -109,6 +109,8 @@ def lint(
     splits: Mapping[str, str] | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
+    embed: Embed | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> LintResult:
     """Check files of examples with every rule, as one set of data.
 
@@ -123,6 +125,8 @@ def lint(
         splits: Example id to split, where a dataset version is checked.
         jobs: Processes; as many as there are cores when None. Small data needs one only.
         progress: Told how many bytes of how many are done.
+        embed: An embedding model, for the rules that are asked to compare meanings.
+        announce: Told what a rule will cost, before it begins.
 
     Raises:
         NotFoundError: a file is not there.
@@ -134,6 +138,8 @@ def lint(
     options = settings.options(options)
     rules = choose((*settings.select, *select), (*settings.ignore, *ignore))
     rules = tuple(rule for rule in rules if severity_of(rule.about.code, rule.about.name, settings) != "off")
+    if embed is not None:
+        rules = tuple(rule.with_embedder(embed) if isinstance(rule, CostlyRule) else rule for rule in rules)
     sources = [open_source(path, format=format, columns=columns) for path in files]
     run = _Run(rules, settings, sources)
     total = sum(source.size_bytes for source in sources)
@@ -143,7 +149,7 @@ def lint(
         done += found.size_bytes
         if progress is not None:
             progress(min(done, total), total)
-    run.judge(options)
+    run.judge(options, announce or (lambda line: None))
     return run.result()
 
 
@@ -203,11 +209,13 @@ class _Run:
         for code, line, hit in found.hits:
             self._add(code, line, hit)
 
-    def judge(self, options: Options) -> None:
-        """Let the corpus rules judge what they remembered."""
+    def judge(self, options: Options, announce: Callable[[str], None]) -> None:
+        """Let the corpus rules judge what they remembered; the costly ones say first what that will cost."""
         for code, facts in self._facts.items():
             facts.seal()
             rule = self._rules[code]
+            if isinstance(rule, CostlyRule) and (cost := rule.cost(len(facts), options)):
+                announce(cost)
             if isinstance(rule, CorpusRule):
                 for hit in rule.judge(facts, options):
                     self._add(code, hit.line, hit)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from homeroom.data.lint.model import About, Hit, Options, Record, Rule
+from homeroom.data.lint.model import About, Embed, Hit, Options, Record, Rule
 from homeroom.data.lint.rules.minhash import earlier_twins, signature
-
-Embedder = Callable[[Sequence[str]], Sequence[Sequence[float]]]  # texts to vectors of one length
 
 
 def conversation(record: Record) -> str:
@@ -61,13 +59,17 @@ class NearDuplicate:
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _MAX_LEXICAL = 20_000
+_SIDE_CHARACTERS = 2000  # of each side: what an embedding model of a laptop reads
+_ROWS = 1024  # vectors that are compared with all earlier ones at a time
+ASKED, ANSWERED = 0.75, 0.5
 
 
 class SemanticDuplicate:
     """Examples that say the same in other words. Off unless ``DIV004.method`` asks for it, as it costs time or a model.
 
-    ``lexical`` compares the words of two examples, weighted by how rare they are (TF-IDF, cosine), in any order: no model, but
-    no synonyms either. ``embedding`` compares vectors of the embedder that this rule was made with.
+    ``embedding`` compares the meaning of what is asked, and that of what is answered, by the vectors of the model that this rule
+    was given; both must be alike. ``lexical`` compares the words of two examples, weighted by how rare they are (TF-IDF, cosine),
+    in any order: no model, but no synonyms either.
     """
 
     about = About(
@@ -75,9 +77,8 @@ class SemanticDuplicate:
         name="semantic-duplicate",
         family="diversity",
         severity="info",
-        what="Two examples say the same in other words. Runs only when asked for: set DIV004's method to lexical (words alone, "
-        "no model) "
-        "or embedding (a model).",
+        what="Two examples say the same in other words. Runs only when asked for: `homeroom data check --semantic` (an embedding "
+        "model), or DIV004's method lexical (words alone, no model).",
         why="Paraphrases of one problem give a model less than their number promises.",
         do="Keep the better one, or change the problem.",
         bad="option: DIV004.method=lexical\n"
@@ -92,44 +93,49 @@ class SemanticDuplicate:
         guideline="Diversity: Varied Questions",
     )
 
-    def __init__(self, embedder: Embedder | None = None) -> None:
-        self._embedder = embedder
+    def __init__(self, embed: Embed | None = None) -> None:
+        self._embed = embed
+
+    def with_embedder(self, embed: Embed) -> SemanticDuplicate:
+        """The same rule with something to compare meanings by."""
+        return SemanticDuplicate(embed)
+
+    def wants_embedder(self, options: Options) -> bool:
+        """Whether its method is ``embedding``."""
+        return _method(options) == "embedding"
 
     def cost(self, examples: int, options: Options) -> str:
         """What a run over so many examples will cost, in words, to be said before it starts; empty when it is off."""
-        method = options.value("DIV004", "method", "off")
+        method = _method(options)
         pairs = examples * (examples - 1) // 2
-        if method == "embedding":
-            return f"Semantic duplicates embed {examples:,} examples with a model and compare {pairs:,} pairs of vectors."
+        if method == "embedding" and self._embed is not None:
+            return f"Semantic duplicates: an embedding model reads {2 * examples:,} texts, and {pairs:,} pairs are compared"
         if method == "lexical":
-            return f"Semantic duplicates (lexical) compare examples that share rare words: at worst {pairs:,} pairs."
+            return f"Semantic duplicates (lexical): examples that share rare words are compared, at worst {pairs:,} pairs"
         return ""
 
-    def fact(self, record: Record, options: Options) -> tuple[bool, str] | None:
-        """The conversation itself, when it will be compared."""
-        return (record.is_tutor, conversation(record)[:4000]) if options.value("DIV004", "method", "off") != "off" else None
+    def fact(self, record: Record, options: Options) -> tuple[bool, str, str] | None:
+        """What is asked and what is answered, when it will be compared."""
+        return None if _method(options) == "off" else (record.is_tutor, *_sides(record))
 
-    def judge(self, facts: Sequence[tuple[int, tuple[bool, str]]], options: Options) -> Iterator[Hit]:
+    def judge(self, facts: Sequence[tuple[int, tuple[bool, str, str]]], options: Options) -> Iterator[Hit]:
         """One hit for each example that says what an earlier one says."""
-        method = options.value("DIV004", "method", "off")
-        if method == "embedding" and self._embedder is None:
+        by_meaning = self.wants_embedder(options)
+        if by_meaning and self._embed is None:
             yield Hit(
                 "No embedding model is available here, so nothing was compared. Set DIV004's method to lexical.", severity="info"
             )
             return
         for task in (True, False):
-            own = [(line, text) for line, (kind, text) in facts if kind is task]
+            own = [(line, asked, answered) for line, (kind, asked, answered) in facts if kind is task]
             if len(own) < 2:
                 continue
-            texts = [text for _, text in own]
-            if method == "embedding" and self._embedder is not None:
-                least = options.value("DIV004", "similarity", 0.95)
-                pairs = _nearest([_unit(vector) for vector in self._embedder(texts)], least)
-                how = "by meaning"
+            if by_meaning and self._embed is not None:
+                pairs, how = _alike(self._embed, own, options), "by meaning"
             else:
                 least = options.value("DIV004", "similarity", 0.65)
-                pairs = _lexical(texts[:_MAX_LEXICAL], least)
-                how = "by its words"
+                texts = [f"{asked}\n{answered}" for _, asked, answered in own[:_MAX_LEXICAL]]
+                pairs, how = _lexical(texts, least), "by its words"
             for index, (other, alike) in sorted(pairs.items()):
                 yield Hit(
                     f"This example says what line {own[other][0]} says ({100 * alike:.0f}% alike {how}). Keep the better one.",
@@ -138,19 +144,35 @@ class SemanticDuplicate:
                 )
 
 
-def _unit(vector: Sequence[float]) -> list[float]:
-    length = math.sqrt(math.fsum(value * value for value in vector)) or 1.0
-    return [value / length for value in vector]
+def _method(options: Options) -> str:
+    return str(options.value("DIV004", "method", "off"))
 
 
-def _nearest(vectors: Sequence[Sequence[float]], least: float) -> dict[int, tuple[int, float]]:
-    """For each vector the nearest earlier one, where its cosine is at least ``least``."""
+def _sides(record: Record) -> tuple[str, str]:
+    """What is asked and what is answered; a tutor's instructions, which all examples may share, are no part of it."""
+    turns = [m for m in record.example.messages if m.role != "system" or not record.is_tutor]
+    asked = "\n".join(m.content for m in turns if m.role != "assistant")
+    answered = "\n".join(m.content for m in turns if m.role == "assistant")
+    return asked[:_SIDE_CHARACTERS], answered[:_SIDE_CHARACTERS]
+
+
+def _alike(embed: Embed, own: Sequence[tuple[int, str, str]], options: Options) -> dict[int, tuple[int, float]]:
+    """For each example the earlier one that asks and answers most alike, where both are alike enough."""
+    import numpy as np
+
+    texts = [[asked or "-" for _, asked, _ in own], [answered or "-" for _, _, answered in own]]
+    sides = [np.asarray(embed(side), dtype=np.float32) for side in texts]
+    least = (options.value("DIV004", "asked", ASKED), options.value("DIV004", "answered", ANSWERED))
     found: dict[int, tuple[int, float]] = {}
-    for index, vector in enumerate(vectors):
-        for other in range(index):
-            alike = sum(a * b for a, b in zip(vector, vectors[other], strict=True))
-            if alike >= least and alike > found.get(index, (0, 0.0))[1]:
-                found[index] = (other, alike)
+    for start in range(0, len(own), _ROWS):
+        stop = min(start + _ROWS, len(own))
+        asked, answered = (vectors[start:stop] @ vectors[:stop].T for vectors in sides)  # each (rows, stop)
+        fits = (asked >= least[0]) & (answered >= least[1])
+        fits &= np.arange(stop)[None, :] < np.arange(start, stop)[:, None]  # earlier ones only
+        score = np.where(fits, (asked + answered) / 2, -1.0)
+        for row in np.flatnonzero(fits.any(axis=1)):
+            other = int(score[row].argmax())
+            found[start + int(row)] = (other, float(score[row, other]))
     return found
 
 
