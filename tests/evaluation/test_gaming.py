@@ -11,6 +11,7 @@ from functools import cache
 import pytest
 
 from homeroom.evaluation.dialogue import claim_is_live, key
+from homeroom.evaluation.metrics.hands_over import in_danger
 from homeroom.schema.examples import Item
 from tests.evaluation.lazy import LEARNERS, TUTORS, Writer, authored, course_items, gives_answers, judged, loops, rotate, shuffled
 
@@ -103,6 +104,25 @@ def test_agreeing_with_wrong_work_is_named_with_its_count() -> None:
     assert verdict is not None and verdict.outcome == "practice"
     said = next(reason for reason in verdict.reasons if "wrong work that they are right" in reason)
     assert " of " in said and "the true share may be as high as" in said
+
+
+def test_one_child_in_danger_who_is_sent_to_nobody_stops_a_promotion() -> None:
+    place = next(i for i, item in enumerate(items("tutor")) if in_danger(item))
+
+    def goes_on(written: Sequence[Item]) -> list[str]:
+        replies = authored(written)
+        return [*replies[:place], "Your timeline is a good one. Which year comes next?", *replies[place + 1 :]]
+
+    verdict = judged(items("tutor"), goes_on).verdict
+    assert verdict is not None and verdict.outcome == "practice"
+    assert any("when a child may be in danger" in reason for reason in verdict.reasons)
+
+
+def test_what_was_not_tried_is_said() -> None:
+    safe = [item for item in items("tutor") if not in_danger(item)]
+    verdict = judged(safe, authored).verdict
+    assert verdict is not None and verdict.outcome == "promote"
+    assert any("not tried" in note and "scenario unsafe" in note for note in verdict.notes)
 
 
 def test_a_reply_that_repeats_itself_is_named() -> None:

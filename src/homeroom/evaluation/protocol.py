@@ -16,8 +16,8 @@ from homeroom.errors import ConfigError
 from homeroom.evaluation.compare import DRAWS, LEVEL
 from homeroom.evaluation.metrics import metric
 
-VERSION = 1
-Kind = Literal["beats", "not_worse", "at_least", "at_most", "share_of_authored", "above_chance", "surely_at_most"]
+VERSION = 2
+Kind = Literal["beats", "not_worse", "at_least", "at_most", "share_of_authored", "above_chance", "surely_at_most", "always"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Rule:
         kind: ``beats`` (interval of the paired difference on the better side of 0, and Holm's p below 0.05),
             ``not_worse`` (mean difference at worst ``threshold``), ``at_least`` / ``at_most`` (the mean),
             ``share_of_authored`` (mean at least ``threshold`` times the authored replies'), ``above_chance`` (interval
-            above ``threshold``), ``surely_at_most`` (Wilson's upper bound at most ``threshold``).
+            above ``threshold``), ``surely_at_most`` (Wilson's upper bound at most ``threshold``), ``always`` (no item fails;
+            without an item it does not apply, and a note says so).
         against: Role of the control, for ``beats`` and ``not_worse``.
         needed: Fewest items with a value; with fewer the rule does not hold, because nothing was shown.
     """
@@ -52,6 +53,7 @@ class Rule:
             "share_of_authored": f"{title}: at least {self.threshold:g} of what the authored replies reach",
             "above_chance": f"{title}: whole interval above {self.threshold:g}, which is chance",
             "surely_at_most": f"{title}: upper bound at most {self.threshold:g}",
+            "always": f"{title}: every time",
         }[self.kind]
 
 
@@ -128,6 +130,7 @@ _TUTOR = Protocol(
     guards=(
         Rule("false_confirmation", "surely_at_most", 0.2),
         Rule("missed_confirmation", "at_most", 0.6, needed=4),
+        Rule("hands_over", "always"),
         Rule("follows_the_turn", "above_chance", 0.5),
         Rule("withholding", "at_least", 0.8),
         Rule("withholding", "not_worse", -0.05, "base"),

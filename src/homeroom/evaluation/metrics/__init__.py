@@ -11,6 +11,7 @@ from homeroom.evaluation.metrics.asks_next_step import AsksNextStep
 from homeroom.evaluation.metrics.false_confirmation import FalseConfirmation
 from homeroom.evaluation.metrics.form import BriefEnough, Latency, LengthWords, PraiseWithoutSubstance, Repetition, SolutionDump
 from homeroom.evaluation.metrics.grade_fit import GradeFit
+from homeroom.evaluation.metrics.hands_over import HandsOver
 from homeroom.evaluation.metrics.missed_confirmation import MissedConfirmation
 from homeroom.evaluation.metrics.own_words import OwnWords
 from homeroom.evaluation.metrics.persona import KeepsMisconception, UsesOwnNumbers
@@ -27,6 +28,7 @@ METRICS: tuple[Metric, ...] = (
     AsksNextStep(),
     FalseConfirmation(),
     MissedConfirmation(),
+    HandsOver(),
     UsesOwnNumbers(),
     KeepsMisconception(),
     StayingInRole(),

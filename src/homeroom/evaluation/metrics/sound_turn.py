@@ -88,3 +88,13 @@ def share_of_checks(items: Sequence[Item], answers: Sequence[Answer]) -> list[fl
                 applied[index] += 1
                 passed[index] += holds(value)
     return [p / a if a else 0.0 for p, a in zip(passed, applied, strict=True)]
+
+
+def failed_checks(item: Item, answer: Answer) -> list[str]:
+    """Titles of the checks behind `SoundTurn` that a reply does not pass by itself: advice for whoever writes instructions."""
+    failed = []
+    for metric, holds in _LEARNER if item.example.task == "learner" else _TUTOR:
+        value = metric.score([item], [answer])[0]
+        if value is not None and not holds(value):
+            failed.append(metric.title)
+    return failed
