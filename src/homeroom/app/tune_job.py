@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from homeroom import __version__
 from homeroom.app.bases import listed_base
+from homeroom.app.dspy_job import tune_program
 from homeroom.app.engines import engine
 from homeroom.app.fine_tuning import jobs as fine_tuning
 from homeroom.app.fine_tuning.run import JobMilestones, finish, prepare
@@ -37,7 +38,8 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     if fine_tuning.ORDER in context.job.payload:
         return _ordered(context, home, known)
     if context.job.payload["recipe"].get("method") == "dspy":
-        return _told(context, known or [_registered(home, tune_prompt(context, home))])
+        tune = tune_program if "program" in context.job.payload else tune_prompt
+        return _told(context, known or [_registered(home, tune(context, home))])
     recipe = parse_recipe(dict(context.job.payload["recipe"]))
     dataset = home.datasets.get(str(context.job.payload["dataset"]))
     roles = [task for task in recipe.roles if task in dataset.tasks]

@@ -13,9 +13,11 @@ from homeroom.errors import ConfigError, DataError
 from homeroom.runtime.hardware import hardware
 from homeroom.schema.jobs import Job
 from homeroom.schema.tuning import Plan, TrainingData
+from homeroom.tuning.dspy.recipe import DspyRecipe
 from homeroom.tuning.prompts.recipe import PromptRecipe
 from homeroom.tuning.prompts.search import candidates
 from homeroom.tuning.recipe import Recipe
+from homeroom.tuning.recipe_file import Run
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -54,8 +56,12 @@ def runs_for(home: Homeroom, recipes: Sequence[Recipe], tasks: Collection[str]) 
     return runs
 
 
-def plan_tuning(home: Homeroom, dataset: str, recipe: Recipe) -> Plan:
+def plan_tuning(home: Homeroom, dataset: str, recipe: Run) -> Plan:
     """What the run will need; starts nothing."""
+    if isinstance(recipe, DspyRecipe):
+        from homeroom.app.dspy_plan import plan_program
+
+        return plan_program(home, home.datasets.get(dataset), recipe)
     from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 
     if endpoint_of(home.settings, recipe.base) is not None:
@@ -67,7 +73,7 @@ def plan_tuning(home: Homeroom, dataset: str, recipe: Recipe) -> Plan:
 def _plan_prompt(dataset: Dataset, recipe: PromptRecipe) -> Plan:
     from homeroom.app.prompt_job import demonstrations_and_items
 
-    pool, items = demonstrations_and_items(dataset, recipe)
+    pool, items = demonstrations_and_items(dataset, recipe.task, recipe.items)
     planned = candidates(pool, recipe, "")
     asked = len(planned) * len(items)
     written = sum(
@@ -106,7 +112,7 @@ def prompt_recipe(recipe: Recipe) -> PromptRecipe:
     return PromptRecipe.of(recipe, recipe.task)
 
 
-def submit_tuning(home: Homeroom, dataset: str, recipe: Recipe, *, again: bool = False, when: When = NOW) -> Job:
+def submit_tuning(home: Homeroom, dataset: str, recipe: Run, *, again: bool = False, when: When = NOW) -> Job:
     """Queue a run. The same dataset, recipe and base give the same job, unless ``again`` or that job did not succeed.
 
     Raises:
@@ -114,6 +120,10 @@ def submit_tuning(home: Homeroom, dataset: str, recipe: Recipe, *, again: bool =
         DataError: nothing to train on.
     """
     found = home.datasets.get(dataset)
+    if isinstance(recipe, DspyRecipe):
+        from homeroom.app.dspy_plan import submit_program
+
+        return submit_program(home, found, recipe, again=again, when=when)
     training_data(found, recipe)
     endpoint = endpoint_of(home.settings, recipe.base)
     if endpoint is None:

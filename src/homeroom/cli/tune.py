@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -13,7 +15,9 @@ from homeroom.cli.common import duration, emit, json_option, open_home, size, ta
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
+    from homeroom.tuning.dspy.recipe import DspyRecipe
     from homeroom.tuning.recipe import Recipe
+    from homeroom.tuning.recipe_file import Run
 
 
 @click.group(name="tune")
@@ -63,19 +67,97 @@ def with_examples(home: Homeroom, dataset: str, recipes: list[Recipe], *, quiet:
     return kept or recipes
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Method:
+    """How to tune: the method, and what only the method ``dspy`` knows."""
+
+    name: str | None = None
+    program: str | None = None
+    prompt_model: str | None = None
+    max_calls: int | None = None
+
+    @property
+    def prompts(self) -> dict[str, object]:
+        """The keys of a recipe of the method ``dspy`` that were given."""
+        given = {"program": self.program, "prompt_model": self.prompt_model, "max_calls": self.max_calls}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def method_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options of `Method`, handed over as one value ``method``."""
+
+    @click.option(
+        "--method", "name", type=click.Choice(["dspy", "huggingface"]), help="How to tune, in place of the recipe's method."
+    )
+    @click.option("--program", help="With dspy: a shipped program, my_module:MySignature or my_file.py:MySignature.")
+    @click.option("--prompt-model", metavar="ENDPOINT/MODEL", help="With dspy: a strong model that writes instructions.")
+    @click.option("--max-calls", type=click.IntRange(1), help="With dspy: most calls of a model, in all.")
+    @functools.wraps(function)
+    def wrapped(
+        *args: Any, name: str | None, program: str | None, prompt_model: str | None, max_calls: int | None, **rest: Any
+    ) -> None:  # click's own arguments
+        function(*args, method=Method(name, program, prompt_model, max_calls), **rest)
+
+    return wrapped
+
+
+def chosen_runs(
+    home: Homeroom, dataset: str, path: Path, base: str | None, task: str | None, method: Method, *, quiet: bool
+) -> list[Run]:
+    """The runs of a recipe file, of the method that is asked for, that ``dataset`` has examples for."""
+    from homeroom.errors import ConfigError
+    from homeroom.tuning.dspy.recipe import DspyRecipe
+    from homeroom.tuning.recipe_file import load_recipes, load_runs
+
+    runs = load_runs(path)
+    if method.name != "dspy" and not any(isinstance(run, DspyRecipe) for run in runs):
+        if method.prompts:
+            raise ConfigError(
+                f"--{next(iter(method.prompts)).replace('_', '-')} belongs to the method 'dspy'. Add: --method dspy",
+                code="recipe-method",
+            )
+        return [*with_examples(home, dataset, chosen_recipes(path, base, task), quiet=quiet)]
+    if method.name == "huggingface":
+        load_recipes(path)  # says that these are for another method
+    prompts: list[DspyRecipe] = []
+    for run in runs:
+        if isinstance(run, DspyRecipe):
+            prompts.append(run)
+        else:
+            prompts += [DspyRecipe.of(run.for_task(part) if run.task == "any" else run) for part in run.tasks]
+    wanted = [r for r in prompts if task in (None, *r.tasks)]
+    if method.program is not None and task is None:
+        wanted = [r for r in wanted if r.task == ("learner" if method.program == "learner" else "tutor")][:1]
+    changed = {**method.prompts, **({"base": base} if base else {})}
+    return [r.model_copy(update=changed) for r in _of_dataset(home, dataset, wanted, quiet=quiet)]
+
+
+def _of_dataset(home: Homeroom, dataset: str, recipes: list[DspyRecipe], *, quiet: bool) -> list[DspyRecipe]:
+    """Those that the dataset has examples for; the others are named and left out. All of them when it has none for any."""
+    tasks = {key.partition("/")[2] for key in home.datasets.info(dataset).counts.get("tasks", {})}
+    kept = [recipe for recipe in recipes if recipe.task in tasks]
+    for recipe in recipes if kept and not quiet else ():
+        if recipe not in kept:
+            click.echo(f"{recipe.name}: left out, the dataset has no {recipe.task} examples", err=True)
+    return kept or recipes
+
+
 @command.command()
 @dataset_option
 @recipe_option
 @base_option
 @task_option
+@method_options
 @json_option
 @click.pass_context
-def plan(ctx: click.Context, dataset: str, recipe_path: Path, base: str | None, task: str | None, as_json: bool) -> None:
+def plan(
+    ctx: click.Context, dataset: str, recipe_path: Path, base: str | None, task: str | None, method: Method, as_json: bool
+) -> None:
     """Say what a run will need: time, memory, disk and money. Nothing is started."""
     from homeroom.app.tuning import plan_tuning
 
     home = open_home(ctx)
-    recipes = with_examples(home, dataset, chosen_recipes(recipe_path, base, task), quiet=as_json)
+    recipes = chosen_runs(home, dataset, recipe_path, base, task, method, quiet=as_json)
     plans = [(recipe, plan_tuning(home, dataset, recipe)) for recipe in recipes]
 
     def text() -> None:
@@ -91,11 +173,28 @@ def plan(ctx: click.Context, dataset: str, recipe_path: Path, base: str | None, 
     emit([{"recipe": r.name, **dataclasses.asdict(p)} for r, p in plans], as_json, text)
 
 
+def forecast(home: Homeroom, dataset: str, recipe: Run) -> None:
+    """Before a search for a prompt starts: the calls that it may take, and what they may cost."""
+    from homeroom.app.tuning import plan_tuning
+
+    if recipe.method != "dspy":
+        return
+    expected = plan_tuning(home, dataset, recipe)
+    calls, most = expected.details["calls"], expected.details["max_calls"]
+    money = f", up to ${expected.cost_usd:.2f}" if expected.cost_usd else ""
+    click.echo(
+        f"{recipe.name}: up to {calls} calls (budget {most}), about {expected.details['tokens']:,} tokens{money}; tries "
+        f"{', '.join(expected.details['optimisers'])}",
+        err=True,
+    )
+
+
 @command.command()
 @dataset_option
 @recipe_option
 @base_option
 @task_option
+@method_options
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the job.")
 @click.option("--again", is_flag=True, help="Tune anew even if this very run was made before.")
 @click.option("--priority", default=0, show_default=True, type=click.INT, help="Higher ones run first.")
@@ -109,6 +208,7 @@ def run(
     recipe_path: Path,
     base: str | None,
     task: str | None,
+    method: Method,
     wait: bool,
     again: bool,
     priority: int,
@@ -123,7 +223,9 @@ def run(
 
     home = open_home(ctx)
     results = []
-    for recipe in with_examples(home, dataset, chosen_recipes(recipe_path, base, task), quiet=as_json):
+    for recipe in chosen_runs(home, dataset, recipe_path, base, task, method, quiet=as_json):
+        if not as_json:
+            forecast(home, dataset, recipe)
         job = submit_tuning(home, dataset, recipe, again=again, when=When(priority, at.timestamp() if at else None, after))
         if not as_json:
             before = "; done before, --again repeats it" if job.done else ""

@@ -111,6 +111,7 @@ class Completion:
         latency_s: Wall time.
         logprobs: OpenAI's object ``{token, logprob, bytes, top_logprobs}`` for each token, where it was asked for.
         tool_calls: Calls of functions, as OpenAI's API writes them.
+        fields: What a prompt program's reply holds besides the text, by name; empty for a reply that is text alone.
     """
 
     text: str
@@ -120,6 +121,7 @@ class Completion:
     latency_s: float = 0.0
     logprobs: tuple[Json, ...] = ()
     tool_calls: tuple[Json, ...] = ()
+    fields: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

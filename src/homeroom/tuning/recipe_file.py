@@ -16,15 +16,39 @@ from pydantic_core import ErrorDetails
 from homeroom.errors import ConfigError
 from homeroom.settings.plain_yaml import MAX_CHARACTERS, load_plain
 from homeroom.storage.plain import read_plain
+from homeroom.tuning.dspy.recipe import DspyRecipe
 from homeroom.tuning.recipe import Recipe
 
 RECIPES = Path(__file__).parent / "recipes"
-"""Where the bundled recipes are: ``demo.yaml`` and ``course.yaml``."""
+"""Where the bundled recipes are: ``demo.yaml``, ``course.yaml`` and ``prompt.yaml``."""
+
+Run = Recipe | DspyRecipe
+"""A recipe of any method."""
+
+METHODS: Mapping[str, type[Recipe] | type[DspyRecipe]] = {"huggingface": Recipe, "dspy": DspyRecipe}
 
 Plain = dict[str, Any]  # what YAML holds: any JSON
 
 
 def load_recipes(path: Path) -> list[Recipe]:
+    """As `load_runs`, for where weights are trained.
+
+    Raises:
+        ConfigError: also ``recipe-method``, when a run has another method.
+    """
+    runs = load_runs(path)
+    recipes = [run for run in runs if isinstance(run, Recipe)]
+    if len(recipes) < len(runs):
+        other = next(run for run in runs if not isinstance(run, Recipe))
+        raise ConfigError(
+            f"The recipe {str(path)!r} has the method {other.method!r}, and weights are trained here. Tune with it: "
+            f"homeroom tune run --recipe {path}",
+            code="recipe-method",
+        )
+    return recipes
+
+
+def load_runs(path: Path) -> list[Run]:
     """Every run that a recipe file describes, in its order.
 
     A file is one recipe; or it holds ``runs``, a mapping of run names to the keys in which each differs from the file's
@@ -51,11 +75,14 @@ def parse_recipe(record: Mapping[str, Any], source: str = "recipe") -> Recipe:
     Raises:
         ConfigError: ``recipe-invalid`` with one line for each mistake.
     """
-    return _validated({"": dict(record)}, Path(source))[0]
+    (recipe,) = _validated({"": dict(record)}, Path(source))
+    if not isinstance(recipe, Recipe):
+        raise _invalid(Path(source), [f"method = {recipe.method!r}: must be 'huggingface'"])
+    return recipe
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """YAML that `load_recipes` reads back to an equal recipe."""
+def dump_recipe(recipe: Run) -> str:
+    """YAML that `load_runs` reads back to an equal recipe."""
     return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -91,13 +118,15 @@ def _merge(shared: Plain, run: Plain) -> Plain:
     return merged
 
 
-def _validated(records: Mapping[str, Plain], file: Path) -> list[Recipe]:
-    recipes, lines = [], []
+def _validated(records: Mapping[str, Plain], file: Path) -> list[Run]:
+    recipes: list[Run] = []
+    lines: list[str] = []
     for prefix, record in records.items():
+        root = METHODS.get(str(record.get("method")), Recipe)
         try:
-            recipes.append(Recipe.model_validate(record))
+            recipes.append(root.model_validate(record))
         except ValidationError as error:
-            lines += [_line(prefix, details) for details in error.errors(include_url=False)]
+            lines += [_line(root, prefix, details) for details in error.errors(include_url=False)]
     if lines:
         raise _invalid(file, list(dict.fromkeys(lines)))
     return recipes
@@ -112,11 +141,11 @@ def _invalid(file: Path, lines: list[str]) -> ConfigError:
     )
 
 
-def _line(prefix: str, details: ErrorDetails) -> str:
+def _line(root: type[BaseModel], prefix: str, details: ErrorDetails) -> str:
     path = _path(details["loc"])
     where = f"{prefix}{path}" if path else prefix.rstrip(".") or "recipe"
     if details["type"] == "extra_forbidden":
-        return f"{where}: unknown key{_suggestion(details['loc'])}"
+        return f"{where}: unknown key{_suggestion(root, details['loc'])}"
     if details["type"] == "missing":
         return f"{where}: is missing"
     if details["type"] == "value_error":
@@ -126,7 +155,7 @@ def _line(prefix: str, details: ErrorDetails) -> str:
             if isinstance(details["input"], dict | BaseModel)
             else f"{where} = {_short(details['input'])}: {message}"
         )
-    allowed = _allowed(details["loc"]) or str(details["msg"]).removeprefix("Input should be ")
+    allowed = _allowed(root, details["loc"]) or str(details["msg"]).removeprefix("Input should be ")
     return f"{where} = {_short(details['input'])}: must be {allowed}"
 
 
@@ -142,16 +171,16 @@ def _path(loc: tuple[int | str, ...]) -> str:
     return text.lstrip(".")
 
 
-def _suggestion(loc: tuple[int | str, ...]) -> str:
+def _suggestion(root: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     """The nearest key of the same part; failing that, a key of that name in another part."""
-    part = _model(loc[:-1])
+    part = _model(root, loc[:-1])
     if part is None:
         return ""
     near = get_close_matches(str(loc[-1]), part.model_fields, n=1, cutoff=0.7)
     if near:
         return f"; did you mean {near[0]!r}?"
     everywhere = {
-        key: name for name, field in Recipe.model_fields.items() if (inner := _inner_model(field)) for key in inner.model_fields
+        key: name for name, field in root.model_fields.items() if (inner := _inner_model(field)) for key in inner.model_fields
     }
     near = get_close_matches(str(loc[-1]), everywhere, n=1, cutoff=0.7)
     if near:
@@ -159,8 +188,8 @@ def _suggestion(loc: tuple[int | str, ...]) -> str:
     return f"; known here: {', '.join(part.model_fields)}"
 
 
-def _model(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
-    model: type[BaseModel] = Recipe
+def _model(root: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    model = root
     parts = iter(loc)
     for part in parts:
         field = model.model_fields.get(str(part))
@@ -178,10 +207,10 @@ def _inner_model(field: FieldInfo) -> type[BaseModel] | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
-def _allowed(loc: tuple[int | str, ...]) -> str:
+def _allowed(root: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     """What a field takes, in words: ``a number above 0 and at most 0.1``; empty where pydantic says it as well."""
     names = [part for part in loc if isinstance(part, str)]
-    model = _model(tuple(names[:-1]))
+    model = _model(root, tuple(names[:-1]))
     field = model.model_fields.get(names[-1]) if model and names else None
     if field is None:
         return ""

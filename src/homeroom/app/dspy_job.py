@@ -1,0 +1,204 @@
+"""The tuning job of the method ``dspy``: a dataset, a program and a model in, the model with its best prompt out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from homeroom import __version__
+from homeroom.app.endpoints import endpoint_identity, endpoint_of, open_endpoint_model
+from homeroom.app.engines import engine
+from homeroom.app.metering import Use
+from homeroom.app.prompt_job import demonstrations_and_items
+from homeroom.data.datasets import Dataset
+from homeroom.errors import DataError
+from homeroom.evaluation.metrics.sound_turn import failed_checks, share_of_checks
+from homeroom.models.engine_chat import EngineChatModel
+from homeroom.registry.names import new_model_name
+from homeroom.schema.evaluation import Answer
+from homeroom.schema.examples import Item
+from homeroom.schema.jobs import JobContext
+from homeroom.schema.models import TunedModel
+from homeroom.tuning.dspy import envelope
+from homeroom.tuning.dspy.desk import Asked
+from homeroom.tuning.dspy.packages import require_dspy
+from homeroom.tuning.dspy.recipe import DspyRecipe
+from homeroom.tuning.dspy.spec import ProgramSpec
+from homeroom.tuning.dspy.tuner import DspyTuner, Models, Outcome
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+    from homeroom.tuning.dspy.task import Judge, Material
+
+FEWEST = 10  # examples, below which none are kept apart to choose by
+CHECKED = ("answer", "answer_from_context", "learner")
+TABLE = "candidates.json"
+COLUMNS = (
+    "candidate",
+    "optimiser",
+    "selection_score",
+    "wins",
+    "ties",
+    "losses",
+    "demonstrations",
+    "requests",
+    "kept",
+    "not_tried",
+)
+
+
+class ChecksJudge:
+    """The share of the checks behind the verdict that a reply passes. Implements the tuner's ``Judge``."""
+
+    name = "checks"
+
+    def scores(self, items: Sequence[Item], replies: Sequence[str]) -> list[float]:
+        """One value for each reply, 0 to 1."""
+        return share_of_checks(items, [_answer(item, reply) for item, reply in zip(items, replies, strict=True)])
+
+    def advice(self, item: Item, reply: str) -> str:
+        """The checks that the reply does not pass."""
+        failed = failed_checks(item, _answer(item, reply))
+        return f"It does not pass: {'; '.join(failed)}. A good reply was: {item.gold}" if failed else ""
+
+
+def _answer(item: Item, reply: str) -> Answer:
+    return Answer(item.id, "candidate", reply)
+
+
+def judge_of(recipe: DspyRecipe, spec: ProgramSpec) -> Judge:
+    """What the recipe chooses by: the checks for programs that play a part in a dialogue, else the authored replies."""
+    from homeroom.tuning.dspy.task import ReferenceJudge
+
+    checked = recipe.metric == "checks" or (recipe.metric == "auto" and spec.name in CHECKED)
+    return ChecksJudge() if checked else ReferenceJudge()
+
+
+def material_of(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec) -> Material:
+    """What may be shown and what is chosen by. The test split stays closed.
+
+    Raises:
+        DataError: ``too-few-examples``.
+    """
+    require_dspy()
+    from homeroom.tuning.dspy.task import Material, last_items
+
+    longest = recipe.budget_characters // recipe.demonstrations
+    both = [*dataset.part("train", recipe.task), *dataset.part("validation", recipe.task)]
+    if 2 <= len(both) < FEWEST:
+        pool = last_items(both, longest, recipe.train_items, recipe.seed)
+        items: Sequence[Item] = pool
+    else:
+        examples, items = demonstrations_and_items(dataset, recipe.task, recipe.items)
+        pool = last_items(examples, longest, recipe.train_items, recipe.seed)
+    if not pool or not items:
+        raise DataError(
+            f"Dataset {dataset.info.name}@{dataset.info.version} has no {recipe.task} example of at most {longest:,} characters "
+            "to show the model. Add shorter examples, or raise budget_characters in the recipe.",
+            code="too-few-examples",
+        )
+    return Material(spec, pool, items, leave_one_out=len(both) < FEWEST)
+
+
+def tune_program(context: JobContext, home: Homeroom) -> TunedModel:
+    """Search, write the artifact, and return the model, not yet registered. Replies are kept: a rerun asks only for the others.
+
+    Raises:
+        DataError: ``too-few-examples``, ``budget-too-small``.
+        ProviderError: the model did not answer.
+        JobCancelled: the job was told to stop.
+    """
+    payload = context.job.payload
+    recipe = DspyRecipe.model_validate(payload["recipe"])
+    spec = ProgramSpec.from_dict(payload["program"])
+    dataset = home.datasets.get(str(payload["dataset"]))
+    material = material_of(dataset, recipe, spec)
+    identity = str(payload["base_identity"])
+    context.event(
+        f"{spec.name}: {len(material.pool)} examples to show, {len(material.items)} selection items"
+        + (", each answered without itself" if material.leave_one_out else "")
+        + f", at most {recipe.max_calls} calls"
+    )
+    tuner = DspyTuner(
+        spec,
+        judge_of(recipe, spec),
+        lambda: models_of(home, recipe, Use("tuning", "dspy", context.job.id)),
+        f"{identity}:{'' if '/' in recipe.base else home.settings.engine_weights}",
+        home.settings.home / "prompts",
+    )
+    outcome = tuner.run(material, recipe, context, dataset.info.id)
+    return _kept(context, home, recipe, spec, outcome, dataset.info.id, identity)
+
+
+@contextmanager
+def models_of(home: Homeroom, recipe: DspyRecipe, use: Use) -> Iterator[Models]:
+    """The model whose prompt is tuned, and the one that writes instructions, for as long as the block lasts."""
+    with ExitStack() as stack:
+        task, writer = (
+            stack.enter_context(_opened(home, name, use)) if name else None for name in (recipe.base, recipe.prompt_model)
+        )
+        assert task is not None  # the base was named when the job was submitted
+        yield Models(task, writer, home.settings.engine_slots)
+
+
+@contextmanager
+def _opened(home: Homeroom, name: str, use: Use) -> Iterator[Asked]:
+    if endpoint_of(home.settings, name) is not None:
+        model, identity = open_endpoint_model(home, name, use)
+        with closing(model):
+            yield Asked(model, identity)
+        return
+    base = home.base_files(name)
+    with engine(home, base, batch=True) as resolve:
+        local = EngineChatModel(base.name, lambda failed: resolve(base.identity, None, failed))
+        with closing(local):
+            yield Asked(local, f"{base.identity}:{home.settings.engine_weights}:{resolve().context_tokens}")
+
+
+def identity_of(home: Homeroom, name: str) -> str:
+    """The identity of a base here, or of a model at an endpoint."""
+    endpoint = endpoint_of(home.settings, name)
+    return endpoint_identity(endpoint, name) if endpoint is not None else home.base_files(name).identity
+
+
+def _kept(
+    context: JobContext, home: Homeroom, recipe: DspyRecipe, spec: ProgramSpec, outcome: Outcome, dataset: str, identity: str
+) -> TunedModel:
+    """The outcome as a model: the prompt program that is served, DSPy's own state, the table, and the recipe."""
+    with home.artifacts.write("model") as draft:
+        outcome.envelope.compiled(recipe.base, identity).save(draft.folder)
+        outcome.envelope.save(draft.folder / envelope.FILE)
+        (draft.folder / TABLE).write_text(json.dumps(list(outcome.table), indent=1) + "\n", encoding="utf-8")
+        (draft.folder / "candidates.csv").write_text(_csv(outcome.table), encoding="utf-8")
+        (draft.folder / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n", encoding="utf-8")
+    return TunedModel(
+        name=new_model_name(recipe.base, recipe.model_suffix),
+        base=recipe.base,
+        base_identity=identity,
+        method="dspy",
+        kind="prompt",
+        task=recipe.task,
+        suffix=recipe.model_suffix,
+        suitability="trainee" if "/" in recipe.base else "practice",
+        artifact=draft.id,
+        dataset=dataset,
+        job_id=context.job.id,
+        code_version=__version__,
+        created_at=time.time(),
+        recipe={**recipe.to_dict(), "program": spec.name},
+        settings={**recipe.generation.settings().to_dict(), "system_prompt": recipe.system_prompt},
+        metrics={**outcome.metrics, "table": [dict(row) for row in outcome.table]},
+    )
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:  # rows of a table: any JSON
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,127 @@
+"""Planning and queueing runs of the method ``dspy``."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from homeroom.app.dspy_job import identity_of, material_of
+from homeroom.app.endpoints import endpoint_of
+from homeroom.app.work import NOW, When, key_of, submit_once
+from homeroom.data.datasets import Dataset
+from homeroom.errors import ConfigError
+from homeroom.ledger.prices import load_prices
+from homeroom.schema.jobs import Job
+from homeroom.schema.tuning import Plan
+from homeroom.tuning.dspy.own import program_named
+from homeroom.tuning.dspy.packages import require_dspy
+from homeroom.tuning.dspy.recipe import PROMPT_MODEL, DspyRecipe
+from homeroom.tuning.dspy.spec import ProgramSpec
+from homeroom.tuning.dspy.tuner import expected_calls
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is not here
+SECONDS_A_CALL = 2.0  # assumed, and said so
+DISK_A_CALL_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A recipe with what it leaves open filled in."""
+
+    recipe: DspyRecipe
+    spec: ProgramSpec
+
+
+def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
+    """The recipe with its base named, and its program read: the part's own, one with passages where examples have any.
+
+    Raises:
+        NotFoundError: ``unknown-program``; ``not-pulled``, ``unknown-model``.
+        ConfigError: ``signature-path``, ``signature-fields``; ``prompt-model``: it is no model of an endpoint.
+    """
+    named = recipe.base or home.settings.default_base
+    base = named if endpoint_of(home.settings, named) is not None else home.base_files(named).name
+    if any(name in PROMPT_MODEL for name in recipe.tried) and endpoint_of(home.settings, recipe.prompt_model) is None:
+        raise ConfigError(
+            f"{' and '.join(n for n in recipe.tried if n in PROMPT_MODEL)} need a strong model that writes instructions, and "
+            f"prompt_model = {recipe.prompt_model!r} names none. Name a model of an endpoint: prompt_model: openai/gpt-4.1-mini",
+            code="prompt-model",
+        )
+    name = recipe.program
+    if not name:
+        passages = any(example.context for example in dataset.part("train", recipe.task))
+        name = "learner" if recipe.task == "learner" else "answer_from_context" if passages else "answer"
+    return Chosen(recipe.model_copy(update={"base": base, "program": name}), program_named(name))
+
+
+def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
+    """What the run will need; starts nothing."""
+    found = chosen(home, dataset, recipe)
+    recipe = found.recipe
+    material = material_of(dataset, recipe, found.spec)
+    expected = expected_calls(recipe, len(material.pool), len(material.items))
+    calls = min(expected, recipe.max_calls)
+    asked = sum(len(m.content) for item in material.items for m in item.prompt) // len(material.items)
+    shown = sum(len(m.content) for item in material.pool for m in item.example.messages) // len(material.pool)
+    prompt = (asked + len(found.spec.instructions) + shown * min(recipe.demonstrations, len(material.pool))) // CHARACTERS_A_TOKEN
+    local = endpoint_of(home.settings, recipe.base) is None
+    price = None if local else load_prices(home.settings.home).price(recipe.base.partition("/")[2])
+    cost = price.of(calls * prompt, calls * recipe.generation.max_tokens) if price else 0.0
+    return Plan(
+        method="dspy",
+        examples=len(material.pool),
+        trained_tokens=0,
+        steps=len(recipe.tried),
+        time_s=calls * SECONDS_A_CALL,
+        memory_bytes=0,
+        disk_bytes=calls * DISK_A_CALL_BYTES,
+        cost_usd=cost,
+        warnings=tuple(_warnings(recipe, expected, local=local, priced=price is not None)),
+        details={
+            "calls": calls,
+            "max_calls": recipe.max_calls,
+            "program": found.spec.name,
+            "optimisers": list(recipe.tried),
+            "selection_items": len(material.items),
+            "tokens": calls * (prompt + recipe.generation.max_tokens),
+        },
+    )
+
+
+def _warnings(recipe: DspyRecipe, expected: int, *, local: bool, priced: bool) -> list[str]:
+    said = [f"the time assumes {SECONDS_A_CALL:g} s a call; money and tokens assume replies of full length"]
+    if expected > recipe.max_calls:
+        said.append(
+            f"all optimisers may take up to {expected} calls, and max_calls is {recipe.max_calls}: what does not fit is not tried"
+        )
+    if not local and not priced:
+        said.append(f"the price of {recipe.base!r} is not known: put it in prices.yaml in the home")
+    if recipe.prompt_model:
+        said.append(f"calls of {recipe.prompt_model!r} are among them; their money is not in the forecast")
+    return said
+
+
+def submit_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, *, again: bool = False, when: When = NOW) -> Job:
+    """Queue a run; the same dataset, recipe, program and model give the same job, unless ``again`` or that job did not succeed.
+
+    Raises:
+        MissingExtraError: DSPy is not installed.
+        DataError: ``too-few-examples``. And what `chosen` raises.
+    """
+    require_dspy()
+    found = chosen(home, dataset, recipe)
+    material_of(dataset, found.recipe, found.spec)
+    about = {
+        "kind": "tune",
+        "dataset": dataset.info.id,
+        "recipe": found.recipe.to_dict(),
+        "program": found.spec.to_dict(),
+        "base_identity": identity_of(home, found.recipe.base),
+    }
+    key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
+    resource = "cpu" if endpoint_of(home.settings, found.recipe.base) is None else "api"
+    return submit_once(home, "tune", about, key, resource=resource, when=when)

@@ -1,0 +1,105 @@
+"""What a run with the method ``dspy`` is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from homeroom.tuning.recipe import Generation, Recipe
+
+Optimiser = Literal["plain", "zero-shot", "labelled", "bootstrap", "random-search", "iterative", "ensemble", "gepa", "mipro"]
+SEVERAL: tuple[Optimiser, ...] = ("plain", "zero-shot", "labelled", "bootstrap", "random-search", "iterative")
+"""What is tried by default: all that needs no other model and no further package, cheapest first."""
+
+PROMPT_MODEL: tuple[Optimiser, ...] = ("gepa", "mipro")
+"""What writes new instructions, for which a strong model is needed."""
+
+
+class DspyRecipe(BaseModel):
+    """One search for the best prompt of a program.
+
+    Attributes:
+        task: ``tutor`` or ``learner``: whose examples are used, and which pages the model is offered to.
+        program: A shipped program by name, or ``module:Signature``; the task's own when empty.
+        base: The model whose prompt is tuned: one of this machine, or ``ENDPOINT/MODEL``.
+        suffix: What the tuned model's name carries; the recipe's name when empty.
+        system_prompt: The visible prompt, shared by base and tuned model.
+        optimisers: What is tried, in this order; the best on the selection examples is kept.
+        prompt_model: A strong model, ``ENDPOINT/MODEL``, that writes instructions for ``gepa`` and ``mipro``; both are tried
+            in addition when it is given and ``optimisers`` is left at its default.
+        metric: ``checks``: the share of the checks behind the verdict that a reply passes. ``reference``: the words that it
+            shares with the authored reply. ``auto`` takes the checks for the programs that play the tutor or the learner.
+        max_calls: Budget of the whole run, in calls of a model. It is held: what does not fit is not tried.
+        demonstrations: Most that one candidate shows.
+        candidates: Sets that random search tries; programs that an ensemble is made of.
+        rounds: Of ``iterative``.
+        attempts: Replies to one example in each round of ``iterative``.
+        patience: Rounds without a gain after which ``iterative`` stops.
+        temperature: At which examples are attempted.
+        threshold: Score from which a model's own reply is shown as a demonstration.
+        train_items: Most examples that demonstrations are made of.
+        items: Most selection replies that each candidate gives.
+        budget_characters: For the demonstrations of one candidate together; about four characters are a token.
+        seed: Draws examples, sets and attempts.
+        generation: How replies are drawn; saved with the model.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    method: Literal["dspy"] = "dspy"
+    task: Literal["tutor", "learner"] = "tutor"
+    program: str = ""
+    base: str = ""
+    suffix: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,63})?$")] = ""
+    system_prompt: str = ""
+    optimisers: Annotated[tuple[Optimiser, ...], Field(min_length=1)] = SEVERAL
+    prompt_model: str = ""
+    metric: Literal["auto", "checks", "reference"] = "auto"
+    max_calls: Annotated[int, Field(ge=1, le=1_000_000)] = 300
+    demonstrations: Annotated[int, Field(ge=1, le=32)] = 3
+    candidates: Annotated[int, Field(ge=1, le=64)] = 4
+    rounds: Annotated[int, Field(ge=1, le=20)] = 2
+    attempts: Annotated[int, Field(ge=1, le=20)] = 2
+    patience: Annotated[int, Field(ge=1, le=20)] = 1
+    temperature: Annotated[float, Field(gt=0, le=2)] = 0.8
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
+    train_items: Annotated[int, Field(ge=1, le=1000)] = 12
+    items: Annotated[int, Field(ge=1, le=1000)] = 12
+    budget_characters: Annotated[int, Field(ge=100, le=1_000_000)] = 3000
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    generation: Generation = Generation()
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> DspyRecipe:
+        """The prompt's search in place of a run on weights: the same part, base, visible prompt and way of drawing replies."""
+        return cls(
+            name=recipe.name,
+            task="learner" if recipe.task == "learner" else "tutor",
+            base=recipe.base,
+            suffix=recipe.suffix,
+            system_prompt=recipe.system_prompt,
+            seed=recipe.seed,
+            generation=recipe.generation,
+        )
+
+    @property
+    def tasks(self) -> tuple[Literal["tutor", "learner"], ...]:
+        """What the run makes a model for."""
+        return (self.task,)
+
+    @property
+    def model_suffix(self) -> str:
+        """The suffix of the tuned model's name."""
+        return self.suffix or self.name
+
+    @property
+    def tried(self) -> tuple[Optimiser, ...]:
+        """The optimisers, with those that a prompt model makes possible."""
+        more = PROMPT_MODEL if self.prompt_model and self.optimisers == SEVERAL else ()
+        return (*dict.fromkeys((*self.optimisers, *more)),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,261 @@
+"""A run's material: examples as fields, programs answering the selection items, and what each answer is worth."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import mean
+from typing import Any, Protocol
+
+import dspy
+
+from homeroom.models.reply_choice import middle_reply, word_overlap
+from homeroom.schema.examples import Example, Item
+from homeroom.tuning.dspy.desk import CallDesk
+from homeroom.tuning.dspy.library import SpecAdapter, program_of
+from homeroom.tuning.dspy.recipe import DspyRecipe
+from homeroom.tuning.dspy.spec import HISTORY, SYSTEM, ProgramSpec
+
+Program = Any
+"""A `dspy.Predict`, or several of them: DSPy is untyped."""
+
+Values = dict[str, Any]
+"""Fields by name: any JSON."""
+
+
+class Judge(Protocol):
+    """Says what replies are worth, 0 to 1. Passed in: what is measured is not the tuner's to say."""
+
+    name: str
+
+    def scores(self, items: Sequence[Item], replies: Sequence[str]) -> list[float]:
+        """One value for each reply; a reply may be compared with the others of its system."""
+        ...
+
+    def advice(self, item: Item, reply: str) -> str:
+        """What a better reply would do, in words; empty when nothing is missing."""
+        ...
+
+
+class ReferenceJudge:
+    """The words that a reply shares with the authored one (F1): for programs that have no measure of their own."""
+
+    name = "reference"
+
+    def scores(self, items: Sequence[Item], replies: Sequence[str]) -> list[float]:
+        """One value for each reply."""
+        return [word_overlap(item.gold, reply) for item, reply in zip(items, replies, strict=True)]
+
+    def advice(self, item: Item, reply: str) -> str:
+        """The authored reply, where the reply differs much from it."""
+        return "" if word_overlap(item.gold, reply) >= 0.9 else f"A good reply was: {item.gold}"
+
+
+def values_of(spec: ProgramSpec, item: Item, system_prompt: str) -> Values:
+    """An item as the fields of a program, its authored reply included where the item has every output."""
+    fields = item.example.extra.get("fields")
+    kept: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
+    given = {**item.example.metadata, **_mapping(kept.get("input"))}
+    said = item.prompt[0].content if item.prompt and item.prompt[0].role == "system" else system_prompt
+    turns = [m for m in item.prompt if m.role != "system"]
+    values: Values = {SYSTEM: said, HISTORY: [{"role": m.role, "content": m.content} for m in turns[:-1]]}
+    for field in spec.inputs:
+        values[field.name] = "" if given.get(field.name) is None else given[field.name]
+    values[spec.main] = turns[-1].content if turns else ""
+    if "context" in values and item.example.context:
+        values["context"] = list(item.example.context)
+    return {**values, **_outputs(spec, item.gold, _mapping(kept.get("output")))}
+
+
+def _outputs(spec: ProgramSpec, gold: str, more: Mapping[str, Any]) -> Values:
+    """The authored outputs: of one field the reply, of several those of a JSON object or of the example's ``fields``."""
+    if spec.fields is None:
+        return {spec.reply: gold}
+    try:
+        record = json.loads(gold)
+    except ValueError:
+        record = None
+    found = {**more, **record} if isinstance(record, dict) else {**more, spec.reply: gold}
+    names = [field.name for field in spec.outputs]
+    return {name: found[name] for name in names} if set(names) <= set(found) else {}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a run works on.
+
+    Attributes:
+        spec: The program's fields.
+        pool: Items that demonstrations are made of; of each example the last reply.
+        items: The selection items; never shown, unless there are too few examples to keep any apart.
+        leave_one_out: Whether ``items`` and ``pool`` are the same examples, of which each is answered without itself.
+    """
+
+    spec: ProgramSpec
+    pool: Sequence[Item]
+    items: Sequence[Item]
+    leave_one_out: bool = False
+
+
+def last_items(examples: Sequence[Example], limit_characters: int, most: int, seed: int) -> list[Item]:
+    """The last reply of each example that is short enough, in a drawn order; equal questions once."""
+    found: dict[tuple[str, ...], Item] = {}
+    for example in sorted(examples, key=lambda e: e.id):
+        items = list(example.items())
+        if items and sum(len(m.content) for m in example.messages) <= limit_characters:
+            found.setdefault(tuple(m.content for m in items[-1].prompt), items[-1])
+    order = list(found.values())
+    random.Random(f"{seed}-pool").shuffle(order)
+    return order[:most]
+
+
+class Bench:
+    """Where programs are run and scored. One for a run.
+
+    Args:
+        material: What is worked on.
+        recipe: How.
+        judge: What replies are worth.
+        desk: What every call goes through.
+        models: The task's language model, and the one that attempts anew each time.
+        concurrency: Requests at a time.
+    """
+
+    def __init__(
+        self, material: Material, recipe: DspyRecipe, judge: Judge, desk: CallDesk, models: tuple[Any, Any], concurrency: int
+    ) -> None:
+        self.spec, self.material, self.recipe, self.judge, self.desk = material.spec, material, recipe, judge, desk
+        self.lm, self.fresh_lm = models
+        self.concurrency = concurrency
+        self._adapter = SpecAdapter(self.spec)
+
+    @cached_property
+    def pool(self) -> list[Any]:
+        """The items that demonstrations are made of, as DSPy's examples; those without every output are left out."""
+        made = [self.example(item) for item in self.material.pool]
+        return [e for e in made if all(field.name in e for field in self.spec.outputs)]
+
+    @cached_property
+    def selection(self) -> list[Any]:
+        """The selection items as DSPy's examples."""
+        return [self.example(item) for item in self.material.items]
+
+    def example(self, item: Item) -> Any:
+        """An item as a `dspy.Example`."""
+        values = values_of(self.spec, item, self.recipe.system_prompt)
+        inputs = (SYSTEM, HISTORY, *(field.name for field in self.spec.inputs))
+        self._items[self._question(values)] = item
+        return dspy.Example(**values).with_inputs(*inputs)
+
+    @cached_property
+    def _items(self) -> dict[str, Item]:
+        return {}
+
+    def item_of(self, example: Any) -> Item:
+        """The item that an example was made of."""
+        return self._items[self._question(example)]
+
+    def _question(self, values: Any) -> str:
+        names = (SYSTEM, HISTORY, *(field.name for field in self.spec.inputs))
+        return json.dumps([values[name] for name in names], ensure_ascii=False, default=str)
+
+    def same_question(self, one: Any, other: Any) -> bool:
+        """Whether two examples or demonstrations share their inputs."""
+        return self._question(one) == self._question(other)
+
+    def student(self, instructions: str | None = None, demonstrations: Sequence[Any] = ()) -> Program:
+        """A fresh program."""
+        return program_of(self.spec, instructions, demonstrations)
+
+    def asking(self, lm: Any | None = None) -> AbstractContextManager[Any]:
+        """A block in which programs ask the task's model, or another, as our prompt programs do."""
+        return dspy.context(lm=lm or self.lm, adapter=self._adapter, max_errors=1_000_000)  # type: ignore[no-any-return]
+
+    def metric(self, example: Any, prediction: Any, trace: Any = None) -> float:
+        """What one reply is worth, in DSPy's form. Raises what has ended the run."""
+        self.desk.check()
+        return self.judge.scores([self.item_of(example)], [self.text_of(prediction)])[0]
+
+    def text_of(self, prediction: Any) -> str:
+        """What a person reads of a prediction; empty where there was none."""
+        value = prediction.get(self.spec.reply) if prediction is not None else None
+        return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    def reply(self, program: Program, example: Any, lm: Any | None = None) -> Any:
+        """A program's prediction for an example, no demonstration of the same question shown; None when it failed.
+
+        Raises:
+            What has ended the run.
+        """
+        own = program.deepcopy()
+        own.demos = [d for d in own.demos if not self.same_question(d, example)]
+        with self.asking(lm):
+            try:
+                return own(**example.inputs())
+            except (dspy.utils.exceptions.DSPyError, ValueError):  # refused, or without a field
+                self.desk.check()  # which remembers what ends a run
+                return None
+
+    def replies(self, programs: Sequence[Program]) -> list[str]:
+        """The reply to each selection item: of several programs the middle one.
+
+        Raises:
+            What has ended the run.
+        """
+        jobs: list[tuple[Program, Any]] = [(program, example) for example in self.selection for program in programs]
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="candidate") as threads:
+            texts = list(threads.map(lambda job: self.text_of(self.reply(*job)), jobs))
+        self.desk.check()
+        many = len(programs)
+        groups = [texts[start : start + many] for start in range(0, len(texts), many)]
+        return [group[middle_reply(group)] for group in groups]
+
+    def score(self, programs: Sequence[Program]) -> tuple[float, ...]:
+        """What each selection reply is worth."""
+        return tuple(self.judge.scores(self.material.items, self.replies(programs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One program that was tried.
+
+    Attributes:
+        label: Which.
+        optimiser: What made it.
+        programs: It; several for an ensemble.
+        values: What each of its selection replies is worth.
+        requests: That making and scoring it took.
+    """
+
+    label: str
+    optimiser: str
+    programs: tuple[Program, ...]
+    values: tuple[float, ...]
+    requests: int = 0
+
+    @property
+    def score(self) -> float:
+        """The selection score: by it the candidate was chosen, so it flatters. It is not the test's."""
+        return mean(self.values)
+
+    @property
+    def shown(self) -> int:
+        """Demonstrations that a request carries; of an ensemble all of them."""
+        return sum(len(program.demos) for program in self.programs)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """What a reply costs: requests, then characters shown. Of equals the smaller candidate is kept."""
+        return len(self.programs), sum(len(str(dict(demo))) for program in self.programs for demo in program.demos)
+
+
+Tell = Callable[[str], None]

@@ -1,0 +1,299 @@
+"""`DspyTuner`: the method ``dspy``. Optimisers are tried within one budget of calls; the best by selection score is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homeroom.errors import DataError, HomeroomError
+from homeroom.schema.chat import GenerationSettings
+from homeroom.schema.jobs import Reporter
+from homeroom.storage.files import make_private_folder, write_atomically
+from homeroom.tuning.dspy.desk import Asked, BudgetSpent, CallDesk, Count
+from homeroom.tuning.dspy.envelope import Envelope
+from homeroom.tuning.dspy.packages import require_dspy
+from homeroom.tuning.dspy.recipe import PROMPT_MODEL, DspyRecipe, Optimiser
+from homeroom.tuning.dspy.spec import ProgramSpec
+
+if TYPE_CHECKING:
+    from homeroom.tuning.dspy.task import Bench, Candidate, Judge, Material
+
+SEED = 20
+ADAPTER = "homeroom-1"
+"""Changes when messages are rendered otherwise: programs that were kept are then made anew."""
+
+# Rows of a table and what is told of a run: any JSON.
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Who is asked, opened for a run.
+
+    Attributes:
+        task: The model whose prompt is tuned.
+        writer: A strong model that writes instructions; None without one.
+        concurrency: Requests at a time.
+    """
+
+    task: Asked
+    writer: Asked | None = None
+    concurrency: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run found.
+
+    Attributes:
+        envelope: The program that is kept.
+        table: A row for each candidate, best first, then what was not tried.
+        metrics: Numbers of the run.
+    """
+
+    envelope: Envelope
+    table: tuple[Json, ...]
+    metrics: Mapping[str, Any]
+
+    def to_dict(self) -> Json:
+        """Plain data."""
+        return {"envelope": self.envelope.to_dict(), "table": list(self.table), "metrics": dict(self.metrics)}
+
+
+class DspyTuner:
+    """Optimises the prompt of one program for one model.
+
+    Args:
+        spec: The program.
+        judge: What replies are worth.
+        open_models: Opens the models; not called when the outcome is known already.
+        identity: Of the model whose prompt is tuned: with all else a run depends on, it names the kept outcome.
+        folder: Where replies and outcomes are kept, for all runs.
+    """
+
+    method = "dspy"
+
+    def __init__(
+        self,
+        spec: ProgramSpec,
+        judge: Judge,
+        open_models: Callable[[], AbstractContextManager[Models]],
+        identity: str,
+        folder: Path,
+    ) -> None:
+        self._spec, self._judge, self._open = spec, judge, open_models
+        self._identity, self._folder = identity, folder
+
+    def run(self, material: Material, recipe: DspyRecipe, reporter: Reporter, dataset: str = "") -> Outcome:
+        """Try the recipe's optimisers, or return what the same run found before.
+
+        Args:
+            material: What is shown and what is chosen by.
+            recipe: What to try.
+            reporter: Hears of progress and may stop the run.
+            dataset: Id of the dataset version.
+
+        Raises:
+            MissingExtraError: DSPy is not installed.
+            DataError: ``too-few-examples``; ``budget-too-small``: not one candidate could be scored.
+            ProviderError: the model refused, or failed too often; what was answered is kept.
+            JobCancelled: the reporter asked to stop; what was answered is kept.
+        """
+        require_dspy()
+        place = self._folder / "programs" / f"{self._key(material, recipe)}.json"
+        known = _known(place, self._spec)
+        if known is not None:
+            reporter.event("the same run was made before: its outcome is used, and no model is asked")
+            return known
+        started = time.monotonic()
+        with self._open() as models:
+            desk = CallDesk(
+                self._folder / "replies",
+                recipe.max_calls,
+                should_stop=reporter.should_stop,
+                told=lambda count: reporter.progress(count.requests / recipe.max_calls, _told(count, recipe)),
+            )
+            bench, writer = _bench(material, recipe, self._judge, desk, models)
+            tried, rest = _try_all(bench, recipe, writer, reporter)
+        outcome = self._outcome(tried, rest, desk, recipe, dataset, time.monotonic() - started)
+        make_private_folder(place.parent)
+        write_atomically(place, json.dumps(outcome.to_dict(), ensure_ascii=False).encode())
+        return outcome
+
+    def _key(self, material: Material, recipe: DspyRecipe) -> str:
+        """SHA-256 over everything that the outcome depends on."""
+        decides = {k: v for k, v in recipe.to_dict().items() if k not in ("name", "suffix", "base")}
+        depends = {
+            "spec": self._spec.fingerprint,
+            "identity": self._identity,
+            "metric": self._judge.name,
+            "recipe": decides,
+            "pool": [item.id for item in material.pool],
+            "items": [item.id for item in material.items],
+            "versions": [ADAPTER, version("dspy")],
+        }
+        return hashlib.sha256(json.dumps(depends, sort_keys=True, default=str).encode()).hexdigest()
+
+    def _outcome(
+        self,
+        tried: Sequence[Candidate],
+        rest: Sequence[Json],
+        desk: CallDesk,
+        recipe: DspyRecipe,
+        dataset: str,
+        seconds: float,
+    ) -> Outcome:
+        if not tried:
+            raise DataError(
+                f"The budget of {recipe.max_calls!r} calls is too small to score one candidate. Raise max_calls, or lower items "
+                "in the recipe: homeroom tune plan --method dspy",
+                code="budget-too-small",
+            )
+        ranked = sorted(tried, key=lambda c: (-c.score, c.size))
+        best, first = ranked[0], tried[0]
+        metrics = {
+            "kept": best.label,
+            "metric": self._judge.name,
+            "selection_score": round(best.score, 4),
+            "selection_score_first": round(first.score, 4),
+            "selection_items": len(best.values),
+            "first": first.label,
+            "candidates": len(tried),
+            "requests": desk.count.requests,
+            "requests_sent": desk.count.sent,
+            "requests_failed": desk.count.failed,
+            "prompt_tokens": desk.count.tokens.prompt_tokens,
+            "completion_tokens": desk.count.tokens.completion_tokens,
+            "seconds": round(seconds, 1),
+        }
+        about = {
+            "identity": self._identity,
+            "dataset": dataset,
+            "metric": self._judge.name,
+            "selection_score": metrics["selection_score"],
+            "adapter": ADAPTER,
+            "dspy": version("dspy"),
+        }
+        rows = [_row(candidate, first, kept=candidate is best) for candidate in ranked]
+        return Outcome(Envelope.of(self._spec, best.programs, about), (*rows, *rest), metrics)
+
+
+def _told(count: Count, recipe: DspyRecipe) -> str:
+    return f"{count.requests} of at most {recipe.max_calls} calls"
+
+
+def _known(place: Path, spec: ProgramSpec) -> Outcome | None:
+    """The outcome that was kept; None where there is none, or it cannot be read."""
+    try:
+        record = json.loads(place.read_text(encoding="utf-8"))
+        envelope = Envelope.from_dict(record["envelope"], str(place), spec)
+        metrics = {**record["metrics"], "requests_sent": 0, "requests_failed": 0, "seconds": 0.0}
+        return Outcome(envelope, tuple(record["table"]), metrics)
+    except (OSError, ValueError, KeyError, TypeError, HomeroomError):
+        return None
+
+
+def _bench(
+    material: Material, recipe: DspyRecipe, judge: Judge, desk: CallDesk, models: Models
+) -> tuple[Bench, Any]:  # the writer is a dspy.LM, which is untyped
+    from homeroom.tuning.dspy.library import DeskEngine, language_model
+    from homeroom.tuning.dspy.task import Bench
+
+    drawn = recipe.generation.settings()
+    fields = material.spec.fields
+    settings = GenerationSettings.from_dict(
+        {
+            **drawn.to_dict(),
+            "seed": SEED if drawn.seed is None else drawn.seed,
+            "json_schema": dict(fields.schema) if fields else None,
+        }
+    )
+    warm = GenerationSettings.from_dict({**settings.to_dict(), "temperature": recipe.temperature})
+    lm = language_model(DeskEngine(desk, models.task, settings), "task")
+    fresh = language_model(DeskEngine(desk, models.task, warm, fresh=True), "task-again", recipe.temperature)
+    writer = None
+    if models.writer is not None:
+        writer = language_model(DeskEngine(desk, models.writer, None, fresh=True), "writer", 1.0, 2000)
+    return Bench(material, recipe, judge, desk, (lm, fresh), models.concurrency), writer
+
+
+def _try_all(
+    bench: Bench, recipe: DspyRecipe, writer: Any, reporter: Reporter
+) -> tuple[list[Candidate], list[Json]]:  # the writer is a dspy.LM, which is untyped
+    """Every candidate that was wholly scored, in the order tried; then what was not, with the reason."""
+    from homeroom.tuning.dspy.optimisers import OPTIMISERS
+    from homeroom.tuning.dspy.task import Candidate
+
+    tried: list[Candidate] = []
+    left_out: list[Json] = []
+    for number, name in enumerate(recipe.tried):
+        reason = _reason(name, bench, writer)
+        if reason:
+            left_out.append({"candidate": name, "optimiser": name, "not_tried": reason})
+            reporter.event(f"{name}: not tried, {reason}")
+            continue
+        try:
+            before = bench.desk.count.requests
+            for label, programs in OPTIMISERS[name](bench, tried, writer):
+                values = bench.score(programs)
+                after = bench.desk.count.requests
+                tried.append(Candidate(label, name, programs, values, after - before))
+                before = after
+                reporter.event(f"{label}: {tried[-1].score:.2f} on {len(values)} selection items", data={"label": label})
+        except BudgetSpent:
+            reason = f"the budget of {recipe.max_calls} calls is used up"
+            reporter.event(f"{name}: {reason}", level="warning")
+            left_out += [{"candidate": rest, "optimiser": rest, "not_tried": reason} for rest in recipe.tried[number:]]
+            break
+    return tried, left_out
+
+
+def _reason(name: Optimiser, bench: Bench, writer: object) -> str:
+    """Why an optimiser cannot be tried; empty when it can."""
+    if name in PROMPT_MODEL and writer is None:
+        return "it needs prompt_model in the recipe: a strong model that writes instructions"
+    if name in PROMPT_MODEL and bench.material.leave_one_out:
+        return "fewer than 10 examples: none can be kept apart from those that instructions are written from"
+    if name not in ("plain", "zero-shot", "gepa", "ensemble") and not bench.pool:
+        return "no example has every output of the program"
+    return ""
+
+
+def _row(candidate: Candidate, first: Candidate, *, kept: bool) -> Json:
+    """A row of the table: the score, and item by item against the first candidate that was tried."""
+    pairs = list(zip(candidate.values, first.values, strict=True))
+    return {
+        "candidate": candidate.label,
+        "optimiser": candidate.optimiser,
+        "selection_score": round(candidate.score, 4),
+        "wins": sum(mine > theirs for mine, theirs in pairs),
+        "ties": sum(mine == theirs for mine, theirs in pairs),
+        "losses": sum(mine < theirs for mine, theirs in pairs),
+        "demonstrations": candidate.shown,
+        "requests": candidate.requests,
+        "kept": kept,
+    }
+
+
+def expected_calls(recipe: DspyRecipe, pool: int, items: int) -> int:
+    """Calls that the recipe's optimisers may take at most, before the budget cuts them off."""
+    bootstrapped = pool + items
+    calls = {
+        "plain": items,
+        "zero-shot": items,
+        "labelled": items,
+        "bootstrap": bootstrapped,
+        "random-search": recipe.candidates * bootstrapped,
+        "iterative": recipe.rounds * (recipe.attempts * pool + items),
+        "ensemble": 0,  # its members have answered already
+        "gepa": 200 + items,
+        "mipro": recipe.candidates * (pool + 2 * items + 2),
+    }
+    return sum(calls[name] for name in recipe.tried)
