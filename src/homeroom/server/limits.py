@@ -56,12 +56,6 @@ class RateLimit:
                 retry_after_s=(1 - left) / refill,
             )
 
-    def give_back(self, address: str, family: str) -> None:
-        """Take one request back that shall not count."""
-        with self._lock:
-            left, since = self._left.get((address, family), (float(self.per_minute), self._clock()))
-            self._left[address, family] = (min(float(self.per_minute), left + 1), since)
-
     def left(self, address: str, family: str) -> tuple[float, float]:
         """Requests that are left now, and seconds until all of a minute's are there again."""
         with self._lock:

@@ -36,19 +36,10 @@ def submit() -> Response:
     keys, sign_ins = door().keys, door().sign_ins
     if sign_ins is None or keys is None:
         return _go(url_for("practice.page"))
-    attempts: RateLimit = current_app.extensions[_ATTEMPTS]
-    address = request.remote_addr or ""
-    try:
-        attempts.take(address, "sign-in")
-    except TooManyRequestsError as error:
-        raise TooManyRequestsError(
-            f"{ATTEMPTS_PER_MINUTE} wrong keys a minute are looked at, and more came from this address. Wait a moment",
-            retry_after_s=error.retry_after_s,
-        ) from None
     key = keys.authenticate(request.form.get("key", "").strip())
     if key is None:
+        _count_wrong_key()
         return make_response(_form(refused=True), 401)
-    attempts.give_back(address, "sign-in")
     return_to = session.get(RETURN_TO, "")
     session.clear()
     session[SIGNED_IN] = sign_ins.begin(key)
@@ -79,6 +70,22 @@ def lead_to_sign_in() -> Response:
     if request.method == "GET" and request.url_rule is not None and len(where) <= MAX_RETURN_TO:  # an address of ours
         session[RETURN_TO] = where
     return _go(url_for("sign_in.page"))
+
+
+def _count_wrong_key() -> None:
+    """Only these are counted: whoever guesses must not keep a class out that comes from the same address with its own keys.
+
+    Raises:
+        TooManyRequestsError: too many came from this address.
+    """
+    attempts: RateLimit = current_app.extensions[_ATTEMPTS]
+    try:
+        attempts.take(request.remote_addr or "", "sign-in")
+    except TooManyRequestsError as error:
+        raise TooManyRequestsError(
+            f"{ATTEMPTS_PER_MINUTE} wrong keys a minute are looked at, and more came from this address. Wait a moment",
+            retry_after_s=error.retry_after_s,
+        ) from None
 
 
 def _form(*, refused: bool = False) -> str:
