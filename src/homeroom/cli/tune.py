@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from homeroom.cli.common import duration, emit, json_option, open_home, size, table
+from homeroom.cli.recommend import command as recommend
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 def command() -> None:
     """Plan and run tuning."""
 
+
+command.add_command(recommend)
 
 dataset_option = click.option(
     "--dataset", default="homeroom-course", show_default=True, help="Dataset: id, name or name@version."

@@ -1,0 +1,152 @@
+"""``homeroom tune recommend``: which method to begin with, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from homeroom.cli.common import emit, json_option, open_home, table
+from homeroom.tuning.recommend.inputs import INPUTS, Input, shown
+
+if TYPE_CHECKING:
+    from homeroom.app.recommending import Found
+    from homeroom.tuning.recommend.decide import Recommendation
+    from homeroom.tuning.recommend.inputs import Value
+
+YES_NO = {"yes": True, "no": False}
+
+
+def _type(entry: Input) -> click.ParamType:
+    if entry.kind == "yes-no":
+        return click.Choice(list(YES_NO))
+    if entry.kind == "date":
+        return click.DateTime(["%Y-%m-%d"])
+    if entry.kind == "choice":
+        return click.Choice(entry.choices)
+    return click.IntRange(0) if entry.name == "examples" else click.FloatRange(0)
+
+
+def _value(entry: Input, typed: Any) -> Value:  # what click made of it
+    if entry.kind == "yes-no":
+        return YES_NO.get(typed)
+    if isinstance(typed, datetime):
+        return typed.date()
+    value: Value = typed
+    return value
+
+
+def input_options(function: Callable[..., None]) -> Callable[..., None]:
+    """An option for each input, handed over as one mapping ``given`` of those that were given."""
+
+    @functools.wraps(function)
+    def wrapped(**arguments: Any) -> None:  # click's own
+        given = {e.name: _value(e, arguments.pop(e.name)) for e in INPUTS}
+        function(given={name: value for name, value in given.items() if value is not None}, **arguments)
+
+    for entry in reversed(INPUTS):
+        found = f" Found by itself: {entry.found}." if entry.found else ""
+        wrapped = click.option(
+            entry.option, entry.name, type=_type(entry), default=None, help=entry.question.replace("`", "") + found
+        )(wrapped)
+    return wrapped
+
+
+@click.command(name="recommend")
+@click.argument("data", required=False)
+@input_options
+@click.option("--ask/--no-ask", default=None, help="Ask for what is not known; by default in a terminal.")
+@click.option("--all", "whole", is_flag=True, help="Show what spoke for and against every method.")
+@json_option
+def command(data: str | None, given: dict[str, Value], ask: bool | None, whole: bool, as_json: bool) -> None:
+    """Say which method fits, why, and what to type. DATA is a dataset or a file of examples.
+
+    What can be found out is looked up: the data and its quality, the machine, its network, keys. The rest is asked in a
+    terminal, or given as options; what nobody says is taken as the table in the documentation tells.
+    """
+    from homeroom.app.recommending import look, situation_of
+    from homeroom.tuning.recommend.decide import recommend
+
+    ctx = click.get_current_context()
+    found = look(open_home(ctx), data)
+    values = {**found.values, **given}
+    if not as_json and (ask if ask is not None else sys.stdin.isatty() and sys.stdout.isatty()):
+        values |= asked(found, given)
+    answer = recommend(situation_of(values))
+    emit(_plain(answer, found, given), as_json, lambda: show(answer, found, whole=whole))
+
+
+def asked(found: Found, given: dict[str, Value]) -> dict[str, Value]:
+    """What a person answers to the questions that are neither given nor found out."""
+    answers: dict[str, Value] = {}
+    for entry in INPUTS:
+        if entry.name in given:
+            continue
+        if entry.name in found.values and entry.name != "access":
+            click.echo(f"{entry.name}: {shown(found.values[entry.name])} ({found.where[entry.name]})", err=True)
+            continue
+        if entry.name == "quality":
+            continue  # nobody knows it who has not run the check
+        default = shown(found.values.get(entry.name, entry.default))
+        kind = _type(entry)
+        if entry.name == "budget_usd":
+            typed = click.prompt(f"{entry.question} (empty: no limit)", default="", show_default=False, err=True)
+            answers[entry.name] = float(click.FloatRange(0).convert(typed, None, None)) if typed.strip() else None
+        else:
+            answers[entry.name] = _value(entry, click.prompt(entry.question, default=default, type=kind, err=True))
+    return answers
+
+
+def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
+    """The answer for a person."""
+    from homeroom.app.recommending import commands
+
+    click.secho(f"{answer.scores[0].title}  ({answer.method})", bold=True)
+    click.echo(f"  {answer.on_examples}")
+    for reason in answer.reasons:
+        click.echo(f"  - {reason}")
+    named = [f"{name} = {shown(getattr(answer.situation, name))}" for name in answer.decided_by]
+    click.echo(f"  Decided by: {', '.join(named)}")
+    for line in commands(answer.method, found):
+        click.echo(f"    {line}")
+    second = next(s for s in answer.scores if s.method == answer.second)
+    later = f", {answer.second_later}" if answer.second_later else ""
+    click.echo(f"Second choice: {second.title}  ({answer.second}){later}")
+    for line in commands(answer.second, found):
+        click.echo(f"    {line}")
+    for warning in answer.warnings:
+        click.secho(f"warning: {warning}", fg="yellow", err=True)
+    if whole:
+        rows = []
+        for score in answer.scores:
+            for number, reason in enumerate(score.reasons):
+                total = ("excluded" if score.excluded else score.points) if number == 0 else ""
+                because = f"{reason.because} ({', '.join(f'{k} = {v}' for k, v in reason.inputs.items())})"
+                points = "excludes" if reason.points is None else f"{reason.points:+}"
+                rows.append((score.method if number == 0 else "", total, points, because))
+            if not score.reasons:
+                rows.append((score.method, score.points, "", ""))
+        click.echo()
+        table(("method", "points", "", "because"), rows)
+    click.echo("The points are a rule of thumb. What counts is measured: homeroom eval run")
+
+
+def _plain(answer: Recommendation, found: Found, given: dict[str, Value]) -> dict[str, Any]:  # JSON
+    from homeroom.app.recommending import commands
+
+    record = dataclasses.asdict(answer)
+    inputs = {
+        e.name: {
+            "value": record["situation"][e.name],
+            "from": "given" if e.name in given else found.where.get(e.name, "taken for granted"),
+        }
+        for e in INPUTS
+    }
+    record.pop("situation")
+    both = {method: list(commands(method, found)) for method in (answer.method, answer.second)}
+    return {**record, "reasons": list(answer.reasons), "inputs": inputs, "commands": both}

@@ -1,0 +1,124 @@
+"""`homeroom tune recommend`: what it finds out, what it asks, what it says, and that its commands exist."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from homeroom.cli import recommend as shown
+from homeroom.cli.main import cli
+from homeroom.runtime.ports import has_route
+from homeroom.tuning.recommend import INPUTS
+from tests.app import material
+
+
+def exists(line: str) -> bool:
+    """Whether a command line of ours has a command with these options."""
+    _, *words = shlex.split(line)
+    command: click.Command = cli
+    context = click.Context(cli, info_name="homeroom")
+    while isinstance(command, click.Group):
+        child = command.get_command(context, words.pop(0))
+        if child is None:
+            return False
+        command, context = child, click.Context(child, parent=context)
+    command.make_context("x", words, parent=context.parent)
+    return True
+
+
+@pytest.fixture
+def tutor(tmp_path: Path) -> Path:
+    return material.write_jsonl(tmp_path / "tutor.jsonl", material.tutor_records()[:12])
+
+
+def test_a_file_is_counted_checked_and_answered(homeroom, tutor):
+    told = homeroom("tune", "recommend", tutor, "--access", "none", "--gpu", "no")
+    assert told.code == 0, told.err
+    assert told.out.startswith("Prompt optimisation (DSPy)  (dspy)\n")
+    assert "5 to 20 good examples" in told.out
+    assert "Decided by: examples = 12" in told.out
+    assert "homeroom tune run --method dspy --dataset DATASET" in told.out
+    assert "Second choice: " in told.out
+
+
+def test_json_says_where_each_value_is_from_and_every_command_exists(homeroom, course):
+    assert homeroom("data", "split", course, "--name", "small").code == 0
+    told = homeroom("tune", "recommend", "small", "--private", "yes", "--json")
+    assert told.code == 0, told.err
+    inputs = told.json["inputs"]
+    assert list(inputs) == [e.name for e in INPUTS]
+    assert (inputs["examples"]["value"], inputs["examples"]["from"]) == (36, "small")
+    assert inputs["private"] == {"value": True, "from": "given"}
+    assert inputs["quality"]["from"].startswith("homeroom data check: ")
+    assert inputs["standards"] == {"value": False, "from": "taken for granted"}
+    assert inputs["access"] == {"value": "none", "from": "no key of OpenAI is set"}
+    assert told.json["method"] != "openai" and told.json["second"] != "openai"
+    lines = [line for found in told.json["commands"].values() for line in found]
+    assert any("--dataset small@1" in line for line in lines)
+    assert all(exists(line) for line in lines)
+
+
+@pytest.mark.parametrize("examples", [0, 3, 12, 30, 300, 3000])
+def test_commands_of_every_answer_exist(homeroom, examples):
+    for access in ("none", "other"):
+        told = homeroom("tune", "recommend", "--examples", str(examples), "--access", access, "--json")
+        assert all(exists(line) for found in told.json["commands"].values() for line in found)
+
+
+def test_a_key_is_found_and_the_closing_told(homeroom, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-canary")
+    told = homeroom("tune", "recommend", "--examples", "300", "--today", "2026-11-22")
+    assert "warning: OpenAI ends fine-tuning: no job of anybody from 2027-01-06 on, in 45 days" in told.err
+    assert "sk-test" not in told.out + told.err
+    late = homeroom("tune", "recommend", "--examples", "300", "--today", "2027-01-06", "--consistency", "yes", "--all")
+    assert "OpenAI takes nobody's job since 2027-01-06" in late.out
+    assert "(openai)" not in late.out.split("Second choice")[0].splitlines()[0]
+
+
+def test_a_person_is_asked_for_what_is_not_known(homeroom, tutor):
+    answers = {"private": "yes", "stage": "early"}
+    asked = [e for e in INPUTS if e.name not in ("examples", "quality", "gpu", "memory_gb", "today", "offline")]
+    typed = "".join(answers.get(e.name, "") + "\n" for e in asked if e.name != "connectivity" or has_route())
+    told = homeroom("tune", "recommend", tutor, "--ask", "--offline", "no", typed=typed)
+    assert told.code == 0, told.err
+    assert "Must examples and learners' words stay in the building?" in told.err
+    assert "Must it answer without any network?" not in told.err, "it was given"
+    assert "examples: 12 (" in told.err
+    assert "the examples may not leave the building (private = yes)" in told.out
+
+
+def test_nobody_is_asked_for_json(homeroom):
+    told = homeroom("tune", "recommend", "--examples", "12", "--ask", "--json")
+    assert told.code == 0 and told.json["method"] == "dspy"
+
+
+def test_mistakes_are_named(homeroom):
+    assert "'soon'" in homeroom("tune", "recommend", "--speed", "soon").error
+    assert "[help: docs/troubleshooting.md#dataset-not-found]" in homeroom("tune", "recommend", "nothing-here").error
+
+
+def test_an_endpoint_is_named_in_the_commands(homeroom, home):
+    home.mkdir(exist_ok=True)
+    (home / "config.yaml").write_text("endpoints: [{name: school, base_url: 'http://127.0.0.1:9/v1', models: [large]}]\n")
+    told = homeroom("tune", "recommend", "--examples", "12")
+    assert "--base school/large" in told.out
+
+
+def test_a_machine_without_a_way_out_is_seen(tmp_path):
+    tables = tmp_path / "proc" / "net"
+    tables.mkdir(parents=True)
+    head = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+    (tables / "route").write_text(head + "eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")
+    (tables / "ipv6_route").write_text(f"{'0' * 32} 00 {'0' * 32} 00 {'0' * 32} ffffffff 00000001 00000000 00200200       lo\n")
+    assert not has_route(tmp_path)
+    (tables / "route").write_text(head + "eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n")
+    assert has_route(tmp_path)
+    assert has_route(tmp_path / "elsewhere"), "where no table can be read nothing is known"
+
+
+def test_every_input_has_an_option():
+    options = {name for p in shown.command.params for name in p.opts}
+    assert {e.option for e in INPUTS} <= options
