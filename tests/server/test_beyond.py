@@ -8,12 +8,13 @@ import time
 
 import pytest
 
+from homeroom.schema.jobs import Job
 from homeroom.server.matrix import BEYOND, Credential, cells
 from homeroom.server.policy import ROUTES
 from homeroom.server.sign_in import ATTEMPTS_PER_MINUTE
 from homeroom.storage import Database
 from tests.server.beyond import NAME, Beyond, Visitor
-from tests.server.test_matrix import Job, Stage, body_of
+from tests.server.test_matrix import Stage, body_of, furnished
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def code_of(response) -> str:
 
 @pytest.mark.parametrize("credential", BEYOND, ids=lambda credential: credential.name)
 def test_every_cell_of_the_table(beyond: Beyond, credential: Credential) -> None:
-    beyond.site.jobs.append(Job("job-1", "tune", "succeeded", created_at=1.0))
+    furnished(beyond.site)
     makes, asks = caller(beyond, credential)
     stage, seen = Stage(beyond.site, makes), 0
     more = {"beyond-host": {"Host": "evil.example"}, "beyond-origin": {"Origin": "https://evil.example"}}.get(credential.name, {})

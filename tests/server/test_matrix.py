@@ -130,11 +130,16 @@ class Stage:
         return {"session_id": session, "turn_id": begun["exchange"]}
 
 
-@pytest.fixture
-def stage(make_site: Callable[..., Site]) -> Iterator[Stage]:
-    site = make_site(requests_per_minute=0)
+def furnished(site: Site) -> Site:
+    """A site with what the requests of `BODIES` speak of."""
     site.jobs.append(Job("job-1", "tune", "succeeded", created_at=1.0))
     site.add_model(TextModel(TEXT, lambda m: "and so on"))
+    return site
+
+
+@pytest.fixture
+def stage(make_site: Callable[..., Site]) -> Iterator[Stage]:
+    site = furnished(make_site(requests_per_minute=0))
     made = Stage(site, site.client())
     yield made
     site.desk.chat.stop_all()
