@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Which PyTorch: leave empty on a machine with a GPU; see docs/how-to/install.md for PyTorch's own selector.
 TORCH_ARGS ?=
 
-.PHONY: demo test test-slow test-faults check format docs bench install install-dev lock clean
+.PHONY: demo test test-slow test-faults check format docs bench conformance install install-dev lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/homeroom demo $(ARGS)
@@ -38,6 +38,10 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py
+
+# Other people's clients, each installed in an environment of its own: needs the package indexes of Python and Node.
+conformance: $(VENV)/.dev
+	$(BIN)/python -m conformance.run $(ARGS)
 
 install: $(VENV)/.demo
 install-dev: $(VENV)/.dev

@@ -137,12 +137,21 @@ def metrics_page() -> str:
     return NOTE + "\n".join(lines) + "\n"
 
 
+def conformance_page() -> str:
+    """What other clients and made-up requests saw, from what their runs have kept."""
+    sys.path.insert(0, str(ROOT))
+    from conformance import page
+
+    return page.render()
+
+
 PAGES = {
     "cli.md": cli_page,
     "settings.md": settings_page,
     "data-formats.md": data_formats_page,
     "data-rules.md": data_rules_page,
     "measures.md": metrics_page,
+    "conformance.md": conformance_page,
 }
 
 
