@@ -26,6 +26,7 @@ def _guarded_connect(sock, address):
     return _REAL_CONNECT(sock, address)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, which makes what they share once; so do all that look at the long stories."""
     for item in items:
