@@ -148,7 +148,9 @@ def _role(name: str) -> Role:
 def _wanted(request: Any) -> GenerationSettings:
     config = request.config
     temperature = 1.0 if config.temperature is None else config.temperature
-    return GenerationSettings(temperature=temperature, max_tokens=config.max_tokens or 1000)
+    wanted = config.response_format or {}  # flat: the schema stands beside its name
+    schema = wanted.get("schema") if wanted.get("type") == "json_schema" else None
+    return GenerationSettings(temperature=temperature, max_tokens=config.max_tokens or 1000, json_schema=schema)
 
 
 def _response(model: str, reply: Completion) -> Any:
