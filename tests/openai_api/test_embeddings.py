@@ -152,6 +152,7 @@ def test_it_is_in_the_list_of_models(client: openai.OpenAI) -> None:
 def test_a_name_of_openai_s_can_stand_for_it(serve: Callable[..., Server], embed_cache: Path) -> None:
     server = serve(HOMEROOM_OPENAI_MODELS=f"{{{ALIAS}: {tiny_embedder.NAME}}}")
     answer = server.client().embeddings.create(model=ALIAS, input="ice")
+    assert answer.model == tiny_embedder.NAME
     assert len(answer.data[0].embedding) == tiny_embedder.DIMENSIONS
 
 

@@ -44,7 +44,7 @@ def create_embeddings() -> Response:
                 {"object": "embedding", "index": index, "embedding": _packed(vector) if packed else vector}
                 for index, vector in enumerate(found.vectors)
             ],
-            "model": name,
+            "model": embedder.name,
             "usage": {"prompt_tokens": found.prompt_tokens, "total_tokens": found.prompt_tokens},
         }
     )
