@@ -85,8 +85,8 @@ class Trainer(Client):
         try:
             if self.chance.random() < 0.03:
                 self.journal.meant("cancel", id=job)
-                if self.api.fine_tuning.jobs.cancel(job).status == "cancelled":
-                    self.journal.told("cancelled", tag=tag, id=job)
+                said = self.api.fine_tuning.jobs.cancel(job).status
+                self.journal.told("cancelled" if said == "cancelled" else "cancel", tag=tag, id=job)
             now = self.api.fine_tuning.jobs.retrieve(job)
             if now.status == "succeeded":
                 steps = [point.step_number for point in self.api.fine_tuning.jobs.checkpoints.list(job)]

@@ -21,10 +21,13 @@ if __name__ == "__main__":
 from tests.faults import api_client, api_oracle, client, oracle
 from tests.faults.bed import Bed, eventually
 from tests.faults.journal import Record
-from tests.faults.kill import DRAIN_S, end, harass
-from tests.faults.killer import Killer
+from tests.faults.kill import DRAIN_S, end, orphans
+from tests.faults.killer import Killer, Strike
 from tests.faults.report import Report
 
+ROLES = ("supervisor", "web", "worker", "job", "engine", "launcher")
+LONGEST_S = 4.0
+RECOVERS = 0.7  # share of the deaths after which the server is let answer again, so that something is told in between
 NEEDED = ("file", "ftjob", "tuned by api", "reply")
 
 
@@ -53,6 +56,21 @@ def run(folder: Path, kills: int, seed: int) -> Report:
         bed.end_everything()
     report.facts["seconds"] = round(time.monotonic() - started)
     return report
+
+
+def harass(bed: Bed, killer: Killer, chance: random.Random, kills: int, report: Report) -> list[Strike]:
+    """Kill at random moments; start the server again whenever it is gone."""
+    while len(killer.strikes) < kills:
+        if not bed.serves():
+            bed.serve()
+        if chance.random() < RECOVERS:
+            bed.await_ready()
+        time.sleep(chance.uniform(0.0, LONGEST_S))
+        strike = next((hit for role in iter(killer.draw, "") if role in ROLES and (hit := killer.strike(role))), None)
+        if strike is not None and strike.pid == bed.server.pid:
+            bed.server.wait()
+            orphans(strike, bed, report)
+    return killer.strikes
 
 
 def settle(bed: Bed, report: Report) -> None:

@@ -77,7 +77,7 @@ def _jobs(rows: Tables, record: Record) -> Iterator[str]:
 
 
 def _tag(row: Row) -> str:
-    return str((json.loads(row["request"]).get("metadata") or {}).get("tag", ""))
+    return str((json.loads(row["request"])["asked"].get("metadata") or {}).get("tag", ""))
 
 
 def _outcomes(home: Path, rows: Tables, record: Record) -> Iterator[str]:
