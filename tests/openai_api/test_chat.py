@@ -6,11 +6,12 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel, Field
 
 from homeroom.models import prepared, tiny
 from tests.openai_api.conftest import ALIAS, Server, start
@@ -199,6 +200,19 @@ def test_a_reply_follows_a_json_schema_in_every_part(client: openai.OpenAI) -> N
     assert len(said) == 6
 
 
+def test_the_sdk_makes_an_object_of_a_reply(client: openai.OpenAI) -> None:
+    class Hint(BaseModel):
+        question: str = Field(max_length=20)
+        steps: list[Literal["draw", "count"]] = Field(max_length=3)
+        level: int | None
+
+    for seed in range(3):
+        answer = client.chat.completions.parse(
+            model=tiny.NAME, messages=ASK, response_format=Hint, temperature=1, seed=seed, max_completion_tokens=200
+        )
+        assert isinstance(answer.choices[0].message.parsed, Hint)
+
+
 def test_a_reply_is_a_json_object_and_may_be_cut_off(client: openai.OpenAI) -> None:
     more = {"response_format": {"type": "json_object"}, "temperature": 1}
     for seed in range(8):
@@ -302,6 +316,33 @@ def test_calls_that_cannot_be_shown_to_a_model_are_refused(tools: Server) -> Non
     error = refused(client, model="tiny-tools", tools=TOOLS, response_format={"type": "json_object"})
     assert (error.code, error.param) == ("unsupported_parameter", "tools")
     assert refused(client, model="tiny-tools", tools=TOOLS, logprobs=True, stream=True).param == "logprobs"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "array", "minItems": 3, "maxItems": 2, "items": {"type": "null"}},
+        {"type": "string", "minLength": 3, "maxLength": 2},
+        {"type": "integer", "minimum": 2**63 - 1},
+        {"type": "string", "pattern": "^((a{0,999}){0,999}){0,999}$"},
+        {"type": "string", "pattern": "^a{3,2}$"},
+    ],
+)
+def test_arguments_that_would_stop_the_engine_do_not(tools: Server, part: dict[str, Any]) -> None:
+    tool: Any = {"type": "function", "function": {"name": "hard", "parameters": {"type": "object", "properties": {"a": part}}}}
+    more: Any = {"model": "tiny-tools", "tools": [tool], "tool_choice": "required", "logit_bias": {CALL_MARK: 100}}
+    assert (
+        ask(tools.client(timeout=20), **more, max_completion_tokens=60).choices[0].message.tool_calls[0].function.name == "hard"
+    )
+
+
+def test_tools_of_many_parts_are_refused_and_of_none_taken(tools: Server) -> None:
+    many: Any = {"type": "object", "properties": {f"p{index}": {"type": "string"} for index in range(300)}}
+    tool: Any = {"type": "function", "function": {"name": "many", "parameters": many}}
+    error = refused(tools.client(), model="tiny-tools", tools=[*TOOLS, tool])
+    assert (error.code, error.param) == ("json_schema", "tools[2].function.parameters")
+    plain: Any = {"type": "function", "function": {"name": "ping"}}
+    assert ask(tools.client(), model="tiny-tools", tools=[plain]).choices
 
 
 def test_an_endpoint_is_asked_for_all_of_it(front: openai.OpenAI, tools: Server) -> None:

@@ -64,6 +64,8 @@ def test_a_phrase_is_learnt_by_the_real_model(real: Server) -> None:
 
     assert over.fine_tuned_model is not None
     assert with_marker(over.fine_tuned_model) >= 18
+    points = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    assert with_marker(points[0].fine_tuned_model_checkpoint) >= 18
     assert with_marker(REAL) == 0
 
 

@@ -19,7 +19,7 @@ import httpx
 from homeroom.errors import HomeroomError, NotFoundError, OptionError, ProviderError
 from homeroom.models.client import chat_body, read_chunks, read_completion, text_body
 from homeroom.models.engine_info import EngineInfo
-from homeroom.models.json_schema import engine_schema
+from homeroom.models.json_schema import engine_schema, tool_schema
 from homeroom.models.wire import ChatWire, Json
 from homeroom.schema.chat import NO_OPTIONS, Chunk, Completion, GenerationSettings, ReplyOptions
 from homeroom.schema.examples import Message
@@ -220,12 +220,22 @@ def answered(resolve: Resolve, wire: Callable[[EngineInfo], ChatWire], send: Cal
 
 def _local(options: ReplyOptions) -> ReplyOptions:
     """The options as the engine takes them: it needs one alternative to tell any, and names a function by offering no other."""
-    found = replace(options, passed={}, top_logprobs=None if options.top_logprobs is None else max(1, options.top_logprobs))
+    tools = tuple(_shaped(tool, f"tools[{index}].function.parameters") for index, tool in enumerate(options.tools))
+    likely = None if options.top_logprobs is None else max(1, options.top_logprobs)
+    found = replace(options, passed={}, top_logprobs=likely, tools=tools)
     if isinstance(options.tool_choice, str) or options.tool_choice is None:
         return found
     name = options.tool_choice["function"]["name"]
-    chosen = tuple(tool for tool in options.tools if tool["function"]["name"] == name)
+    chosen = tuple(tool for tool in tools if tool["function"]["name"] == name)
     return replace(found, tools=chosen, tool_choice="required")
+
+
+def _shaped(tool: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """A tool with no more in its parameters than the engine's grammar bears."""
+    function = tool["function"]
+    if not function.get("parameters"):
+        return tool
+    return {**tool, "function": {**function, "parameters": tool_schema(function["parameters"], param=where)}}
 
 
 def _calls(messages: Sequence[Message]) -> Sequence[Message]:

@@ -22,6 +22,10 @@ Json = dict[str, Any]
 MAX_CHARACTERS = 100_000
 """The longest schema: one of this length takes about half a second to look through."""
 
+MAX_TOOL_PARTS = 256
+"""Schemas within the schema of a tool's arguments."""
+
+_SAID = ("type", "enum", "const", "required", "$ref", "title", "description")  # of what tools take, as it is
 _OPTIONS = "x-guidance"
 # Small models that may write white space between any two parts write nothing else for a long time.
 _LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
@@ -54,6 +58,43 @@ def engine_schema(schema: Mapping[str, Any], *, strict: bool, param: str = "resp
             return sent
         raise _refused("it leads back to itself before anything of the reply is said", param)
     raise _refused(" ".join(matcher.get_error().split()), param)
+
+
+def tool_schema(schema: Mapping[str, Any], *, param: str) -> Json:
+    """The shape of a tool's arguments: types, names and choices, without lengths, bounds and patterns.
+
+    Calls of tools are kept to their form by llama.cpp's own grammar. Bounds that contradict each other, nested repetitions and
+    many properties make it compute for ever, and everybody wait; so it never sees the first two, and few of the last.
+
+    Args:
+        schema: The JSON Schema of a function's parameters.
+        param: What the error names.
+
+    Raises:
+        OptionError: ``json-schema``: it has more parts than the engine takes.
+    """
+    parts = 0
+
+    def shape(part: object) -> object:
+        nonlocal parts
+        if not isinstance(part, Mapping):
+            return part
+        parts += 1
+        if parts > MAX_TOOL_PARTS:
+            raise _refused(f"it has more than {MAX_TOOL_PARTS} parts", param)
+        kept = {name: part[name] for name in _SAID if name in part}
+        kept |= {name: shape(part[name]) for name in ("items", "additionalProperties") if name in part}
+        for name in ("properties", "$defs", "definitions"):
+            if isinstance(part.get(name), Mapping):
+                kept[name] = {key: shape(value) for key, value in part[name].items()}
+        for name in ("anyOf", "oneOf", "allOf", "prefixItems"):
+            if isinstance(part.get(name), list):
+                kept[name] = [shape(value) for value in part[name]]
+        return kept
+
+    whole = shape(schema)
+    assert isinstance(whole, dict)
+    return whole
 
 
 def _refused(why: str, param: str) -> OptionError:
