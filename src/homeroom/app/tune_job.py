@@ -14,6 +14,7 @@ from homeroom.app.dspy_job import tune_program
 from homeroom.app.engines import engine
 from homeroom.app.fine_tuning import jobs as fine_tuning
 from homeroom.app.fine_tuning.run import JobMilestones, finish, prepare
+from homeroom.app.forecasts import calibrations, record, told
 from homeroom.app.prompt_job import tune_prompt
 from homeroom.app.tuning import training_data
 from homeroom.data.datasets import Dataset
@@ -74,11 +75,16 @@ def _tuned(
         licence=listed.licence if listed else "",
         new_name=new_model_name,
         renderer=lambda: _renderer(home, base),
+        calibrations=calibrations(home),
+        record=record(home),
         milestones=milestones,
         job_id=context.job.id,
         code_version=__version__,
     )
-    return tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
+    model = tuner.run(training_data(dataset, recipe), _with_threads(home, recipe), context)
+    if line := told(model.metrics):
+        context.event(line)
+    return model
 
 
 def _entries(model: TunedModel, recipe: Recipe, roles: Sequence[Literal["tutor", "learner"]]) -> list[TunedModel]:

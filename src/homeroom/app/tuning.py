@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_identity, endpoint_of
+from homeroom.app.forecasts import calibrations, record
 from homeroom.app.work import NOW, When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
@@ -66,7 +67,9 @@ def plan_tuning(home: Homeroom, dataset: str, recipe: Run) -> Plan:
 
     if endpoint_of(home.settings, recipe.base) is not None:
         return _plan_prompt(home.datasets.get(dataset), prompt_recipe(recipe))
-    tuner = HuggingFaceTuner(home.base_files(recipe.base), home.work_root, home.artifacts)
+    tuner = HuggingFaceTuner(
+        home.base_files(recipe.base), home.work_root, home.artifacts, calibrations=calibrations(home), record=record(home)
+    )
     return tuner.plan(training_data(home.datasets.get(dataset), recipe), recipe)
 
 

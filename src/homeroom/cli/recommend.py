@@ -96,7 +96,7 @@ def asked(found: Found, given: dict[str, Value]) -> dict[str, Value]:
         kind = _type(entry)
         if entry.name == "budget_usd":
             typed = click.prompt(f"{entry.question} (empty: no limit)", default="", show_default=False, err=True)
-            answers[entry.name] = float(click.FloatRange(0).convert(typed, None, None)) if typed.strip() else None
+            answers[entry.name] = click.FloatRange(0)(typed) if typed.strip() else None
         else:
             answers[entry.name] = _value(entry, click.prompt(entry.question, default=default, type=kind, err=True))
     return answers
@@ -124,10 +124,10 @@ def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
     if whole:
         rows = []
         for score in answer.scores:
-            for number, reason in enumerate(score.reasons):
+            for number, one in enumerate(score.reasons):
                 total = ("excluded" if score.excluded else score.points) if number == 0 else ""
-                because = f"{reason.because} ({', '.join(f'{k} = {v}' for k, v in reason.inputs.items())})"
-                points = "excludes" if reason.points is None else f"{reason.points:+}"
+                because = f"{one.because} ({', '.join(f'{k} = {v}' for k, v in one.inputs.items())})"
+                points = "excludes" if one.points is None else f"{one.points:+}"
                 rows.append((score.method if number == 0 else "", total, points, because))
             if not score.reasons:
                 rows.append((score.method, score.points, "", ""))

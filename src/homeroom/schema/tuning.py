@@ -22,7 +22,16 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will need before it starts. Times in seconds, sizes in bytes, money in US dollars."""
+    """What a run will need before it starts. Times in seconds, sizes in bytes, money in US dollars.
+
+    Attributes:
+        time_s: Expected; four of five runs should take between ``time_low_s`` and ``time_high_s``. 0 where no interval is known.
+        memory_bytes: Peak of the host's memory; ``memory_high_bytes`` is what it should stay below.
+        gpu_memory_bytes: Peak of the GPU's memory; 0 where none is used.
+        cost_usd: Expected; ``cost_high_usd`` is the most that it can be.
+        fits: Whether memory and disk suffice, as far as they are known.
+        advice: What to change when it does not fit, each with what it would then need.
+    """
 
     method: str
     examples: int
@@ -34,6 +43,13 @@ class Plan:
     cost_usd: float = 0.0
     warnings: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    time_low_s: float = 0.0
+    time_high_s: float = 0.0
+    memory_high_bytes: int = 0
+    gpu_memory_bytes: int = 0
+    cost_high_usd: float = 0.0
+    fits: bool = True
+    advice: tuple[str, ...] = ()
 
 
 class Tuner(Protocol):

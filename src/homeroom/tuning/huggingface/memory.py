@@ -40,3 +40,8 @@ def peak_memory_bytes() -> int:
     """The most memory this process ever held."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_gpu_memory_bytes() -> int:
+    """The most GPU memory that PyTorch ever held in this process; 0 without a GPU."""
+    return int(torch.cuda.max_memory_reserved()) if torch.cuda.is_available() else 0

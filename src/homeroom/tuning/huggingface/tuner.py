@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,7 @@ from homeroom.tuning.huggingface.prepare import Prepared, prepare
 from homeroom.tuning.recipe import Recipe
 
 if TYPE_CHECKING:
+    from homeroom.tuning.huggingface.forecast import Past
     from homeroom.tuning.huggingface.milestones import Milestones
     from homeroom.tuning.huggingface.model import LoraModel
     from homeroom.tuning.huggingface.objective import Objective
@@ -52,7 +54,9 @@ class HuggingFaceTuner:
         new_name: Base name and suffix to a new model's name.
         renderer: Opens the engine for the parity check and gives its prompt tokens for messages; closed before training begins.
             None skips the check, and the run says so.
-        tokens_per_s: Speed of an earlier run here with this base, for a better plan.
+        tokens_per_s: A speed to plan with in place of a calibration.
+        calibrations: Where what this machine was measured to take is kept; a run with it stores its forecast with the model.
+        record: Runs that this machine made, the oldest first: they move the forecast and set its interval.
         milestones: Takes checkpoints that can be asked while the run goes on; None gives none out.
         job_id: The job that runs this.
         code_version: Homeroom's version and commit.
@@ -71,6 +75,8 @@ class HuggingFaceTuner:
         new_name: Callable[[str, str], str] | None = None,
         renderer: Callable[[], AbstractContextManager[RenderIds]] | None = None,
         tokens_per_s: float | None = None,
+        calibrations: Path | None = None,
+        record: Sequence[Past] = (),
         milestones: Milestones | None = None,
         job_id: str = "",
         code_version: str = "",
@@ -78,7 +84,8 @@ class HuggingFaceTuner:
         self._base, self._work_dir, self._artifacts = base, work_dir, artifacts
         self._suitability, self._licence = suitability, licence
         self._new_name = new_name or _new_name
-        self._renderer, self._tokens_per_s, self._milestones = renderer, tokens_per_s, milestones
+        self._renderer, self._milestones = renderer, milestones
+        self._tokens_per_s, self._calibrations, self._record = tokens_per_s, calibrations, record
         self._job_id, self._code_version = job_id, code_version
 
     def plan(self, data: TrainingData, recipe: Recipe) -> Plan:
@@ -90,24 +97,52 @@ class HuggingFaceTuner:
             MissingExtraError: the training packages are not installed.
         """
         _prepare_packages()
-        from homeroom.tuning.huggingface import device
-        from homeroom.tuning.huggingface.plan import make_plan
+        from homeroom.tuning.huggingface import model
 
+        model.quiet_libraries()
         prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
-        steps = schedule(prepared.lengths, recipe)
+        return self._planned(prepared, schedule(prepared.lengths, recipe), recipe)
+
+    def _planned(self, prepared: Prepared, steps: Sequence[Step], recipe: Recipe) -> Plan:
+        from homeroom.tuning.huggingface import device
+        from homeroom.tuning.huggingface.plan import Known, make_plan
+
         machine = hardware(self._work_dir)
         compute = device.choose(recipe, machine)
+        known = Known(self._calibrations, self._record, self._tokens_per_s)
         with device.computing(compute, recipe.seed):
-            return make_plan(
-                self._base,
-                recipe,
-                (prepared.training, prepared.validation),
-                steps,
-                compute,
-                machine,
-                self._tokens_per_s,
-                lengths=prepared.lengths,
-            )
+            data = (prepared.training, prepared.validation)
+            return make_plan(self._base, recipe, data, steps, compute, machine, known, lengths=prepared.lengths)
+
+    def _forecast(self, prepared: Prepared, steps: Sequence[Step], recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
+        """What the run is expected to take, as JSON, to be stored beside what it took; empty where nobody wants it.
+
+        Raises:
+            StorageError: ``no-space``: it would not end.
+        """
+        from homeroom.tuning.huggingface.device import choose
+        from homeroom.tuning.huggingface.plan import Shape, disk_bytes, frozen_cache_bytes, require_disk
+
+        compute, shape = choose(recipe), Shape.of(self._base)
+        data = (prepared.training, prepared.validation)
+        require_disk(recipe, self._work_dir, disk_bytes(shape, recipe) + frozen_cache_bytes(shape, recipe, data, steps, compute))
+        if self._calibrations is None:
+            return {}
+        plan = self._planned(prepared, steps, recipe)
+        if not plan.fits:
+            reporter.event(" ".join(plan.warnings[-2:]), level="warning")
+        whole = asdict(plan)
+        kept = (
+            "time_s",
+            "time_low_s",
+            "time_high_s",
+            "memory_bytes",
+            "gpu_memory_bytes",
+            "disk_bytes",
+            "trained_tokens",
+            "steps",
+        )
+        return {**{k: whole[k] for k in kept}, **{k: plan.details[k] for k in ("machine", "train_raw_s", "memory_raw_bytes")}}
 
     def run(self, data: TrainingData, recipe: Recipe, reporter: Reporter) -> TunedModel:
         """Tune, continuing what ``work_dir`` holds. The result is an artifact and not yet registered.
@@ -126,9 +161,11 @@ class HuggingFaceTuner:
         from homeroom.tuning.huggingface.milestones import publisher
         from homeroom.tuning.huggingface.trainer import train
 
-        started = time.monotonic()
         model.quiet_libraries()
         prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
+        steps = schedule(prepared.lengths, recipe)
+        forecast = self._forecast(prepared, steps, recipe, reporter)
+        started = time.monotonic()
         reporter.event(prepared.training.report("training") + "; " + prepared.validation.report("validation"))
         self._check_parity(prepared, reporter)
         name = self._claim_folder(data, recipe, prepared)
@@ -136,13 +173,14 @@ class HuggingFaceTuner:
         with device.computing(compute, recipe.seed), keeping_freed_memory():
             reporter.progress(0.0, f"loading {self._base.name} ({compute.name})")
             lora = model.attach_lora(model.load_base(self._base, compute), recipe.lora, self._base, compute)
-            steps = schedule(prepared.lengths, recipe)
             objective = self._objective(lora, recipe, prepared, steps, reporter)
             publish = None
             if self._milestones is not None:
                 publish = publisher(lora, self._base, name, self._artifacts, self._milestones, reporter)
             state = train(lora, recipe, objective, steps, self._work_dir / "checkpoints", reporter, publish)
             metrics = _metrics(state, time.monotonic() - started, compute.name)
+            if forecast:
+                metrics["forecast"] = forecast
             facts = CardFacts(name, self._base, data.dataset, self._licence, self._suitability, self._code_version, metrics)
             draft = self._artifacts.write("model")
             with draft:
@@ -255,7 +293,7 @@ def _short(value: object) -> str:
 
 
 def _metrics(state: State, seconds: float, compute: str) -> dict[str, Any]:
-    from homeroom.tuning.huggingface.memory import peak_memory_bytes
+    from homeroom.tuning.huggingface.memory import peak_gpu_memory_bytes, peak_memory_bytes
 
     trained = [row for row in state.history if row.train_loss is not None]
     base_loss = next((row.valid_loss for row in state.history if row.step == 0), None)
@@ -276,6 +314,7 @@ def _metrics(state: State, seconds: float, compute: str) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "tokens_per_s": round(state.tokens / state.seconds, 1) if state.seconds else 0.0,
         "peak_memory_bytes": peak_memory_bytes(),
+        "peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
         "compute": compute,
         "torch": version("torch"),
         "machine": platform.machine(),

@@ -1,0 +1,101 @@
+"""What runs of this home were forecast to take, and what they took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homeroom.schema.models import TunedModel
+from homeroom.tuning.huggingface.forecast import Accuracy, Past, accuracy
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRun:
+    """A run with its forecast.
+
+    Attributes:
+        model: What it made.
+        base: On which.
+        created_at: When; Unix time.
+        past: The whole run as it was forecast, and as it went.
+        note: Why it says nothing about forecasts: it was stopped early, or continued after a stop. Empty where it does.
+    """
+
+    model: str
+    base: str
+    created_at: float
+    past: Past
+    note: str = ""
+
+
+def calibrations(home: Homeroom) -> Path:
+    """Where what this machine was measured to take is kept."""
+    return home.settings.home / "calibration"
+
+
+def record(home: Homeroom) -> list[Past]:
+    """Trainings that this home made, the oldest first: the raw forecast, and what they took. For the next forecast.
+
+    One that was stopped early counts with the part of the forecast that it did.
+    """
+    found = []
+    for model in _forecast_models(home):
+        forecast, metrics = model.metrics["forecast"], model.metrics
+        done = float(metrics.get("tokens") or 0) / max(1.0, float(forecast.get("trained_tokens") or 1))
+        train_s, seconds = float(metrics.get("train_seconds") or 0), float(metrics.get("seconds") or 0)
+        memory = int(metrics.get("peak_memory_bytes") or 0) if not forecast.get("gpu_memory_bytes") else 0
+        overhead = seconds - train_s if seconds >= train_s else None  # the last attempt of a run that was continued
+        raw = float(forecast.get("train_raw_s") or 0) * min(1.0, done)
+        found.append(Past(raw, train_s, int(forecast.get("memory_raw_bytes") or 0), memory, overhead_s=overhead))
+    return found
+
+
+def made_runs(home: Homeroom) -> tuple[list[MadeRun], Accuracy | None]:
+    """Runs with a forecast, the oldest first, and how well the forecasts of those that ran whole held."""
+    runs = [_made(model) for model in _forecast_models(home)]
+    return runs, accuracy(run.past for run in runs if not run.note)
+
+
+def told(metrics: Mapping[str, Any]) -> str:
+    """A line that sets what a run took beside its forecast; empty where there is none. ``metrics``: of the tuned model."""
+    forecast = metrics.get("forecast")
+    if not isinstance(forecast, Mapping):
+        return ""
+    past = _past(metrics, forecast)
+    off = f"{abs(past.ratio - 1):.0%} {'longer' if past.ratio > 1 else 'shorter'}"
+    memory = f"; memory {past.forecast_bytes / 1e9:.1f} GB, took {past.actual_bytes / 1e9:.1f} GB" if past.actual_bytes else ""
+    return (
+        f"Forecast {past.forecast_s:.0f} s ({past.low_s:.0f} to {past.high_s:.0f} s), took {past.actual_s:.0f} s: {off}{memory}"
+    )
+
+
+def _forecast_models(home: Homeroom) -> Sequence[TunedModel]:
+    models = [m for m in home.registry.list() if isinstance(m.metrics.get("forecast"), Mapping)]
+    once = {m.job_id or m.name: m for m in models}  # an adapter that is registered for two roles is one run
+    return sorted(once.values(), key=lambda m: m.created_at)
+
+
+def _made(model: TunedModel) -> MadeRun:
+    metrics, forecast = model.metrics, model.metrics["forecast"]
+    note = "stopped early" if int(metrics.get("steps") or 0) < int(forecast.get("steps") or 0) else ""
+    if float(metrics.get("seconds") or 0) < float(metrics.get("train_seconds") or 0):
+        note = "continued after a stop"
+    return MadeRun(model.name, model.base, model.created_at, _past(metrics, forecast), note)
+
+
+def _past(metrics: Mapping[str, Any], forecast: Mapping[str, Any]) -> Past:
+    on_gpu = bool(forecast.get("gpu_memory_bytes"))
+    memory = ("gpu_memory_bytes", "peak_gpu_memory_bytes") if on_gpu else ("memory_bytes", "peak_memory_bytes")
+    return Past(
+        forecast_s=float(forecast.get("time_s") or 0),
+        actual_s=float(metrics.get("seconds") or 0),
+        forecast_bytes=int(forecast.get(memory[0]) or 0),
+        actual_bytes=int(metrics.get(memory[1]) or 0),
+        low_s=float(forecast.get("time_low_s") or 0),
+        high_s=float(forecast.get("time_high_s") or 0),
+    )

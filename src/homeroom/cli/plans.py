@@ -1,0 +1,65 @@
+"""How plans and forecasts are shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+from homeroom.cli.common import duration, emit, size, table, when
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+    from homeroom.schema.tuning import Plan
+
+
+def time_of(plan: Plan) -> str:
+    """``3 min 20 s (2 min 10 s to 5 min 0 s)``."""
+    between = f" ({duration(plan.time_low_s)} to {duration(plan.time_high_s)})" if plan.time_high_s else ""
+    return duration(plan.time_s) + between
+
+
+def memory_of(plan: Plan) -> str:
+    """``1.9 GB``, with the GPU's where one is used."""
+    return size(plan.memory_bytes) + (f" + {size(plan.gpu_memory_bytes)} GPU" if plan.gpu_memory_bytes else "")
+
+
+def money_of(plan: Plan) -> str:
+    """``$0.00``, or ``$0.12 (at most $0.40)``."""
+    most = f" (at most ${plan.cost_high_usd:.2f})" if plan.cost_high_usd else ""
+    return f"${plan.cost_usd:.2f}{most}"
+
+
+def history(home: Homeroom, *, as_json: bool) -> None:
+    """Runs that were made here: forecast beside actual, and how well forecasts held."""
+    from homeroom.app.forecasts import made_runs
+
+    runs, found = made_runs(home)
+
+    def text() -> None:
+        if not runs:
+            click.echo("No run with a forecast yet. Make one: homeroom tune run")
+            return
+        rows = [
+            (
+                when(run.created_at),
+                run.model,
+                f"{duration(run.past.forecast_s)} ({duration(run.past.low_s)} to {duration(run.past.high_s)})",
+                duration(run.past.actual_s),
+                run.note or f"{run.past.ratio - 1:+.0%}",
+                size(run.past.forecast_bytes),
+                size(run.past.actual_bytes),
+            )
+            for run in runs
+        ]
+        table(("made", "model", "forecast", "took", "off by", "memory forecast", "used"), rows)
+        if found is not None:
+            inside = f", {found.inside:.0%} inside their interval" if found.inside is not None else ""
+            memory = f"; memory: median {found.memory_median_error:.0%}" if found.memory_median_error is not None else ""
+            click.echo(
+                f"{found.runs} whole runs: median error {found.median_error:.0%}, p90 {found.p90_error:.0%}{inside}{memory}"
+            )
+
+    rows = [{**dataclasses.asdict(run), "ratio": run.past.ratio if run.past.forecast_s else None} for run in runs]
+    emit({"runs": rows, "accuracy": dataclasses.asdict(found) if found else None}, as_json, text)
