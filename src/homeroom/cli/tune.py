@@ -86,7 +86,7 @@ class Method:
         return {key: value for key, value in given.items() if value is not None}
 
 
-def method_options(function: Callable[..., None]) -> Callable[..., None]:
+def method_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """The options of `Method`, handed over as one value ``method``."""
 
     @click.option(
@@ -98,8 +98,8 @@ def method_options(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def wrapped(
         *args: Any, name: str | None, program: str | None, prompt_model: str | None, max_calls: int | None, **rest: Any
-    ) -> None:  # click's own arguments
-        function(*args, method=Method(name, program, prompt_model, max_calls), **rest)
+    ) -> int | None:  # click's own arguments
+        return function(*args, method=Method(name, program, prompt_model, max_calls), **rest)
 
     return wrapped
 
@@ -166,8 +166,8 @@ def plan(
 ) -> int:
     """Say what a run will need: time, memory, disk and money. Nothing is started.
 
-    The time comes from a few seconds of measuring this machine, done once, and from the runs that it made. Exit code 1: it will not
-    fit.
+    The time comes from a few seconds of measuring this machine, done once, and from the runs that it made. Exit code 1: it
+    will not fit.
     """
     from homeroom.app.tuning import plan_tuning
     from homeroom.cli import plans as view
