@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_identity, endpoint_of
 from homeroom.app.forecasts import calibrations, record
+from homeroom.app.metering import price_at
 from homeroom.app.work import NOW, When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
@@ -66,24 +67,24 @@ def plan_tuning(home: Homeroom, dataset: str, recipe: Run) -> Plan:
     from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 
     if endpoint_of(home.settings, recipe.base) is not None:
-        return _plan_prompt(home.datasets.get(dataset), prompt_recipe(recipe))
+        return _plan_prompt(home, home.datasets.get(dataset), prompt_recipe(recipe))
     tuner = HuggingFaceTuner(
         home.base_files(recipe.base), home.work_root, home.artifacts, calibrations=calibrations(home), record=record(home)
     )
     return tuner.plan(training_data(home.datasets.get(dataset), recipe), recipe)
 
 
-def _plan_prompt(dataset: Dataset, recipe: PromptRecipe) -> Plan:
+def _plan_prompt(home: Homeroom, dataset: Dataset, recipe: PromptRecipe) -> Plan:
     from homeroom.app.prompt_job import demonstrations_and_items
 
     pool, items = demonstrations_and_items(dataset, recipe.task, recipe.items)
     planned = candidates(pool, recipe, "")
     asked = len(planned) * len(items)
-    written = sum(
-        sum(len(m.content) for m in program.render(item.prompt)) + CHARACTERS_A_TOKEN * recipe.generation.max_tokens
-        for _, program in planned
-        for item in items
-    )
+    prompts = sum(len(m.content) for _, program in planned for item in items for m in program.render(item.prompt))
+    replies = asked * recipe.generation.max_tokens
+    tokens = prompts // CHARACTERS_A_TOKEN + replies
+    endpoint = endpoint_of(home.settings, recipe.base)
+    price, counted = price_at(home, endpoint, recipe.base.partition("/")[2]) if endpoint else (None, False)
     return Plan(
         method=recipe.method,
         examples=len(pool),
@@ -93,10 +94,13 @@ def _plan_prompt(dataset: Dataset, recipe: PromptRecipe) -> Plan:
         memory_bytes=0,
         disk_bytes=1_000_000,
         warnings=(
-            f"{asked} requests to {recipe.base}, about {written // CHARACTERS_A_TOKEN:,} tokens, at the endpoint's price",
+            f"{asked} requests to {recipe.base}, about {tokens:,} tokens, at the endpoint's price",
             f"the time assumes {SECONDS_A_REQUEST:g} s a request",
+            *((f"no price is known for {recipe.base}: write one into prices.yaml in the home",) if counted and not price else ()),
         ),
-        details={"requests": asked, "tokens": written // CHARACTERS_A_TOKEN},
+        cost_usd=round(price.of(prompts // CHARACTERS_A_TOKEN, replies // 2), 6) if price else 0.0,
+        cost_high_usd=round(price.of(prompts, replies), 6) if price else 0.0,  # a token is at least a character
+        details={"requests": asked, "tokens": tokens},
     )
 
 

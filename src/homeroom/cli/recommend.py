@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 YES_NO = {"yes": True, "no": False}
 
 
-def _type(entry: Input) -> click.ParamType:
+def _type(entry: Input) -> click.ParamType[Any]:
     if entry.kind == "yes-no":
         return click.Choice(list(YES_NO))
     if entry.kind == "date":

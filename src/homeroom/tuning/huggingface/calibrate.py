@@ -176,7 +176,7 @@ def _update_seconds(model: LoraModel) -> float:
             weight.grad = torch.zeros_like(weight)
         optimiser_step(optimiser, model, 1e-9, recipe.clip_norm)
 
-    return _timed(once) / sum(weight.numel() for weight in weights)
+    return float(_timed(once) / sum(weight.numel() for weight in weights))
 
 
 def _fit(rows: Sequence[tuple[int, BatchShape, float]]) -> tuple[Pass, float, float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 from homeroom.tuning.recommend.inputs import INPUTS, Situation, shown
 from homeroom.tuning.recommend.rules import CLOSED, METHODS, MODELS_END, NO_NEW_ORGANISATIONS, RULES, Method, Rule, band_of
@@ -115,7 +116,8 @@ def _decided_by(situation: Situation, first: Score) -> tuple[str, ...]:
     found = []
     for entry in INPUTS:
         if getattr(situation, entry.name) != entry.default:
-            without = replace(situation, **{entry.name: entry.default})
+            granted: dict[str, Any] = {entry.name: entry.default}  # of the field's own type
+            without = replace(situation, **granted)
             if _ranked(without)[0].method != first.method:
                 found.append(entry.name)
     strongest = [name for reason in first.reasons if (reason.points or 0) > 0 for name in reason.inputs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import date
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from homeroom.errors import ConfigError
 
@@ -115,8 +115,7 @@ class Input:
     @property
     def default(self) -> Value:
         """What is taken for granted."""
-        value: Value = next(field.default for field in fields(Situation) if field.name == self.name)
-        return value
+        return cast(Value, next(field.default for field in fields(Situation) if field.name == self.name))
 
 
 INPUTS: tuple[Input, ...] = (
