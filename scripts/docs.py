@@ -191,8 +191,65 @@ def hostile_block() -> str:
     return "\n".join([f"{len(CASES)} cases.", "", *lines])
 
 
+def inputs_block() -> str:
+    """What a recommendation rests on."""
+    from homeroom.tuning.recommend.inputs import INPUTS, shown
+
+    lines = ["| option | question | without an answer | found by itself |", "|---|---|---|---|"]
+    lines += [f"| `{e.option}` | {e.question} | {_granted(e.name, shown(e.default))} | {e.found} |" for e in INPUTS]
+    return "\n".join(lines)
+
+
+def _granted(name: str, default: str) -> str:
+    return {"today": "today", "access": "none"}.get(name, default)
+
+
+def guide_block() -> str:
+    """The guide's reasons, each with the input that stands for it."""
+    from homeroom.tuning.recommend.guide import LINES
+    from homeroom.tuning.recommend.inputs import shown
+
+    lines = ["| in the guide | reason | input | speaks for |", "|---|---|---|---|"]
+    lines += [f"| {n.part} | {n.says} | `{n.input}` = {shown(n.value)} | `{n.method}` |" for n in LINES]
+    return "\n".join(lines)
+
+
+def bands_block() -> str:
+    """What is said of a number of examples."""
+    from homeroom.tuning.recommend.rules import BANDS
+
+    lines = ["| examples | answer |", "|---|---|"]
+    for band in BANDS:
+        many = (
+            f"{band.low:,}"
+            if band.low == band.high
+            else f"{band.low:,} to {band.high:,}"
+            if band.high
+            else f"{band.low:,} and more"
+        )
+        lines.append(f"| {many} | {band.says} |")
+    return "\n".join(lines)
+
+
+def rules_block() -> str:
+    """The rules of the recommendation, as they are."""
+    from homeroom.tuning.recommend.rules import RULES
+
+    lines = ["| when | method | points | because |", "|---|---|---|---|"]
+    for rule in RULES:
+        points = "excludes" if rule.points is None else f"{rule.points:+}"
+        lines.append(f"| {' and '.join(map(str, rule.when))} | `{rule.method}` | {points} | {rule.because} |")
+    return "\n".join(lines)
+
+
 # Pages that people wrote, with parts that are made: between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
 BLOCKS = {
+    "explanation/choosing-a-method.md": {
+        "inputs": inputs_block,
+        "guide": guide_block,
+        "bands": bands_block,
+        "rules": rules_block,
+    },
     "explanation/security.md": {"routes": routes_block, "beyond": beyond_block, "hostile": hostile_block},
     "explanation/training-data-guidelines.md": {"guidelines": guidelines_block},
 }
