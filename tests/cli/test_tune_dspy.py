@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,10 +15,13 @@ import pytest
 
 from homeroom.app.home import Homeroom
 from homeroom.app.talk import running_directory
+from homeroom.models import tiny
 from homeroom.models.prompt_program import PromptProgram
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.schema.models import TunedModel
+from tests.app import material
+from tests.cli.commands import eventually
 from tests.doubles.openai_server import KEY, OpenAIDouble
 
 pytest.importorskip("dspy")
@@ -64,19 +69,19 @@ def dataset(homeroom, course: Path, school: OpenAIDouble) -> None:
     assert homeroom("data", "split", course).code == 0
 
 
-def newest() -> tuple[TunedModel, PromptProgram, list[Json], list[Message]]:
-    """The newest model, its program, its table, and what it answers to a question."""
+def newest() -> tuple[TunedModel, PromptProgram, list[Json]]:
+    """The newest model, its program, and its table."""
     with Homeroom.open() as home:
         model = home.registry.list()[0]
         folder = home.artifacts.path(model.artifact)
-        return model, PromptProgram.load(folder), json.loads((folder / "candidates.json").read_text()), []
+        return model, PromptProgram.load(folder), json.loads((folder / "candidates.json").read_text())
 
 
 def test_several_optimisers_are_tried_and_the_best_prompt_is_served(school, homeroom, dataset):
     told = homeroom(*RUN)
     assert told.code == 0, told.err
     assert "budget 300" in told.err
-    model, program, table, _ = newest()
+    model, program, table = newest()
     assert (model.kind, model.method, model.base, model.task) == ("prompt", "dspy", "school/large", "tutor")
     assert model.metrics["selection_score"] > model.metrics["selection_score_first"]
     assert {row["optimiser"] for row in table} == {"plain", "zero-shot", "labelled", "bootstrap", "random-search", "iterative"}
@@ -84,9 +89,135 @@ def test_several_optimisers_are_tried_and_the_best_prompt_is_served(school, home
     assert all(row["wins"] + row["ties"] + row["losses"] == model.metrics["selection_items"] for row in table)
     assert program.demonstrations, "showing was what helped"
     assert model.metrics["requests_sent"] == len(school.charged) <= 300
-    question = [Message("user", "Half of 14 is 8.")]
+    visible = Message("system", model.settings["system_prompt"])
+    question = [visible, Message("user", "Half of 14 is 8.")]
     with Homeroom.open() as home, closing(running_directory(home)) as directory:
         reply = directory.chat_model(model.name).complete(question, GenerationSettings())
     asked = school.charged[-1]["messages"]
     assert asked == [m.to_dict() for m in program.render(question)]
     assert reply.text == guides("Half of 14 is 8.")
+
+    shown = homeroom("tune", "show-prompt", model.name, "--question", "Half of 14 is 8.", "--json").json
+    assert shown["messages"] == asked, "what is shown is what is sent"
+    assert shown["candidates"] == table
+    told = homeroom("tune", "show-prompt", model.suffix, "--output", "prompt.json")
+    assert told.code == 0 and "selection score" in told.out and "kept" in told.out
+    assert json.loads(Path("prompt.json").read_text())[-1] == {"role": "user", "content": "(what somebody asks)"}
+
+    school.charged.clear()
+    again = homeroom(*RUN, "--again")
+    assert again.code == 0 and school.charged == [], "the same run again asks nothing"
+    assert newest()[0].name != model.name and newest()[1] == program
+
+
+def test_the_plan_says_what_a_run_may_take_and_the_run_keeps_to_it(school, homeroom, dataset, home):
+    (home / "prices.yaml").write_text("models: {large: {input: 2.0, output: 8.0}}\n")
+    (plan,) = homeroom("tune", "plan", *RUN[2:], "--max-calls", "30", "--json").json
+    assert plan["details"]["calls"] == plan["details"]["max_calls"] == 30 and plan["cost_usd"] > 0
+    assert "max_calls is 30" in " ".join(plan["warnings"]) and school.charged == []
+    told = homeroom(*RUN, "--max-calls", "30")
+    assert told.code == 0 and f"up to ${plan['cost_usd']:.2f}" in told.err
+    assert len(school.charged) <= 30
+    tokens = sum(c["prompt_tokens"] * 2 + c["completion_tokens"] * 8 for c in school.charged)
+    assert tokens / 1e6 <= plan["cost_usd"]
+    assert "not tried, the budget of 30 calls is used up" in told.out
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("401", "refused the key"), ("403", "refused the key"), ("404", "no such model"), ("garbage", "not a JSON object")],
+)
+def test_a_fault_that_stays_ends_the_run_in_one_line(school, homeroom, dataset, fault, said):
+    school.faults = [("chat", fault)] * 100
+    told = homeroom(*RUN)
+    assert (told.code, "Traceback" in told.err) == (1, False)
+    assert said in told.error
+    assert school.requests["/v1/chat/completions"] <= 12
+    school.faults = []
+    assert homeroom(*RUN).code == 0, "the next command works"
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "silence", "cut", "garbage"])
+def test_a_fault_that_passes_costs_nothing_twice(school, homeroom, dataset, fault):
+    school.faults = [("chat", fault)] * 2
+    assert homeroom(*RUN, "--max-calls", "40").code == 0
+    model, _, _ = newest()
+    asked = [json.dumps(c["messages"]) for c in school.charged]
+    lost = 2 if fault in ("cut", "garbage") else 0  # the endpoint had answered these
+    assert len(asked) - len(set(asked)) <= lost
+    assert model.metrics["requests"] <= 40
+
+
+def test_a_run_that_failed_goes_on_where_it_stopped(school, homeroom, dataset):
+    def breaks(body: Json) -> str:
+        if len(school.charged) == 20:
+            school.faults = [("chat", "401")] * 100
+        return taught(body)
+
+    school.reply = breaks
+    assert "refused the key" in homeroom(*RUN).error
+    school.reply, school.faults = taught, []
+    assert homeroom(*RUN).code == 0
+    asked = [json.dumps(c["messages"]) for c in school.charged if c["messages"]]
+    assert newest()[0].metrics["requests_sent"] == len(asked) - 21
+
+
+def test_a_killed_or_cancelled_run_goes_on_where_it_stopped(school, homeroom, start, dataset):
+    release = threading.Event()
+
+    def waits(body: Json) -> str:
+        if len(school.charged) >= 15:
+            release.wait(60)
+        return taught(body)
+
+    school.reply = waits
+    command = start(*RUN)
+    eventually(lambda: len(school.charged) >= 15)
+    command.process.send_signal(signal.SIGINT)
+    release.set()
+    command.ended()
+    with Homeroom.open() as home:
+        assert home.registry.list() == ()
+        assert home.jobs.list(kind="tune")[0].state in ("cancelled", "queued", "failed")
+    school.reply = taught
+    assert homeroom(*RUN).code == 0
+    asked = [json.dumps(c["messages"]) + str(c.get("seed")) for c in school.charged]
+    assert newest()[0].metrics["requests_sent"] < len(asked), "what was answered before the end was not asked again"
+
+
+def test_wrong_names_are_one_line_each(school, homeroom, dataset):
+    assert "#unknown-program" in homeroom(*RUN, "--program", "anser").error
+    assert "#signature-path" in homeroom(*RUN, "--program", "none.py:Nothing").error
+    assert "#prompt-model" in homeroom(*RUN, "--prompt-model", "nowhere/wise").error
+    assert "#recipe-method" in homeroom("tune", "run", "--dataset", "small-course", "--program", "answer").error
+    assert "#not-pulled" in homeroom(*RUN[:-1], "nowhere/large").error
+    assert school.charged == []
+
+
+def test_a_signature_of_ones_own_is_tuned_and_served(school, homeroom, dataset, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        'import dspy\n\n\nclass Hint(dspy.Signature):\n    """Give one hint."""\n'
+        "    problem: str = dspy.InputField()\n    hint: str = dspy.OutputField()\n"
+    )
+    told = homeroom(*RUN, "--program", "mine.py:Hint", "--max-calls", "40")
+    assert told.code == 0, told.err
+    model, _, _ = newest()
+    assert (model.recipe["program"], model.metrics["metric"]) == ("Hint", "reference")
+
+
+def test_the_model_of_this_machine_is_tuned_and_answers(homeroom, course):
+    assert homeroom("data", "split", course).code == 0
+    told = homeroom("tune", "run", "--dataset", "small-course", "--recipe", quick("learner"), "--task", "learner")
+    assert told.code == 0, told.err
+    model, _, table = newest()
+    assert (model.base, model.kind, model.task) == (tiny.NAME, "prompt", "learner")
+    assert [row["optimiser"] for row in table if "selection_score" in row].count("plain") == 1
+    told = homeroom("chat", "--model", model.name, "-m", "What did you get?")
+    assert told.code == 0, told.err
+
+
+def quick(task: str) -> Path:
+    """A recipe that asks the tiny model little."""
+    keys = {"method": "dspy", "task": task, "optimisers": ["plain", "labelled", "random-search"], "items": 2, "train_items": 3}
+    more = {"demonstrations": 1, "candidates": 1, "budget_characters": 1500, "generation": {"max_tokens": 8}}
+    return material.write_recipe(Path("quick.yaml"), {**keys, **more})

@@ -29,7 +29,10 @@ pytest.importorskip("dspy")
 
 Asks = list[Message]
 Reply = Callable[[Asks, GenerationSettings], str]
-WORDS = "amber birch cedar daisy ember fjord grove heath islet jetty knoll larch maple nymph olive pearl quill reeds slope thorn".split()
+WORDS = (
+    *("amber", "birch", "cedar", "daisy", "ember", "fjord", "grove", "heath", "islet", "jetty"),
+    *("knoll", "larch", "maple", "nymph", "olive", "pearl", "quill", "reeds", "slope", "thorn"),
+)
 
 
 def gold(number: int) -> str:
@@ -413,7 +416,7 @@ def test_a_file_that_is_no_json_is_refused(tmp_path):
 def writes(messages: Asks, settings: GenerationSettings) -> str:
     """A strong model, asked for new instructions in whatever form DSPy's optimisers want them."""
     asked = messages[0].content.split("Your output fields are:")[-1]
-    wanted = [name for name in re.findall(r"\d+\. `(\w+)`", asked)]
+    wanted = re.findall(r"\d+\. `(\w+)`", asked)
     if "JSON" in messages[-1].content:
         return json.dumps(dict.fromkeys(wanted, "Say it like the author: MAGIC."))
     return "\n\n".join(f"[[ ## {name} ## ]]\nSay it like the author: MAGIC." for name in wanted) + "\n\n[[ ## completed ## ]]"

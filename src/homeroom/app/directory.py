@@ -112,6 +112,8 @@ class HomeDirectory:
                 raise NotFoundError(f"The endpoint of {name!r} is no longer in the settings.", code="endpoint-unknown")
             return self._kept(model.name, lambda: self._at_endpoint(remote, model.remote_id.partition("/")[2], model.name))
         if model.kind == "prompt":
+            if "/" not in model.base:  # one of this machine
+                self._check_base(model)
             program = PromptProgram.load(self._home.artifacts.path(model.artifact))
             return ProgramChatModel(model.name, self.chat_model(model.base), program)
         self._check_base(model)

@@ -192,7 +192,7 @@ def _kept(
         created_at=time.time(),
         recipe={**recipe.to_dict(), "program": spec.name},
         settings={**recipe.generation.settings().to_dict(), "system_prompt": recipe.system_prompt},
-        metrics={**outcome.metrics, "table": [dict(row) for row in outcome.table]},
+        metrics=dict(outcome.metrics),
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from homeroom.app.directory import HomeDirectory
+from homeroom.app.endpoints import endpoint_of
 from homeroom.app.engines import engine, resolve_running, server_runs
 from homeroom.app.metering import CHAT, Use
 from homeroom.chat.directory import ModelCard, resolve_card
@@ -46,7 +47,7 @@ def talking(home: Homeroom, model: str | None, task: str) -> Iterator[tuple[Home
     models = running_directory(home)
     card = resolve_card(models, full_name(home, models, model), task)
     tuned = home.registry.get(card.name) if card.kind == "tuned" else None
-    if card.kind == "endpoint" or (tuned and tuned.kind in ("remote", "prompt")):
+    if card.kind == "endpoint" or (tuned and (tuned.kind == "remote" or endpoint_of(home.settings, tuned.base) is not None)):
         with closing(models):
             yield models, card
         return

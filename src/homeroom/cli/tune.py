@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from homeroom.cli import tune_prompt
 from homeroom.cli.common import emit, json_option, open_home, size, table
 from homeroom.cli.recommend import command as recommend
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 def command() -> None:
     """Plan and run tuning."""
 
+
+command.add_command(tune_prompt.command)
 
 command.add_command(recommend)
 
@@ -239,6 +242,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Tune: each run of the recipe becomes a job and, at its end, a registered model."""
+    from homeroom.app.prompts import candidates_of
     from homeroom.app.tuning import submit_tuning
     from homeroom.app.work import When
     from homeroom.cli import progress
@@ -257,6 +261,7 @@ def run(
             if not as_json:
                 for name in (job.result or {}).get("models", ()):
                     click.echo(f"Registered {name}")
+                    tune_prompt.candidates(candidates_of(home, name))
         results.append(dataclasses.asdict(job))
 
     def text() -> None:

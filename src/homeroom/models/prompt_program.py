@@ -88,9 +88,12 @@ class PromptProgram:
         return self.outputs is None and not self.members
 
     def render(self, messages: Sequence[Message]) -> list[Message]:
-        """What the model is asked for a conversation: instructions, the conversation's system text, demonstrations, turns."""
+        """What the model is asked for a conversation: instructions, the conversation's system text, demonstrations, turns.
+
+        A system text that says what the instructions say already is not said twice.
+        """
         texts = [self.instructions, *(m.content for m in messages if m.role == "system")]
-        system = "\n\n".join(text for text in texts if text)
+        system = "\n\n".join(text for text in dict.fromkeys(texts) if text)
         turns = [self._filled(m) for m in messages if m.role != "system"]
         whole = [Message("system", system), *turns] if system else turns
         return with_demonstrations(whole, self.demonstrations, self.shown_as)
