@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeroom.cli.common import duration, emit, size, table, when
+from homeroom.cli.common import duration, emit, plural, size, table, when
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -57,9 +57,8 @@ def history(home: Homeroom, *, as_json: bool) -> None:
         if found is not None:
             inside = f", {found.inside:.0%} inside their interval" if found.inside is not None else ""
             memory = f"; memory: median {found.memory_median_error:.0%}" if found.memory_median_error is not None else ""
-            click.echo(
-                f"{found.runs} whole runs: median error {found.median_error:.0%}, p90 {found.p90_error:.0%}{inside}{memory}"
-            )
+            runs_told = plural(found.runs, "whole run")
+            click.echo(f"{runs_told}: median error {found.median_error:.0%}, p90 {found.p90_error:.0%}{inside}{memory}")
 
     rows = [{**dataclasses.asdict(run), "ratio": run.past.ratio if run.past.forecast_s else None} for run in runs]
     emit({"runs": rows, "accuracy": dataclasses.asdict(found) if found else None}, as_json, text)
