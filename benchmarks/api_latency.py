@@ -264,7 +264,13 @@ def main() -> int:
     options = parser.parse_args()
     results = HERE / "results" / "api_latency.json"
     record: dict[str, Any] = json.loads(results.read_text()) if options.part and results.exists() else {}
-    record |= {"machine": machine.facts(), "date": date.today().isoformat(), "litellm": LITELLM, "per_second": PER_SECOND}
+    record |= {
+        "machine": machine.facts(),
+        "load_average_before": os.getloadavg(),
+        "date": date.today().isoformat(),
+        "litellm": LITELLM,
+        "per_second": PER_SECOND,
+    }
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         direct = stack.enter_context(stub(folder))
@@ -280,8 +286,8 @@ def main() -> int:
             else:
                 record[part] = {"rate": rate, "most": most}[part](targets, options.rounds, options.seconds)
             print(json.dumps({part: record[part]}, indent=1), flush=True)
-    if not options.without_litellm:
-        results.write_text(json.dumps(record, indent=1) + "\n")
+            if not options.without_litellm:
+                results.write_text(json.dumps(record, indent=1) + "\n")
     return 0
 
 
