@@ -18,6 +18,7 @@ AMENDMENTS = (
     "every operation may answer 4XX with `ErrorResponse`: the description has that object and says nowhere when it comes",
     "every operation needs a key (HTTP bearer): the description as it was cut says nothing of keys",
     "a file's content is `application/octet-stream`: the description says a JSON text, which no client of OpenAI's expects",
+    "a stream of `/completions` has its objects as events, with a `finish_reason` of null until the end: no stream is described",
     "an embedding may be a text: the description lets a request ask for base64 and describes the answer as numbers alone",
     "`nullable` and a true `exclusiveMinimum`, which OpenAPI 3.1 no longer knows, are written as it knows them",
 )
@@ -60,11 +61,23 @@ def load(path: Path, routes: Iterable[str]) -> Json:
     content = paths.get("/files/{file_id}/content", {}).get("get")
     if content:
         content["responses"]["200"]["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    _stream_completions(document)
     vector = document["components"]["schemas"]["Embedding"]["properties"]
     vector["embedding"] = {"anyOf": [vector["embedding"], {"type": "string"}]}
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
     return document
+
+
+def _stream_completions(document: Json) -> None:
+    operation = document["paths"].get("/completions", {}).get("post")
+    if not operation:
+        return
+    reference = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    piece = json.loads(json.dumps(document["components"]["schemas"][reference.rpartition("/")[2]]))
+    choice = piece["properties"]["choices"]["items"]["properties"]
+    choice["finish_reason"] = {"anyOf": [choice["finish_reason"], {"type": "null"}]}
+    operation["responses"]["200"]["content"]["text/event-stream"] = {"schema": piece}
 
 
 def operations(document: Mapping[str, Any]) -> list[tuple[str, str]]:

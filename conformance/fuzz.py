@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
     "ignored_auth",
+    "events_conformance",
 )
 PHASES = "examples,coverage,fuzzing,stateful"
 WAITING_JOBS, DOOMED_MODELS = 3, 60
@@ -61,7 +63,7 @@ def prepare(server: Server) -> dict[str, Any]:
 _ONE_EPOCH = {"hyperparameters": {"n_epochs": 1}}
 
 
-def fuzz(folder: Path, *, seed: int, cases: int, seconds: int = 0, phases: str = PHASES) -> dict[str, Any]:
+def fuzz(folder: Path, *, seed: int, cases: int, seconds: int = 0, phases: str = PHASES, only: str = "") -> dict[str, Any]:
     """One run; what was counted, with the tool's own words on it.
 
     Args:
@@ -70,6 +72,7 @@ def fuzz(folder: Path, *, seed: int, cases: int, seconds: int = 0, phases: str =
         cases: Most requests for each operation and phase.
         seconds: About how long to ask: it begins again until then. 0 ends when all was asked once.
         phases: Of schemathesis.
+        only: One path; all of them otherwise.
     """
     whole = description.find()
     if whole is None:
@@ -82,7 +85,10 @@ def fuzz(folder: Path, *, seed: int, cases: int, seconds: int = 0, phases: str =
         plan["jobs"] = [plan["done"], *[api.order(server.model, plan["files"][0]) for _ in range(WAITING_JOBS)]]
         plan |= {"base_url": server.base_url, "key": server.key, "seed": seed, "out": str(folder / "counted.json")}
         began = time.monotonic()
-        done = _ask(folder, server, plan, whole, cases, seconds, phases)
+        more = ["--phases", phases, "--max-examples", str(cases)]
+        more += ["--max-time", str(seconds)] if seconds else []
+        more += ["--include-path", only] if only else []
+        done = _ask(folder, server, plan, whole, more)
         took_s = time.monotonic() - began
     counted: dict[str, Any] = json.loads((folder / "counted.json").read_text("utf-8"))
     log = (server.home / "serve.log").read_text("utf-8")
@@ -109,28 +115,19 @@ def _copies(server: Server, name: str, count: int) -> list[str]:
 
 
 def _ask(
-    folder: Path, server: Server, plan: dict[str, Any], whole: Path, cases: int, seconds: int, phases: str
+    folder: Path, server: Server, plan: dict[str, Any], whole: Path, more: Sequence[str]
 ) -> subprocess.CompletedProcess[str]:
     from homeroom.server.policy import ROUTES
 
     document = description.load(whole, ROUTES)
     document["servers"] = [{"url": server.base_url}]
     (folder / "description.json").write_text(json.dumps(document), encoding="utf-8")
+    plan["description"] = str(folder / "description.json")
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    argv = [sys.executable, "-m", "schemathesis.cli", "run", str(folder / "description.json"), "--url", server.base_url]
-    argv += [
-        "-H",
-        f"Authorization: Bearer {server.key}",
-        "--phases",
-        phases,
-        "--max-examples",
-        str(cases),
-        "--seed",
-        str(plan["seed"]),
-    ]
-    argv += ["--checks", ",".join(CHECKS), "--continue-on-failure", "--no-shrink", "--no-color"]
-    argv += ["--suppress-health-check", "all", "--generation-database", "none", "--warnings", "off", "--request-timeout", "30"]
-    argv += ["--max-time", str(seconds)] if seconds else []
+    argv = [sys.executable, "-m", "schemathesis.cli", "run", str(folder / "description.json"), "--url", server.base_url, *more]
+    argv += ["-H", f"Authorization: Bearer {server.key}", "--seed", str(plan["seed"]), "--checks", ",".join(CHECKS)]
+    argv += ["--continue-on-failure", "--no-shrink", "--no-color", "--warnings", "off", "--request-timeout", "30"]
+    argv += ["--suppress-health-check", "all", "--generation-database", "none"]
     env = {**os.environ, "SCHEMATHESIS_HOOKS": "conformance.fuzz_hooks", "HOMEROOM_FUZZ_PLAN": str(folder / "plan.json")}
     env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
     return subprocess.run(argv, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
@@ -153,10 +150,12 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=120, help="most requests for each operation and phase")
     parser.add_argument("--seconds", type=int, default=0, help="about how long to ask; once through otherwise")
     parser.add_argument("--phases", default=PHASES)
+    parser.add_argument("--only", default="", help="one path of the description: /completions")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="homeroom-fuzz-") as folder:
-        found = fuzz(Path(folder), seed=arguments.seed, cases=arguments.cases, seconds=arguments.seconds, phases=arguments.phases)
+        wanted = {name: getattr(arguments, name) for name in ("seed", "cases", "seconds", "phases", "only")}
+        found = fuzz(Path(folder), **wanted)
     said, log = found.pop("said"), found.pop("log")
     runs = json.loads(arguments.out.read_text("utf-8")) if arguments.out.exists() else {}
     found["date"] = datetime.now(UTC).date().isoformat()

@@ -25,18 +25,19 @@ PLAN = "HOMEROOM_FUZZ_PLAN"
 
 MEANT = 0.7
 """The share of requests that get values with a meaning."""
-CHAT_FIELDS = (
-    "temperature",
-    "top_p",
-    "seed",
-    "metadata",
-    "store",
-    "user",
-    "service_tier",
-    "stream",
-    "presence_penalty",
-    "logprobs",
+CHAT_FIELDS = ("temperature", "top_p", "seed", "metadata", "store", "user", "service_tier", "stream", "presence_penalty")
+ONE_WORD = {
+    "type": "object",
+    "properties": {"word": {"enum": ["yes", "no"]}},
+    "required": ["word"],
+    "additionalProperties": False,
+}
+FORMATS = (
+    {"type": "text"},
+    {"type": "json_object"},
+    {"type": "json_schema", "json_schema": {"name": "answer", "schema": ONE_WORD, "strict": True}},
 )
+TOOLS = [{"type": "function", "function": {"name": "say", "parameters": ONE_WORD}}]
 WORDS = ("Why?", "Do plants eat?", "Half of 6 is 2, right?", "größer 🌱", "a\nb")
 KEPT = 200
 
@@ -52,13 +53,27 @@ class Run:
     modes: Counter[str] = field(default_factory=Counter)
     phases: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
+    streams: Counter[str] = field(default_factory=Counter)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.plan["seed"])
         self.api = Api(self.plan["base_url"], self.plan["key"])
+        self.description = json.loads(Path(self.plan["description"]).read_text("utf-8"))
         self.files += self.plan["files"]
         self.jobs += self.plan["jobs"]
+
+    def validator(self, path: str, method: str) -> Any:
+        """What judges the events of an operation."""
+        from jsonschema import Draft202012Validator
+        from referencing import Registry, Resource
+        from referencing.jsonschema import DRAFT202012
+
+        content = self.description["paths"][path][method]["responses"]["200"]["content"]
+        assert "text/event-stream" in content, f"{method} {path} streams, and no stream is described"
+        pointer = f"/paths/{path.replace('/', '~1')}/{method}/responses/200/content/text~1event-stream/schema"
+        registry: Any = Registry().with_resource("urn:description", Resource(self.description, DRAFT202012))
+        return Draft202012Validator({"$ref": f"urn:description#{pointer}"}, registry=registry)
 
     def write(self) -> None:
         """Keep what was counted."""
@@ -66,6 +81,7 @@ class Run:
             "statuses": {label: dict(sorted(found.items())) for label, found in sorted(self.statuses.items())},
             "modes": dict(self.modes),
             "phases": dict(self.phases),
+            "streams": dict(self.streams),
             "refusals": dict(self.refusals.most_common(200)),
             "failures": self.failures[:100],
         }
@@ -150,13 +166,26 @@ def _order(case: Any) -> None:
     case.body = kept
 
 
-def _chat(case: Any) -> None:
+def _kept(case: Any) -> dict[str, Any]:
+    """Some of the fields that were made up."""
     given = case.body if isinstance(case.body, dict) else {}
-    kept = {name: given[name] for name in CHAT_FIELDS if name in given and RUN.random.random() < 0.6}
-    if RUN.random.random() < 0.3:
-        kept["stop"] = RUN.random.choice(["a", ["e", "\n"]])
-    if RUN.random.random() < 0.2:
-        kept["response_format"] = RUN.random.choice([{"type": "text"}, {"type": "json_object"}])
+    return {name: given[name] for name in CHAT_FIELDS if name in given and RUN.random.random() < 0.6}
+
+
+def _options(*pairs: tuple[str, list[Any]]) -> dict[str, Any]:
+    """Some of the options, each with one of its values."""
+    return {name: RUN.random.choice(values) for name, values in pairs if RUN.random.random() < 0.2}
+
+
+def _chat(case: Any) -> None:
+    kept = _kept(case) | _options(("stream", [True]), ("n", [1, 2, 3]), ("logit_bias", [{"5": 3}]), ("stop", ["a", ["e", "\n"]]))
+    shape = RUN.random.random()
+    if shape < 0.15:
+        kept["response_format"] = RUN.random.choice(FORMATS)
+    elif shape < 0.3:
+        kept |= {"tools": TOOLS, "tool_choice": RUN.random.choice(["auto", "none", "required"])}
+    elif shape < 0.5:
+        kept |= {"logprobs": True, "top_logprobs": RUN.random.randint(0, 5)}
     roles = RUN.random.choice([["user"], ["system", "user"], ["user", "assistant", "user"], ["developer", "user"]])
     messages = [{"role": role, "content": RUN.random.choice(WORDS)} for role in roles]
     limit = RUN.random.choice(["max_tokens", "max_completion_tokens"])
@@ -164,8 +193,9 @@ def _chat(case: Any) -> None:
 
 
 def _completion(case: Any) -> None:
-    given = case.body if isinstance(case.body, dict) else {}
-    kept = {name: given[name] for name in CHAT_FIELDS if name in given and RUN.random.random() < 0.6}
+    kept = _kept(case) | _options(("n", [1, 2]), ("echo", [True, False]), ("stop", ["a"]), ("stream", [True]))
+    if not kept.get("echo") and RUN.random.random() < 0.3:
+        kept["logprobs"] = RUN.random.randint(0, 5)
     prompt = RUN.random.choice([RUN.random.choice(WORDS), list(WORDS[:2])])
     case.body = {**kept, "model": RUN.random.choice(RUN.plan["models"]), "prompt": prompt, "max_tokens": RUN.random.randint(1, 8)}
 
@@ -230,6 +260,20 @@ def after_call(context: Any, case: Any, response: Any) -> None:
         RUN.jobs.append(response.json()["id"])
     elif label == "POST /files" and len(RUN.files) < KEPT:
         RUN.files.append(response.json()["id"])
+
+
+@schemathesis.check
+def events_conformance(context: Any, response: Any, case: Any) -> None:
+    """Every object of a stream is as described: schemathesis judges bodies, and reads no JSON in events."""
+    if not response.headers.get("content-type", [""])[0].startswith("text/event-stream"):
+        return
+    RUN.streams[case.operation.label] += 1
+    validator = RUN.validator(case.operation.path, case.operation.method)
+    for event in response.content.decode("utf-8", "replace").split("\n\n"):
+        data = event.partition("data: ")[2]
+        if data and data != "[DONE]":
+            found = [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:300]}" for e in validator.iter_errors(json.loads(data))]
+            assert not found, f"an event is not as described: {'; '.join(found)} in {data[:500]}"
 
 
 @schemathesis.hook
