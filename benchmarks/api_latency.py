@@ -262,6 +262,7 @@ def main() -> int:
     )
     parser.add_argument("--without-litellm", action="store_true")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that the servers end with it
     results = HERE / "results" / "api_latency.json"
     record: dict[str, Any] = json.loads(results.read_text()) if options.part and results.exists() else {}
     record |= {
