@@ -23,6 +23,7 @@ class Client:
             are recorded with the result.
         shows: Packages whose version is told.
         constraints: Pins of dependencies, where a newer one is too much for a test.
+        large: Why it is only tried when it is named; empty for those that always are.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Client:
     packages: tuple[str, ...]
     shows: tuple[str, ...]
     constraints: tuple[str, ...] = ()
+    large: str = ""
 
     @property
     def node(self) -> bool:
@@ -55,6 +57,14 @@ ALL = (
         ("llama-index-llms-openai-like", "llama-index-llms-openai", "openai"),
     ),
     Client("DSPy", "client_dspy.py", ("dspy==3.4.1",), ("dspy", "litellm", "openai")),
+    Client(
+        "Open WebUI",
+        "client_open_webui.py",
+        ("open-webui==0.12.4",),
+        ("open-webui", "openai"),
+        constraints=("torch==2.13.0",),  # the build for processors
+        large="It pins some 110 packages and brings PyTorch: `python -m conformance.run open_webui` installs and asks it.",
+    ),
 )
 
 

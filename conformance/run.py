@@ -1,6 +1,6 @@
 """Try our server with other people's clients, unmodified, each in an environment of its own.
 
-    python -m conformance.run                    # every client, on the tiny model, with training
+    python -m conformance.run                    # every client but the large ones, on the tiny model, with training
     python -m conformance.run llm dspy           # some
     HOMEROOM_CACHE=~/.cache/homeroom python -m conformance.run --model smollm2-135m-instruct
 
@@ -99,7 +99,7 @@ def main() -> None:
     )
     parser.add_argument("--embedder", default="", help="a model for embeddings in that cache")
     arguments = parser.parse_args()
-    chosen = [envs.find(key) for key in arguments.clients] or list(envs.ALL)
+    chosen = [envs.find(key) for key in arguments.clients] or [client for client in envs.ALL if not client.large]
     cache = Path(os.environ["HOMEROOM_CACHE"]) if arguments.model else None
     kept: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     with ExitStack() as stack:
