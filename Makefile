@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 	$(BIN)/homeroom demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n logical --maxprocesses 4 $(ARGS)
 
 # The real model is fetched first (about 90 MB, once): the tests themselves stay on loopback.
 test-slow: $(VENV)/.dev
