@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -215,6 +216,36 @@ def test_a_workspace_sees_and_pays_its_own(database: Database, ledger: Ledger) -
     assert (other.held(), other.totals(())[0].calls, ledger.budgets()) == ((), 0, ())
     with pytest.raises(NotFoundError):
         other.resolve(cost_id, 0.0)
+
+
+def test_what_budgets_count_is_what_the_lines_say(ledger: Ledger, clock: Clock) -> None:
+    """The sums by day are kept beside the lines: nothing that can happen to a call may make them differ."""
+    rng = random.Random(7)
+    ledger.set_budget(Budget(1e6))
+    ledger.set_budget(Budget(1e6, model=JUDGE.model))
+    open_calls: list[str] = []
+    for number in range(60):
+        clock.set(f"2026-11-{1 + number // 20:02}T12:00")
+        about, usd = rng.choice((MINI, JUDGE)), rng.random() / 1000
+        step = rng.choice(("hold", "hold", "settle", "release", "resolve", "add", "late"))
+        if step == "hold":
+            open_calls.append(ledger.hold(about, usd))
+        elif step == "add":
+            ledger.add(about, usd)
+        elif open_calls:
+            cost_id = open_calls.pop(rng.randrange(len(open_calls)))
+            if step == "release":
+                ledger.release(cost_id)
+            elif step == "settle":
+                ledger.settle(cost_id, usd)
+            else:
+                ledger.resolve(cost_id, usd if number % 2 else 0.0)
+                if step == "late":
+                    ledger.settle(cost_id, 2 * usd)
+        whole, judged = ledger.totals(())[0], ledger.totals((), model=JUDGE.model)[0]
+        spent = {b.model: b.spent_usd for b in ledger.budgets()}
+        assert spent["*"] == pytest.approx(whole.usd + whole.held_usd, abs=1e-12)
+        assert spent[JUDGE.model] == pytest.approx(judged.usd + judged.held_usd, abs=1e-12)
 
 
 def test_budgets_are_replaced_and_removed(ledger: Ledger) -> None:

@@ -23,7 +23,7 @@ from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.ledger.records import ANY, DIMENSIONS, NANO, PERIODS, About, Budget, Cost, Period, Tokens, Total, dollars, nano
 from homeroom.schema.costs import Basis
 from homeroom.storage import LOCAL, Database, Scope
-from homeroom.storage.tables import BudgetRow, CostRow, new_id
+from homeroom.storage.tables import BudgetRow, CostDayRow, CostRow, new_id
 
 GROUPS = (*DIMENSIONS, "day", "month", "job", "basis")
 MOST_USD = 1_000_000_000
@@ -66,6 +66,7 @@ class Ledger:
             row = self._row(about, "held", "estimated" if priced else "unpriced", Tokens())
             row.held_nusd = wanted
             session.add(row)
+            self._count(session, row, wanted)
             return row.id
 
     def settle(self, cost_id: str, usd: float, tokens: Tokens = Tokens(), basis: Basis = "billed") -> None:  # noqa: B008 - frozen
@@ -76,6 +77,7 @@ class Ledger:
         """
         with self._database.write() as session:
             row = self._mine(session, cost_id)
+            self._count(session, row, nano(usd) - _counted(row))
             row.state, row.basis, row.nusd, row.settled_at = "settled", basis, nano(usd), self._now()
             row.prompt_tokens, row.completion_tokens, row.trained_tokens = tokens.prompt, tokens.completion, tokens.trained
 
@@ -86,7 +88,9 @@ class Ledger:
             NotFoundError: ``cost-not-found``.
         """
         with self._database.write() as session:
-            session.delete(self._mine(session, cost_id))
+            row = self._mine(session, cost_id)
+            self._count(session, row, -_counted(row))
+            session.delete(row)
 
     def add(self, about: About, usd: float, tokens: Tokens = Tokens(), basis: Basis = "billed") -> str:  # noqa: B008 - frozen
         """Record what was spent already, whatever the budgets say. The line's id."""
@@ -94,6 +98,7 @@ class Ledger:
             row = self._row(about, "settled", basis, tokens)
             row.nusd, row.settled_at = nano(usd), self._now()
             session.add(row)
+            self._count(session, row, row.nusd)
             return row.id
 
     def resolve(self, cost_id: str, usd: float, note: str = "") -> Cost:
@@ -112,6 +117,7 @@ class Ledger:
                     f"{cost_id!r} is {row.state} at ${dollars(row.nusd):.6f}, not held. List what is: homeroom costs held",
                     code="cost-not-held",
                 )
+            self._count(session, row, nano(usd) - _counted(row))
             row.state, row.settled_at, row.nusd, row.note = "settled" if usd else "released", self._now(), nano(usd), note
             session.flush()
             return _cost(row)
@@ -212,8 +218,17 @@ class Ledger:
         """Settled and held in the budget's present period, in billionths of a US dollar."""
         begin = {"day": self._day(), "month": self._day()[:7] + "-01", "total": ""}[budget.period]
         only = {name: getattr(budget, name) for name in DIMENSIONS if getattr(budget, name) != ANY}
-        amount = func.sum(case((CostRow.state == "held", CostRow.held_nusd), else_=CostRow.nusd))
-        return int(session.scalar(self._within(self._select(func.coalesce(amount, 0)), begin, "", only)) or 0)
+        query = select(func.coalesce(func.sum(CostDayRow.counted_nusd), 0)).filter_by(**self._scope.columns(), **only)
+        return int(session.scalar(query.where(CostDayRow.day >= begin)) or 0)
+
+    def _count(self, session: Session, row: CostRow, nusd: int) -> None:
+        """Add to what the calls of the row's kind count for on its day."""
+        key = {**self._scope.columns(), "day": row.day, **{name: getattr(row, name) for name in DIMENSIONS}}
+        day = session.get(CostDayRow, key)
+        if day is None:
+            session.add(CostDayRow(**key, counted_nusd=nusd))
+        else:
+            day.counted_nusd += nusd
 
     def _row(self, about: About, state: str, basis: Basis, tokens: Tokens) -> CostRow:
         return CostRow(
@@ -266,6 +281,11 @@ def _sum_where(what: Any, condition: ColumnElement[bool]) -> Any:  # a column or
     return func.coalesce(func.sum(case((condition, what), else_=0)), 0)
 
 
+def _counted(row: CostRow) -> int:
+    """What a line counts for now."""
+    return row.held_nusd if row.state == "held" else row.nusd
+
+
 def _cost(row: CostRow) -> Cost:
     return Cost(
         id=row.id,
@@ -273,7 +293,7 @@ def _cost(row: CostRow) -> Cost:
         state=row.state,
         basis=cast(Basis, row.basis),
         tokens=Tokens(row.prompt_tokens, row.completion_tokens, row.trained_tokens),
-        usd=dollars(row.held_nusd if row.state == "held" else row.nusd),
+        usd=dollars(_counted(row)),
         day=row.day,
         created_at=row.created_at,
         note=row.note,

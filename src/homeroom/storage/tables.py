@@ -363,6 +363,21 @@ class CostRow(Owned, Base):
     settled_at: Mapped[float | None]
 
 
+class CostDayRow(Owned, Base):
+    """What the calls of a kind count for on a day, settled and held: changed with each line, so that budgets are quick."""
+
+    __tablename__ = "cost_days"
+
+    workspace_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True, default="local")
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    project: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(255), primary_key=True)
+    method: Mapped[str] = mapped_column(String(32), primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(16), primary_key=True)
+    counted_nusd: Mapped[int] = mapped_column(BigInteger)
+
+
 class BudgetRow(Owned, Base):
     """The most that calls of a kind may cost in a period; ``*`` is any."""
 

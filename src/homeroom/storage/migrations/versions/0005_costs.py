@@ -31,8 +31,8 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("settled_at", sa.Double()),
         sa.PrimaryKeyConstraint("id", name="pk_costs"),
-        sa.CheckConstraint("state IN ('held', 'settled', 'released')", name="ck_costs_state"),
-        sa.CheckConstraint("basis IN ('billed', 'estimated', 'unpriced')", name="ck_costs_basis"),
+        sa.CheckConstraint("state IN ('held', 'settled', 'released')", name=op.f("ck_costs_state")),
+        sa.CheckConstraint("basis IN ('billed', 'estimated', 'unpriced')", name=op.f("ck_costs_basis")),
     )
     op.create_index("ix_costs_workspace_id_owner_id_day", "costs", ["workspace_id", "owner_id", "day"])
     op.create_table(
