@@ -9,16 +9,15 @@ import pytest
 from conformance import description, fuzz
 from homeroom.server.policy import ROUTES
 
-SECONDS = 60
 SHARE = 0.3
-FEWEST = 20
+FEWEST = 10
 
 
 @pytest.mark.slow
 def test_no_answer_breaks_the_description(tmp_path: Path) -> None:
     if (whole := description.find()) is None:
         pytest.skip("HOMEROOM_SHARED_DATA names no folder with the description")
-    found = fuzz.fuzz(tmp_path, seed=1, cases=25, seconds=SECONDS)
+    found = fuzz.fuzz(tmp_path, seed=1, cases=20, phases="coverage,fuzzing")
     assert found["exit"] == 0, found["said"] + found["log"]
     assert found["failures"] == []
     statuses = {status for counts in found["statuses"].values() for status in counts}
@@ -27,7 +26,8 @@ def test_no_answer_breaks_the_description(tmp_path: Path) -> None:
     few = {label for label in described if sum(found["statuses"].get(label, {}).values()) < FEWEST}
     assert few <= {"GET /models"}, found["statuses"]  # which takes nothing that could be varied
     assert fuzz.accepted(found) >= SHARE * fuzz.total(found), found["statuses"]
-    assert set(found["phases"]) >= {"coverage", "fuzzing"} and set(found["modes"]) == {"positive", "negative"}
+    assert sum(found["streams"].values()) > 0
+    assert set(found["phases"]) == {"coverage", "fuzzing"} and set(found["modes"]) == {"positive", "negative"}
 
 
 def test_the_description_is_cut_to_what_is_served() -> None:
