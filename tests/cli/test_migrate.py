@@ -208,3 +208,21 @@ def test_mistakes_are_one_line_each(account, migrate, homeroom, home, tmp_path, 
     assert "#key-not-set" in migrate("inventory").error
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     assert "#migration-other" in homeroom("migrate", "openai", "inventory", tmp_path / "move").error
+
+
+def test_the_homes_ledger_counts_what_is_recorded_and_its_budgets_stop_it(account, migrate, homeroom, tmp_path):
+    account.tuned(OLD, "gpt-4o-mini-2024-07-18", PAIRS, HELD_OUT)
+    assert migrate("download").code == 0
+    assert homeroom("costs", "budget", "set", "0.0004", "--purpose", "data").code == 0
+    told = migrate("record", "--model", OLD, "--budget-usd", "1", "--yes")
+    assert "[help: docs/troubleshooting.md#budget-spent]" in told.error
+    first = len(account.charged)
+    assert 0 < first < 8
+    (total,) = homeroom("costs", "--by", "model,method,purpose", "--json").json["totals"]
+    assert (total["model"], total["method"], total["purpose"], total["calls"]) == (OLD, "openai", "data", first)
+    paid = sum(c["prompt_tokens"] * 0.30 + c["completion_tokens"] * 1.20 for c in account.charged) / 1e6
+    assert total["usd"] == pytest.approx(paid, abs=1e-6) and total["held_usd"] == 0
+    assert Ledger(MigrationFolder(tmp_path / "move")).usd == pytest.approx(paid, abs=1e-6), "what was not sent is not held"
+    assert homeroom("costs", "budget", "set", "1", "--purpose", "data").code == 0
+    assert migrate("record", "--model", OLD, "--budget-usd", "1", "--yes", "--json").json["left"] == 0
+    assert len(account.charged) == 8
