@@ -7,8 +7,11 @@ import json
 import openai
 import pytest
 
+from homeroom.chat.directory import ModelCard
 from homeroom.chat.testing import PacedChatModel
 from homeroom.errors import ContextLengthError, ProviderError, RateLimitError
+from homeroom.models.prompt_fields import OutputFields
+from homeroom.models.prompt_program import ProgramChatModel, PromptProgram
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from tests.server.conftest import EMBEDDER
@@ -54,6 +57,19 @@ def test_a_whole_reply(client, tutor) -> None:
     assert (answer.model, answer.object) == (TUTOR, "chat.completion")
     assert answer.usage is not None
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (7, 5, 12)
+
+
+def test_a_reply_of_several_fields_of_a_tuned_prompt(client, site) -> None:
+    schema = {"type": "object", "properties": {"feedback": {}, "correct": {}}, "required": ["feedback", "correct"]}
+    program = PromptProgram(outputs=OutputFields(schema, "feedback"))
+    inner = PacedChatModel("base", lambda messages: '{"feedback": "Look at the sign.", "correct": false}')
+    name = "ft:base:homeroom:feedback:77777777"
+    site.desk.models.add(ModelCard(name=name, title="Feedback", kind="tuned"), ProgramChatModel(name, inner, program))
+    message = client.chat.completions.create(model=name, messages=ASK).choices[0].message
+    assert message.content == "Look at the sign."
+    assert message.model_extra["fields"] == {"feedback": "Look at the sign.", "correct": False}
+    plain = client.chat.completions.create(model=TUTOR, messages=ASK).choices[0].message
+    assert "fields" not in (plain.model_extra or {})
 
 
 def test_a_streamed_reply(client) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -443,3 +445,30 @@ def test_the_budget_ends_a_search_for_instructions(run):
     found = run("zero-shot", "gepa", prompt_model="school/wise", max_calls=12)
     assert len(run.model.asked) + len(run.writer.asked) <= 12
     assert found.metrics["kept"] == "zero-shot" and "used up" in found.table[-1]["not_tried"]
+
+
+def test_serving_needs_no_dspy(tmp_path):
+    """In a process where DSPy is not installed a program is read and rendered, and tuning says what to install."""
+    ANSWER.program("Guide.", [{SYSTEM: "", HISTORY: [], "question": "a", "answer": "b"}], "x", "y").save(tmp_path)
+    script = f"""
+import sys
+sys.modules["dspy"] = None
+from pathlib import Path
+import homeroom.app.directory, homeroom.app.tuning, homeroom.app.tune_job, homeroom.cli.tune
+from homeroom.errors import MissingExtraError
+from homeroom.models.prompt_program import PromptProgram
+from homeroom.schema.examples import Message
+from homeroom.tuning.dspy.own import program_named
+from homeroom.tuning.dspy.packages import require_dspy
+rendered = PromptProgram.load(Path({str(tmp_path)!r})).render([Message("user", "c")])
+assert [m.content for m in rendered] == ["Guide.", "a", "b", "c"], rendered
+assert program_named("answer").name == "answer"
+try:
+    require_dspy()
+except MissingExtraError as error:
+    assert error.extra == "dspy", error
+else:
+    raise AssertionError("nothing was said")
+assert not [name for name in sys.modules if name.split(".")[0] in ("litellm", "torch")], "heavy packages were imported"
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

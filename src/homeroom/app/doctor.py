@@ -21,10 +21,11 @@ FEATURES: dict[str, tuple[tuple[str, ...], str]] = {
     "chat in the browser": (("flask", "gunicorn"), "serve"),
     "embedded engine": (("xllamacpp", "gguf", "numpy"), "local"),
     "local tuning": (("torch", "transformers", "peft", "safetensors"), "train"),
+    "tuning of prompts": (("dspy",), "dspy"),
     "OpenAI's client": (("openai",), "openai"),
 }
-# For programs of one's own: nothing that Homeroom does fails without it.
-OPTIONAL = frozenset({"OpenAI's client"})
+# Nothing that is there without them fails: tuning with another method, and programs of one's own.
+OPTIONAL = frozenset({"tuning of prompts", "OpenAI's client"})
 MIN_MEMORY_BYTES = 4_000_000_000
 DEMO_DISK_BYTES = 2_500_000_000
 

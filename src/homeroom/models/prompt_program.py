@@ -242,13 +242,17 @@ class ProgramChatModel:
         """The whole reply, with what else is asked for.
 
         Raises:
-            OptionError: what answers can give text alone.
+            OptionError: what answers can give text alone, and more is asked for.
         """
+        if not (options.asked() or isinstance(self._inner, FullChatModel)):
+            return self.complete(messages, settings)
         full = self._full
         return answer(self._program, messages, settings, lambda m, s: full.complete_with(m, s, options), self.name)
 
     def stream_with(self, messages: Sequence[Message], settings: GenerationSettings, options: ReplyOptions) -> Iterator[Chunk]:
         """The reply piece by piece, with what else is asked for. Raises as `complete_with`."""
+        if not (options.asked() or isinstance(self._inner, FullChatModel)):
+            return self.stream(messages, settings)
         if self._program.is_plain:
             return self._full.stream_with(self._program.render(messages), settings, options)
         return whole_reply(self.complete_with(messages, settings, options))

@@ -95,6 +95,8 @@ class Answer:
 
 def _message(completion: Completion) -> Record:
     message: Record = {"role": "assistant", "content": completion.text, "refusal": None}
+    if completion.fields:  # of a tuned prompt whose reply has several
+        message["fields"] = dict(completion.fields)
     if completion.tool_calls:
         message["content"] = completion.text or None
         message["tool_calls"] = [
