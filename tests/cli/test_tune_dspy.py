@@ -221,3 +221,29 @@ def quick(task: str) -> Path:
     keys = {"method": "dspy", "task": task, "optimisers": ["plain", "labelled", "random-search"], "items": 2, "train_items": 3}
     more = {"demonstrations": 1, "candidates": 1, "budget_characters": 1500, "generation": {"max_tokens": 8}}
     return material.write_recipe(Path("quick.yaml"), {**keys, **more})
+
+
+def test_a_reply_of_several_fields_on_the_model_of_this_machine_follows_its_schema(homeroom, tmp_path):
+    records = [
+        {
+            "input": {"learner_answer": f"I say {n}.", "question": f"What is {n} and 1?"},
+            "output": {"feedback": f"Count on from {n}.", "correct": False, "look_again": ["the start"]},
+            "metadata": {"topic": f"sum {n}", "task": "tutor"},
+        }
+        for n in range(24)
+    ]
+    file = material.write_jsonl(tmp_path / "feedback.jsonl", records)
+    assert homeroom("data", "split", file).code == 0
+    keys = {"method": "dspy", "optimisers": ["zero-shot", "labelled"], "items": 2, "train_items": 3, "demonstrations": 1}
+    more = {"program": "feedback_learner", "generation": {"max_tokens": 200}}
+    told = homeroom(
+        "tune", "run", "--dataset", "feedback", "--recipe", material.write_recipe(tmp_path / "f.yaml", {**keys, **more})
+    )
+    assert told.code == 0, told.err
+    model, program, _ = newest()
+    assert program.outputs is not None and program.main == "learner_answer"
+    assert (model.metrics["metric"], model.metrics["requests_failed"]) == ("reference", 0)
+    replies = [json.loads(f.read_text())["text"] for f in (Path(tmp_path) / "home" / "prompts" / "replies").rglob("*.json")]
+    assert len(replies) == model.metrics["requests"] == 4
+    for reply in replies:  # the tiny model knows no words: one that is cut off begins as the schema says all the same
+        assert reply.startswith('{"feedback": "'), reply
