@@ -19,6 +19,7 @@ with the tiny model, by how much of the program's own files is shared with other
 COPIED = frozenset({"q4_0"})
 """Number formats that llama.cpp lays out anew in memory while the file stays mapped: they take their size twice."""
 _BATCH = 512  # tokens that llama.cpp computes at once (`n_ubatch`)
+_GRAPH = 3  # intermediate results that it keeps side by side where no keys and values are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Need:
     def __str__(self) -> str:
         parts = [
             f"weights {mb(self.weights)}",
-            f"{self.slots} conversation{'s' if self.slots != 1 else ''} of {self.context:,} tokens {mb(self.conversations)}",
+            f"{self.slots} conversation{'s' if self.slots != 1 else ''} of {self.context:,} tokens {mb(self.conversations)}"
+            if self.conversations
+            else "",
             f"adapters {mb(self.adapters)}" if self.adapters else "",
             f"working memory {mb(self.working)}",
         ]
@@ -93,10 +96,13 @@ def engine_need(
 
 
 def _embedding_need(base: BaseFiles, config: Mapping[str, Any], slots: int, context: int) -> Need:
-    """It remembers nothing between texts; all positions of a batch look at each other in every head."""
+    """It remembers nothing between texts; all positions of a batch look at each other in every head.
+
+    Measured with all-MiniLM-L6-v2 and 542 texts of up to 512 tokens: 189 MB, where this says 212.
+    """
     width = 4 * int(config["hidden_size"]) + 3 * int(config["intermediate_size"])
     scores = int(config["num_attention_heads"]) * context * context
-    working = PROCESS_BYTES + (context * width + scores) * 4
+    working = PROCESS_BYTES + _GRAPH * (context * width + scores) * 4
     return Need(base.gguf.stat().st_size, 0, 0, working, slots, context)
 
 
