@@ -23,7 +23,7 @@ from typing import Any
 
 from conformance import description
 from conformance.material import Api, chats, preferences
-from conformance.server import ALIAS, Server, serving
+from conformance.server import ALIAS, Server, end_on_sigterm, serving
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("fuzz.json")
@@ -153,6 +153,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="one path of the description: /completions")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    end_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="homeroom-fuzz-") as folder:
         wanted = {name: getattr(arguments, name) for name in ("seed", "cases", "seconds", "phases", "only")}
         found = fuzz(Path(folder), **wanted)

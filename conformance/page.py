@@ -81,9 +81,11 @@ def _clients(models: Json) -> Iterator[str]:
         if model == "tiny":
             yield "A model of two layers that speaks no language, but trains, streams and stops like any other.\n"
         yield from _table(list(clients.values()))
-    yield from (
-        f"Not tried: {client.name}. {client.large}\n" for client in ALL if client.large and not _tried(client.key, models)
-    )
+    untried = [client for client in ALL if not any(client.key in clients for clients in models.values())]
+    if untried:
+        yield "Scripts that are there, and have not been run against this version yet:\n"
+        yield from (f"- {client.name}{': ' if client.large else ''}{client.large}" for client in untried)
+        yield ""
 
 
 def _table(clients: list[Json]) -> Iterator[str]:
@@ -116,10 +118,6 @@ def _table(clients: list[Json]) -> Iterator[str]:
         yield ""
 
 
-def _tried(key: str, models: Json) -> bool:
-    return any(key in clients for clients in models.values())
-
-
 def _versions(found: Json) -> str:
     return "<br>".join(f"{name} {version}" for name, version in found.items() if name not in {"python", "node"}) or "–"
 
@@ -140,7 +138,7 @@ def _fuzz(runs: Json) -> Iterator[str]:
     yield from (f"- {text}" for text in AMENDMENTS)
     yield ""
     if not runs:
-        yield "No run was kept yet.\n"
+        yield "No whole run has been kept yet.\n"
         return
     statuses = _sum(run["statuses"] for run in runs.values())
     asked = sum(sum(counts.values()) for counts in statuses.values())

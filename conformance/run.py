@@ -24,7 +24,7 @@ from typing import Any
 
 from conformance import envs, page
 from conformance.material import chats
-from conformance.server import Server, serving
+from conformance.server import Server, end_on_sigterm, serving
 
 RESULTS = Path(__file__).with_name("results.json")
 LONGEST_S = 400
@@ -99,6 +99,7 @@ def main() -> None:
     )
     parser.add_argument("--embedder", default="", help="a model for embeddings in that cache")
     arguments = parser.parse_args()
+    end_on_sigterm()
     chosen = [envs.find(key) for key in arguments.clients] or [client for client in envs.ALL if not client.large]
     cache = Path(os.environ["HOMEROOM_CACHE"]) if arguments.model else None
     kept: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}

@@ -54,6 +54,11 @@ class Server:
             self.process.communicate()
 
 
+def end_on_sigterm() -> None:
+    """Let a program that is told to end stop its server first."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 @contextmanager
 def serving(
     folder: Path, *, cache: Path | None = None, model: str = "", embedder: str = "", worker: bool = True
