@@ -72,7 +72,9 @@ class Run:
         content = self.description["paths"][path][method]["responses"]["200"]["content"]
         assert "text/event-stream" in content, f"{method} {path} streams, and no stream is described"
         pointer = f"/paths/{path.replace('/', '~1')}/{method}/responses/200/content/text~1event-stream/schema"
-        registry: Any = Registry().with_resource("urn:description", Resource(self.description, DRAFT202012))
+        registry: Any = Registry().with_resource(
+            "urn:description", Resource.from_contents(self.description, default_specification=DRAFT202012)
+        )
         return Draft202012Validator({"$ref": f"urn:description#{pointer}"}, registry=registry)
 
     def write(self) -> None:
