@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -121,12 +121,7 @@ class Database:
                 if not self._is_sqlite:
                     self._watcher = self._watcher.execution_options(isolation_level="AUTOCOMMIT")
             if self._is_sqlite:
-                # It tells a connection of the commits of others, so this one is kept, idle but for this question. The driver
-                # is asked past SQLAlchemy, at a tenth of the cost: every request of the server asks.
-                driver: object = self._watcher.connection.dbapi_connection
-                if isinstance(driver, sqlite3.Connection):
-                    with suppress(sqlite3.Error):  # asked again below, where errors are mapped
-                        return int(driver.execute("PRAGMA data_version").fetchone()[0])
+                # It tells a connection of the commits of others, so this connection is kept, idle but for this question.
                 return int(self._watcher.exec_driver_sql("PRAGMA data_version").scalar_one())
             snapshot = self._watcher.execute(text("SELECT pg_current_snapshot()::text")).scalar_one()
             return zlib.crc32(str(snapshot).encode())
