@@ -79,8 +79,8 @@ class SemanticDuplicate:
         name="semantic-duplicate",
         family="diversity",
         severity="info",
-        what="Two examples say the same in other words. Runs only when asked for: `homeroom data check FILE --semantic` (an embedding "
-        "model), or DIV004's method lexical (words alone, no model).",
+        what="Two examples say the same in other words. Runs only when asked for: `homeroom data check FILE --semantic` (an "
+        "embedding model), or DIV004's method lexical (words alone, no model).",
         why="Paraphrases of one problem give a model less than their number promises.",
         do="Keep the better one, or change the problem.",
         bad="option: DIV004.method=lexical\n"
