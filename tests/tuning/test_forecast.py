@@ -124,10 +124,10 @@ def test_twice_the_work_takes_longer_in_the_forecast(tuner: Make, tmp_path: Path
 
 def test_a_run_that_the_disk_has_no_room_for_is_not_begun(tuner: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=200_000))
     plan = tuner().plan(DATA, recipe_of())
     assert not plan.fits
-    assert any("1 MB are free: it will not start" in warning for warning in plan.warnings)
+    assert any("0.2 MB are free: it will not start" in warning for warning in plan.warnings)
     with pytest.raises(StorageError, match=r"homeroom jobs prune.*checkpoint\.keep") as caught:
         tuner().run(DATA, recipe_of(), Recorder())
     assert caught.value.code == "no-space"

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the coefficients mean something else: kept calibrations are then measured anew."""
 START_S = 8.0
 """Loading the base, comparing tokens with the engine, writing the result: until runs here have shown what it takes."""
@@ -69,7 +69,8 @@ class Calibration:
         batch: Once for each micro-batch.
         update: One optimiser step, for each LoRA weight.
         rank: That it was measured with.
-        probe_flops: Speed of a plain matrix product while it was measured: how fast the machine is later is told by another.
+        probe_flops: Best speed of a plain matrix product then, as the seconds are the least that were measured. How much of it
+            is left is told by another one at each plan.
         error: Median relative error of the fit to its own measurements.
         facts: Of machine, code and shape: what it holds for.
     """

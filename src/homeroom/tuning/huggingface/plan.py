@@ -29,6 +29,8 @@ from homeroom.tuning.recipe import Lora, Recipe
 
 PROCESS_BYTES = 600_000_000
 """Python, PyTorch and transformers before any model."""
+SMALL_FILES_BYTES = 2_000_000
+"""Recipe, history, previews, manifest."""
 MEMORY_HIGH = 1.25
 """Of the expected memory: what it should stay below, until runs here have shown it."""
 FORWARD_SHARE = 0.4
@@ -129,7 +131,8 @@ def make_plan(
     time_s, low, high = corrected(raw, known.record)
     host, gpu = expected_memory(shape, recipe, compute, known.record)
     disk = disk_bytes(shape, recipe) + kept
-    lacks = [*_lacks_memory(recipe, shape, compute, machine, host), *_lacks_disk(recipe, machine, disk, kept)]
+    lacks = [*_lacks_memory(recipe, shape, compute, machine, host), *_lacks_disk(shape, recipe, machine)]
+    slower = _lacks_room_to_keep(machine, disk, kept) if not lacks else []
     details: dict[str, Any] = {  # JSON
         "base": base.name,
         "device": compute.name,
@@ -159,7 +162,7 @@ def make_plan(
         memory_high_bytes=round(host * MEMORY_HIGH),
         gpu_memory_bytes=gpu,
         disk_bytes=disk,
-        warnings=(*_warnings(recipe, data), *lacks),
+        warnings=(*_warnings(recipe, data), *slower, *lacks),
         fits=not lacks,
         advice=tuple(advice(shape, recipe, compute, machine)) if lacks else (),
         details=details,
@@ -172,18 +175,20 @@ def machine_key(base: BaseFiles, compute: Compute, machine: Hardware) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def require_disk(recipe: Recipe, folder: Path, needed: int) -> None:
-    """Refuse to begin what the disk has no room to finish.
+def require_disk(shape: Shape, recipe: Recipe, folder: Path) -> None:
+    """Refuse to begin what the disk has no room to finish: checkpoints and the result.
+
+    What frozen layers keep is not counted: a run does without it.
 
     Raises:
         StorageError: ``no-space``.
     """
-    free = hardware(folder).disk_free_bytes
+    free, needed = hardware(folder).disk_free_bytes, disk_bytes(shape, recipe) - SMALL_FILES_BYTES
     if free and needed > free:
         raise StorageError(
-            f"The run would need about {needed / 1e6:.0f} MB for checkpoints and its result, and the disk of {str(folder)!r} has "
-            f"{free / 1e6:.0f} MB free. Nothing was begun. Make space: homeroom jobs prune; or lower checkpoint.keep (now "
-            f"{recipe.checkpoint.keep}) or set lora.cache_frozen: false in the recipe",
+            f"The run would need about {needed / 1e6:.1f} MB for checkpoints and its result, and the disk of {str(folder)!r} has "
+            f"{free / 1e6:.1f} MB free. Nothing was begun. Make space: homeroom jobs prune; or lower checkpoint.keep (now "
+            f"{recipe.checkpoint.keep}) or lora.rank (now {recipe.lora.rank}) in the recipe",
             code="no-space",
         )
 
@@ -237,7 +242,7 @@ def _raw_seconds(
         lora_parameters=shape.lora_parameters(recipe),
         layer_share=shape.layer_flops(recipe) / shape.layer_flops(recipe.model_copy(update={"lora": Lora(rank=found.rank)})),
     )
-    return train_seconds(found, work, probe_flops(base, compute)), found
+    return train_seconds(found, work, probe_flops(base, compute)[1]), found
 
 
 def checks(recipe: Recipe, steps: Sequence[Step]) -> int:
@@ -302,14 +307,20 @@ def _lacks_memory(recipe: Recipe, shape: Shape, compute: Compute, machine: Hardw
     return [f"About {needed / 1e9:.1f} GB of {where} {room / 1e9:.1f} GB: lower batch_tokens (now {recipe.batch_tokens})."]
 
 
-def _lacks_disk(recipe: Recipe, machine: Hardware, disk: int, kept: int) -> list[str]:
-    if not machine.disk_free_bytes or disk <= machine.disk_free_bytes:
+def _lacks_disk(shape: Shape, recipe: Recipe, machine: Hardware) -> list[str]:
+    free, needed = machine.disk_free_bytes, disk_bytes(shape, recipe)
+    if not free or needed - SMALL_FILES_BYTES <= free:
         return []
-    less = f" or set lora.cache_frozen: false ({kept / 1e6:.0f} MB)" if kept else ""
     return [
-        f"About {disk / 1e6:.0f} MB of disk are needed and {machine.disk_free_bytes / 1e6:.0f} MB are free: it will not start. "
-        f"Make space: homeroom jobs prune; lower checkpoint.keep (now {recipe.checkpoint.keep}){less}."
+        f"About {needed / 1e6:.1f} MB of disk are needed and {free / 1e6:.1f} MB are free: it will not start. "
+        f"Make space: homeroom jobs prune; or lower checkpoint.keep (now {recipe.checkpoint.keep})."
     ]
+
+
+def _lacks_room_to_keep(machine: Hardware, disk: int, kept: int) -> list[str]:
+    if not kept or not machine.disk_free_bytes or disk <= machine.disk_free_bytes:
+        return []
+    return [f"The disk has no room to keep what the frozen layers compute ({kept / 1e6:.0f} MB): later epochs take longer."]
 
 
 def memory_bytes(shape: Shape, recipe: Recipe, compute: Compute) -> int:
@@ -326,7 +337,7 @@ def memory_bytes(shape: Shape, recipe: Recipe, compute: Compute) -> int:
 
 def disk_bytes(shape: Shape, recipe: Recipe) -> int:
     """Checkpoints (weights, two moments, best; one more while it is written) and the artifact (safetensors and GGUF)."""
-    return shape.lora_parameters(recipe) * 4 * (4 * (recipe.checkpoint.keep + 1) + 2) + 2_000_000
+    return shape.lora_parameters(recipe) * 4 * (4 * (recipe.checkpoint.keep + 1) + 2) + SMALL_FILES_BYTES
 
 
 def frozen_cache_bytes(

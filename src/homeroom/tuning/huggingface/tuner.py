@@ -120,12 +120,10 @@ class HuggingFaceTuner:
         Raises:
             StorageError: ``no-space``: it would not end.
         """
-        from homeroom.tuning.huggingface.device import choose
-        from homeroom.tuning.huggingface.plan import Shape, disk_bytes, frozen_cache_bytes, require_disk
+        from homeroom.tuning.huggingface.plan import Shape, require_disk
 
-        compute, shape = choose(recipe), Shape.of(self._base)
-        data = (prepared.training, prepared.validation)
-        require_disk(recipe, self._work_dir, disk_bytes(shape, recipe) + frozen_cache_bytes(shape, recipe, data, steps, compute))
+        if not (self._work_dir / "run.json").exists():  # one that goes on has its checkpoints already
+            require_disk(Shape.of(self._base), recipe, self._work_dir)
         if self._calibrations is None:
             return {}
         plan = self._planned(prepared, steps, recipe)
