@@ -8,7 +8,7 @@ import pytest
 
 from homeroom.errors import ConfigError
 from homeroom.tuning.recipe import fill_system_prompt
-from homeroom.tuning.recipe_file import RECIPES, dump_recipe, load_recipes, parse_recipe
+from homeroom.tuning.recipe_file import RECIPES, dump_recipe, load_recipes, load_runs, parse_recipe
 
 WRONG = """
 name: My Run
@@ -105,7 +105,7 @@ def test_a_recipe_survives_being_written_and_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(path.name for path in RECIPES.glob("*.yaml")))
 def test_bundled_recipes_are_valid_and_found_by_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load_recipes(Path(name)) == load_recipes(Path("recipes") / name) == load_recipes(RECIPES / name)
+    assert load_runs(Path(name)) == load_runs(Path("recipes") / name) == load_runs(RECIPES / name)
     assert f"homeroom tune run --recipe recipes/{name}" in (RECIPES / name).read_text(encoding="utf-8")
 
 
