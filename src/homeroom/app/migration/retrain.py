@@ -55,9 +55,7 @@ def dataset_of(home: Homeroom, folder: MigrationFolder, tuned: Tuned, chosen: Ch
     if not validation:
         validation, training = training[::VALIDATION_SHARE], [e for i, e in enumerate(training) if i % VALIDATION_SHARE]
     if not training:
-        raise DataError(
-            f"Nothing of {tuned.model!r} is left to train on. Ask fewer prompts: --items 10", code="empty-file"
-        )
+        raise DataError(f"Nothing of {tuned.model!r} is left to train on. Ask fewer prompts: --items 10", code="empty-file")
     assigned: dict[str, Split] = {
         **{e.id: "train" for e in training},
         **{e.id: "validation" for e in validation},
