@@ -14,7 +14,9 @@ from homeroom.errors import HomeroomError, NotFoundError
 from homeroom.models.engine_desk import EngineDesk
 from homeroom.models.engine_info import RunFile
 from homeroom.models.engine_pool import EnginePool
+from homeroom.models.engine_process import log_path
 from homeroom.models.engine_use import last_use
+from homeroom.storage.files import append_line
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -123,8 +125,5 @@ class EngineKeeper:
 
     def _note(self, line: str) -> None:
         """Loading and unloading are for the log: a person asked for neither."""
-        log = self._home.settings.home / "logs" / "engine.log"
         with contextlib.suppress(OSError):
-            log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with log.open("a", encoding="utf-8") as file:
-                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+            append_line(log_path(self._home.settings.home), f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}")

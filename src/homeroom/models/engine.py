@@ -20,6 +20,7 @@ from homeroom.errors import ConflictError, ProviderError
 from homeroom.models.engine_info import AdapterFile, EngineInfo, RunFile
 from homeroom.models.engine_process import Engine, EngineOptions, Spawn, log_path, start_engine
 from homeroom.schema.models import BaseFiles
+from homeroom.storage.files import append_line
 
 _STABLE_S = 60.0
 _MAX_BACKOFF_S = 30.0
@@ -204,9 +205,7 @@ class EngineManager:
 
     def _note(self, line: str) -> None:
         with contextlib.suppress(OSError):  # a full disk must not keep an engine from starting
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("a", encoding="utf-8") as log:
-                log.write(line + "\n")
+            append_line(self._log, line)
 
     def _start(self, files: tuple[AdapterFile, ...]) -> Engine:
         try:

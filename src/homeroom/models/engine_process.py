@@ -133,7 +133,7 @@ def start_engine(
         "report": str(report),
     }
     with disk_errors(home), contextlib.ExitStack() as after:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(log.parent)
         _sweep(make_private_folder(run))
         mark = hold(run / f"engine-{tag}.lock")
         if mark is not None:

@@ -51,6 +51,18 @@ def write_atomically(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> No
     sync_folder(path.parent)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a log; the file, and folders that are missing, are made for their owner only.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    make_private_folder(path.parent)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE)
+    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
