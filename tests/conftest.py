@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from homeroom.storage import ArtifactStore, Database
 
 # A runner that was started in the background ignores SIGINT, and so would every command that a test starts and stops with Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test depends on the speed of the machine, and neither do those whose examples are drawn.
+hypothesis.settings.register_profile("homeroom", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("homeroom")
 
 _REAL_CONNECT = socket.socket.connect
 _LOOPBACK = ("127.", "::1", "localhost")

@@ -9,8 +9,10 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,24 @@ class Terminal:
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
+
+    @contextmanager
+    def pressed(self, number: signal.Signals) -> Iterator[None]:
+        """A key that is pressed again each second: a press between a prompt and the reading of its line waits for the line."""
+        answered = threading.Event()
+
+        def press() -> None:
+            while not answered.is_set() and self.process.poll() is None:
+                self.process.send_signal(number)
+                answered.wait(1)
+
+        presses = threading.Thread(target=press)
+        presses.start()
+        try:
+            yield
+        finally:
+            answered.set()
+            presses.join()
 
     def ended(self) -> int:
         """The exit code. Reads on, because a terminal that nobody reads lets no program end."""
@@ -94,8 +114,8 @@ def test_a_chat_asks_answers_and_ends(terminal, home):
 def test_ctrl_c_at_the_prompt_ends_in_one_line(terminal, home):
     practice = terminal("practice", "--scenario", "1")
     practice.until("teacher> ")
-    practice.process.send_signal(signal.SIGINT)
-    practice.until("Stopped")
+    with practice.pressed(signal.SIGINT):
+        practice.until("Stopped")
     assert practice.ended() == 130
     assert "Traceback" not in practice.shown
     assert processes_of(home) == []
