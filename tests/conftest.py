@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +36,22 @@ def _guarded_connect(sock, address):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file's tests run in one process, which makes what they share once; so do all of the command line's, with their stories."""
+    """A file's tests run in one process, which makes what they share once; so do all that look at the stories of tests/cli."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "tests/cli" if file.startswith("tests/cli/") else file
+            return "stories" if _looks_at_stories(file) else file
 
     return ByFile(config, log)
+
+
+@cache
+def _looks_at_stories(file: str) -> bool:
+    """Whether a test of the file asks for a fixture that tests/cli/stories.py is played for; only names are known here."""
+    text = Path(__file__).parent.parent.joinpath(file).read_text("utf-8") if file.startswith("tests/cli/") else ""
+    return re.search(r"^def test_\w+\([^)]*\b(?:tuned|demo|tuning|server)\b", text, re.MULTILINE) is not None
 
 
 @pytest.fixture(autouse=True)
