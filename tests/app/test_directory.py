@@ -26,6 +26,8 @@ from homeroom.settings import Endpoint
 from homeroom.storage import Database
 from tests.app import material
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 ASKED = [Message("user", "Half of 14 is 8.")]
 SHORT = GenerationSettings(max_tokens=4)
 SCHOOL = Endpoint("school", "http://127.0.0.1:9/v1", "SCHOOL_KEY", ("large", "small"))

@@ -30,6 +30,8 @@ from homeroom.settings import load_settings
 from tests.app import material
 from tests.app.packages import fill_index, make_checkout, make_wheel, sha256, use_index
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

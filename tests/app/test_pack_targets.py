@@ -14,6 +14,8 @@ from homeroom.app.packing.wheels import Wheel, resolve, unmet
 from homeroom.errors import ConfigError, HomeroomError
 from tests.app.packages import fill_index, make_checkout, make_wheel, sha256, use_index
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -14,6 +14,8 @@ import pytest
 from homeroom.app.home import Homeroom
 from homeroom.models.prompt_program import PromptProgram
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 Asked = list[list[dict[str, str]]]
 
 

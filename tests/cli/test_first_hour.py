@@ -73,11 +73,9 @@ def test_no_space_in_the_middle_of_tuning(tmp_path, course):
         $homeroom tune run --dataset small-course --recipe {recipe}; echo "then $?"
     """  # fmt: skip
     told = on_a_small_disk(tmp_path / "disk", tmp_path / "disk" / "home", script, {})
-    assert [line for line in told.out.splitlines() if line.split()[0] in ("split", "first", "then")] == [
-        "split 0",
-        "first 1",
-        "then 0",
-    ]
+    codes = [line for line in told.out.splitlines() if line.split()[0] in ("split", "first", "then")]
+    # 1 where the job could still write down that it failed, 2 where not even that had room.
+    assert codes in (["split 0", "first 1", "then 0"], ["split 0", "first 2", "then 0"])
     errors = [line for line in told.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "no space left" in errors[0]
     assert "Traceback" not in told.err

@@ -137,6 +137,7 @@ def test_without_a_price_nothing_is_sent(account, migrate, home):
     assert "#prices-invalid" in migrate("record", "--model", "ft:mystery:org::x", "--budget-usd", "1", "--yes").error
 
 
+@pytest.mark.slow
 def test_the_model_comes_home_and_is_compared_on_prompts_that_trained_nothing(account, migrate, homeroom, tmp_path, monkeypatch):
     account.tuned(OLD, "gpt-4o-mini-2024-07-18", PAIRS, HELD_OUT)
     account.reply = lambda body: dict(HELD_OUT)[body["messages"][-1]["content"]]
@@ -165,6 +166,7 @@ def test_the_model_comes_home_and_is_compared_on_prompts_that_trained_nothing(ac
     assert {d["control"] for d in report["differences"]} == {"base", "old"}
 
 
+@pytest.mark.slow
 def test_where_only_training_data_is_left_it_is_told_that_the_old_model_has_seen_it(account, migrate, homeroom, tmp_path):
     account.tuned(OLD, "gpt-4o-mini-2024-07-18", PAIRS)
     migrate("download")

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,8 @@ def test_a_machine_without_a_network_installs_and_runs_the_demo(without_network,
     assert packed.returncode == 0
     shutil.rmtree(tmp_path / "offline")
     (tmp_path / "there").mkdir()
-    shutil.unpack_archive(tmp_path / "offline.tar", tmp_path / "there", filter="data")
+    newer = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # since Python 3.11.4
+    shutil.unpack_archive(tmp_path / "offline.tar", tmp_path / "there", **newer)
     pack, app = tmp_path / "there" / "offline", tmp_path / "there" / "app"
 
     # Nothing of this machine's set-up: no pip configuration, no model cache, no source on the path.

@@ -9,6 +9,8 @@ import pytest
 from homeroom.app.home import Homeroom
 from tests.app import material
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 
 @pytest.fixture
 def recipe(tmp_path):

@@ -24,6 +24,8 @@ from tests.app import material
 from tests.cli.commands import eventually
 from tests.doubles.openai_server import KEY, OpenAIDouble
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 pytest.importorskip("dspy")
 
 Json = dict[str, Any]

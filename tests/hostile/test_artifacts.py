@@ -11,6 +11,8 @@ import pytest
 from tests.hostile.bench import Bench, Case, Outcome, Run, Runner
 from tests.hostile.cases import CASES
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 CPU_S = 6.0  # what honest work takes at most here, with room; those that do not end never come near
 RSS_MB = 700
 

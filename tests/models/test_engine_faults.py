@@ -17,6 +17,8 @@ from homeroom.runtime import spawn
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 ASK = [Message("user", "Why?")]
 GREEDY = GenerationSettings(max_tokens=12)
 LONG = GenerationSettings(max_tokens=1900)  # greedy, the tiny model never ends by itself

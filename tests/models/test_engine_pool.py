@@ -23,6 +23,8 @@ from homeroom.runtime import spawn
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 ASK = [Message("user", "Why?")]
 GREEDY = GenerationSettings(max_tokens=8)
 LONG = GenerationSettings(max_tokens=1900)  # greedy, these models never end by themselves

@@ -16,6 +16,8 @@ from homeroom.storage import Database
 from tests.server.beyond import NAME, Beyond, Visitor
 from tests.server.test_matrix import Stage, body_of, furnished
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 
 @pytest.fixture
 def beyond(make_site, database: Database) -> Beyond:

@@ -32,6 +32,8 @@ from homeroom.tuning.huggingface.plan import Shape, advice, memory_bytes
 from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 from tests.tuning.conftest import DATA, Recorder, recipe_of
 
+pytestmark = pytest.mark.slow  # many processes, or much arithmetic
+
 Make = Callable[..., HuggingFaceTuner]
 FOUND = Calibration(Pass(1e-3, 1e-6, 0.01), Pass(4e-4, 5e-7, 0.005), 1e-4, 5e-5, 0.02, 1e-9, 16, 1e11, 0.02, {})
 ONE = BatchShape(100, 10_000, 30)
