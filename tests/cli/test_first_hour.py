@@ -62,14 +62,13 @@ def test_no_space_for_a_base_model_is_said_before_anything_is_fetched(tmp_path):
 
 @pytest.mark.slow
 def test_no_space_in_the_middle_of_tuning(tmp_path, course):
-    recipe = material.write_recipe(
-        tmp_path / "long.yaml", {**material.LONG, "lora": {"rank": 64}, "checkpoint": {"every_steps": 1, "keep": 50}}
-    )
+    recipe = material.write_recipe(tmp_path / "long.yaml", {**material.LONG, "checkpoint": {"every_steps": 1, "keep": 2}})
     script = f"""
-        mount -t tmpfs -o size=5m none $disk || exit 90
+        mount -t tmpfs -o size=60m none $disk || exit 90
         $homeroom data split {course} > /dev/null; echo "split $?"
+        (until ls $disk/home/jobs/*/work/checkpoints/step-* > /dev/null 2>&1; do sleep 0.02; done; cat /dev/zero > $disk/filler) 2> /dev/null &
         $homeroom tune run --dataset small-course --recipe {recipe}; echo "first $?"
-        mount -o remount,size=400m $disk
+        rm $disk/filler
         $homeroom tune run --dataset small-course --recipe {recipe}; echo "then $?"
     """  # fmt: skip
     told = on_a_small_disk(tmp_path / "disk", tmp_path / "disk" / "home", script, {})
