@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -14,6 +15,7 @@ from homeroom.errors import ConfigError
 
 FILE = "prices.yaml"
 MILLION = 1_000_000
+_DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|latest)$")  # a release of the model; anything else after a name is another model
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,13 @@ class Prices:
         return self.endpoints[match] if match else None
 
     def price(self, model: str, endpoint: str = "") -> Price | None:
-        """The price of ``model`` as its endpoint names it; None where no entry begins its name."""
+        """The price of ``model`` as its endpoint names it, with or without a date at its end; None where no entry is named so."""
         if endpoint and (own := self.at(endpoint, model)) is not None:
             return own
         is_tuned = model.startswith("ft:")
         name = model.split(":")[1] if is_tuned else model
         known = self.tuned if is_tuned else self.models
-        match = max((entry for entry in known if name.startswith(entry)), key=len, default=None)
-        return known[match] if match else None
+        return known.get(name) or known.get(_DATED.sub("", name))
 
 
 def load_prices(home: Path | None = None) -> Prices:

@@ -1,0 +1,34 @@
+"""Which price a name has: its own, with or without a date, and never another model's."""
+
+from __future__ import annotations
+
+import pytest
+
+from homeroom.ledger.prices import Price, Prices, load_prices
+
+PRICES = Prices("today", {"large": Price(2, 8), "large-mini": Price(0.4, 1.6)}, {"large-mini": Price(0.8, 3.2)})
+
+
+@pytest.mark.parametrize(
+    ("name", "input_usd"),
+    [
+        ("large", 2),
+        ("large-2026-04-14", 2),
+        ("large-latest", 2),
+        ("large-mini-2026-04-14", 0.4),
+        ("ft:large-mini-2026-04-14:school::Ab1", 0.8),
+        ("large-nano", None),
+        ("larger", None),
+        ("ft:large:school::Ab1", None),
+        ("", None),
+    ],
+)
+def test_a_name_has_its_own_price_or_none(name: str, input_usd: float | None) -> None:
+    found = PRICES.price(name)
+    assert (found.input if found else None) == input_usd
+
+
+def test_the_bundled_prices_can_be_read() -> None:
+    prices = load_prices()
+    assert prices.price("gpt-4.1-mini-2025-04-14") == prices.models["gpt-4.1-mini"]
+    assert prices.price("gpt-4.1-nano") is None, "it is not listed, and is no gpt-4.1"
