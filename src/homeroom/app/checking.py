@@ -12,7 +12,7 @@ from homeroom.app.meaning import embed_for
 from homeroom.data.datasets import Dataset
 from homeroom.data.lint.against import numbered, with_other
 from homeroom.data.lint.config import LintConfig, find_config, load_config, read_roster
-from homeroom.data.lint.model import Embed, Options
+from homeroom.data.lint.model import Options
 from homeroom.data.lint.report import make_report
 from homeroom.data.lint.report_parts import Report
 from homeroom.data.lint.review import settle
@@ -70,26 +70,12 @@ def check_files(
         HomeroomError: what `homeroom.data.lint.run.lint` raises; a model that was not pulled (``not-pulled``).
     """
     paths = [Path(file) for file in files]
+    splits: dict[str, str] | None = None
+    beside = paths  # a configuration belongs to files, not to a version
     if _is_dataset(paths):
-        with Homeroom.open(settings()) as home:
-            dataset = home.datasets.get(str(files[0]))
-            options, chosen = _options(settings, config, [], base, max_tokens, method, roster, semantic)
-            with embed_for(options, chosen, select, ignore, settings, announce) as embed:
-                result = check_dataset(
-                    home,
-                    dataset,
-                    options,
-                    select,
-                    ignore,
-                    config=chosen,
-                    jobs=jobs,
-                    progress=progress,
-                    embed=embed,
-                    announce=announce,
-                )
-            path = home.artifacts.path(dataset.info.artifact) / "examples.jsonl"
-            return with_other(result, [path], _judged_on(against, settings), str(against), options) if against else result
-    options, chosen = _options(settings, config, paths, base, max_tokens, method, roster, semantic)
+        paths, splits = _stored(str(files[0]), settings)
+        beside, format, columns = [], None, None
+    options, chosen = _options(settings, config, beside, base, max_tokens, method, roster, semantic)
     with embed_for(options, chosen, select, ignore, settings, announce) as embed:
         found = lint(
             paths,
@@ -99,6 +85,7 @@ def check_files(
             config=chosen,
             format=format,
             columns=columns,
+            splits=splits,
             jobs=jobs,
             progress=progress,
             embed=embed,
@@ -106,6 +93,13 @@ def check_files(
         )
     result = settle(found)[0]
     return with_other(result, paths, _judged_on(against, settings), str(against), options) if against else result
+
+
+def _stored(named: str, settings: Callable[[], Settings]) -> tuple[list[Path], dict[str, str]]:
+    """The file of a dataset version, and which split each of its examples is in."""
+    with Homeroom.open(settings()) as home:
+        dataset = home.datasets.get(named)
+        return [home.artifacts.path(dataset.info.artifact) / "examples.jsonl"], dict(dataset.splits)
 
 
 def report_on(
@@ -148,39 +142,14 @@ def _judged_on(named: str | Path, settings: Callable[[], Settings]) -> list[tupl
     path = Path(named)
     if path.exists() or path.suffix:
         return list(numbered(path))
-    with Homeroom.open(settings()) as home:
-        dataset = home.datasets.get(str(named))
-        path = home.artifacts.path(dataset.info.artifact) / "examples.jsonl"
-        return [(line, example) for line, example in numbered(path) if dataset.splits[example.id] == "test"]
+    (path,), splits = _stored(str(named), settings)
+    return [(line, example) for line, example in numbered(path) if splits[example.id] == "test"]
 
 
-def check_dataset(
-    home: Homeroom,
-    dataset: Dataset,
-    options: Options = Options(),  # noqa: B008 - frozen
-    select: Sequence[str] = (),
-    ignore: Sequence[str] = (),
-    *,
-    config: LintConfig | None = None,
-    jobs: int | None = None,
-    progress: Progress | None = None,
-    embed: Embed | None = None,
-    announce: Callable[[str], None] | None = None,
-) -> LintResult:
+def check_dataset(home: Homeroom, dataset: Dataset) -> LintResult:
     """Every rule over a version, its splits known."""
     path = home.artifacts.path(dataset.info.artifact) / "examples.jsonl"
-    return lint(
-        path,
-        options,
-        select,
-        ignore,
-        config=config or LintConfig(),
-        splits=dict(dataset.splits),
-        jobs=jobs,
-        progress=progress,
-        embed=embed,
-        announce=announce,
-    )
+    return lint(path, splits=dict(dataset.splits))
 
 
 def _options(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from homeroom.app.dspy_job import identity_of, material_of
 from homeroom.app.endpoints import endpoint_of
+from homeroom.app.metering import price_at
 from homeroom.app.work import NOW, When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError
-from homeroom.ledger.prices import load_prices
 from homeroom.schema.jobs import Job
 from homeroom.schema.tuning import Plan
 from homeroom.tuning.dspy.own import program_named
@@ -68,8 +68,8 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
     asked = sum(len(m.content) for item in material.items for m in item.prompt) // len(material.items)
     shown = sum(len(m.content) for item in material.pool for m in item.example.messages) // len(material.pool)
     prompt = (asked + len(found.spec.instructions) + shown * min(recipe.demonstrations, len(material.pool))) // CHARACTERS_A_TOKEN
-    local = endpoint_of(home.settings, recipe.base) is None
-    price = None if local else load_prices(home.settings.home).price(recipe.base.partition("/")[2])
+    endpoint = endpoint_of(home.settings, recipe.base)
+    price, counted = price_at(home, endpoint, recipe.base.partition("/")[2]) if endpoint else (None, False)
     cost = price.of(calls * prompt, calls * recipe.generation.max_tokens) if price else 0.0
     return Plan(
         method="dspy",
@@ -80,7 +80,7 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
         memory_bytes=0,
         disk_bytes=calls * DISK_A_CALL_BYTES,
         cost_usd=cost,
-        warnings=tuple(_warnings(recipe, expected, local=local, priced=price is not None)),
+        warnings=tuple(_warnings(recipe, expected, unpriced=counted and price is None)),
         details={
             "calls": calls,
             "max_calls": recipe.max_calls,
@@ -92,13 +92,13 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
     )
 
 
-def _warnings(recipe: DspyRecipe, expected: int, *, local: bool, priced: bool) -> list[str]:
+def _warnings(recipe: DspyRecipe, expected: int, *, unpriced: bool) -> list[str]:
     said = [f"the time assumes {SECONDS_A_CALL:g} s a call; money and tokens assume replies of full length"]
     if expected > recipe.max_calls:
         said.append(
             f"all optimisers may take up to {expected} calls, and max_calls is {recipe.max_calls}: what does not fit is not tried"
         )
-    if not local and not priced:
+    if unpriced:
         said.append(f"the price of {recipe.base!r} is not known: put it in prices.yaml in the home")
     if recipe.prompt_model:
         said.append(f"calls of {recipe.prompt_model!r} are among them; their money is not in the forecast")

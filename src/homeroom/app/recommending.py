@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from homeroom.app.checking import check_dataset
-from homeroom.data.lint.model import Options
 from homeroom.data.lint.run import LintResult, lint
 from homeroom.errors import ConfigError
 from homeroom.runtime.hardware import hardware
@@ -103,7 +102,7 @@ def _checked(home: Homeroom, data: str) -> tuple[str, LintResult]:
     if path.exists() or path.suffix:
         return "", lint([path])
     dataset = home.datasets.get(data)
-    return f"{dataset.info.name}@{dataset.info.version}", check_dataset(home, dataset, Options())
+    return f"{dataset.info.name}@{dataset.info.version}", check_dataset(home, dataset)
 
 
 def _quality(result: LintResult) -> Quality:

@@ -147,7 +147,7 @@ def prices(ctx: click.Context, as_json: bool) -> None:
     rows = [(kind, name, p.input, p.output, p.training) for kind, found in kinds.items() for name, p in sorted(found.items())]
 
     def text() -> None:
-        table(("kind", "begins with", "input", "output", "training"), rows)
+        table(("kind", "name", "input", "output", "training"), rows)
         click.echo(f"As of {known.as_of or 'no date'}. Yours go into prices.yaml in the home.")
 
     keys = ("kind", "name", "input", "output", "training")

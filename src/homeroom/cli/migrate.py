@@ -186,11 +186,7 @@ def record(
     before = estimate(place, model, chosen.items, settings, price)
     if not as_json:
         click.echo(f"{plural(len(chosen.items), 'prompt')} {choosing.TOLD[chosen.source]}", err=True)
-        click.echo(
-            f"{plural(before.requests, 'request')} left, at most ${before.at_most_usd:.4f} at the prices of {prices.as_of}; "
-            f"spent or held so far ${before.spent_usd:.4f} of ${budget_usd:.2f}",
-            err=True,
-        )
+        click.echo(f"{_forecast(before, budget_usd)} (prices of {prices.as_of})", err=True)
     if before.requests and not yes:
         _confirm(before, as_json)
     line = progress.Line(as_json)
@@ -212,15 +208,26 @@ def record(
 
     def text() -> None:
         click.echo(f"{data['answers']} answers kept, {after.requests} left, ${after.spent_usd:.4f} spent or held.")
-        if not after.requests:
-            click.echo(f"Next: homeroom migrate openai retrain {folder} --model {model}")
-        elif (needed := after.spent_usd + after.at_most_usd) > budget_usd:
-            click.echo(f"The budget of ${budget_usd:.2f} does not hold the rest. Raise it: --budget-usd {needed + 0.005:.2f}")
-        else:
-            click.echo("The endpoint failed to answer the rest. Run the same command again: what is kept is not asked again.")
+        click.echo(
+            _left(after, budget_usd) if after.requests else f"Next: homeroom migrate openai retrain {folder} --model {model}"
+        )
 
     emit(data, as_json, text)
     return 1 if after.requests else 0
+
+
+def _forecast(before: Estimate, budget_usd: float) -> str:
+    return (
+        f"{plural(before.requests, 'request')} left, at most ${before.at_most_usd:.4f}; "
+        f"spent or held so far ${before.spent_usd:.4f} of ${budget_usd:.2f}"
+    )
+
+
+def _left(after: Estimate, budget_usd: float) -> str:
+    """Why answers are left, and what to do."""
+    if (needed := after.spent_usd + after.at_most_usd) > budget_usd:
+        return f"The budget of ${budget_usd:.2f} does not hold the rest. Raise it: --budget-usd {needed + 0.005:.2f}"
+    return "The endpoint failed to answer the rest. Run the same command again: what is kept is not asked again."
 
 
 def _confirm(before: Estimate, as_json: bool) -> None:
