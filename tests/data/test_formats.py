@@ -162,6 +162,14 @@ SAMPLES = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("key", sorted({key for record, _, _ in SAMPLES.values() for key in record}))
+def test_metadata_named_as_the_keys_of_other_formats_leave_a_table_a_table(tmp_path, key):
+    example = Example((Message("user", "Half of 9?"), Message("assistant", "Share 9 dots.")), {key: "a word"})
+    done, back = there_and_back([example], "table.jsonl", "table", tmp_path)
+    assert done.dropped == {}
+    same(back, [example])
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_formats_are_detected_by_content_and_written_as_they_were(tmp_path, name):
     record, format, roles = SAMPLES[name]

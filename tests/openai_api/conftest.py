@@ -22,7 +22,7 @@ from tests.app import material
 from tests.cli.commands import SOURCE, kill_all
 
 ALIAS = "gpt-4o-mini-2024-07-18"
-TIMEOUT_S = 280
+TIMEOUT_S = 400
 SETTINGS = {
     "HOMEROOM_DEFAULT_BASE": tiny.NAME,
     "HOMEROOM_THREADS": "1",

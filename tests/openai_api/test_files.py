@@ -41,10 +41,15 @@ def post(server: Server, body: bytes, **headers: str) -> httpx.Response:
     return httpx.post(f"{server.base_url}/files", content=body, headers=given, timeout=60)
 
 
+def on_the_way(server: Server) -> set[Path]:
+    """What is on the disk of uploads that are not kept, or not yet."""
+    return set((server.home / "artifacts" / "tmp").glob("file-*"))
+
+
 def kept(server: Server) -> set[Path]:
-    """Every file on the disk that an upload could have left."""
-    root = server.home / "artifacts"
-    return {path for folder in (root / "file", root / "tmp") if folder.exists() for path in folder.rglob("*")}
+    """Every file on the disk that uploads have left, once none is on its way: an earlier one may still be let go."""
+    eventually(lambda: not on_the_way(server))
+    return set((server.home / "artifacts" / "file").rglob("*"))
 
 
 def test_a_file_comes_back_byte_for_byte(server: Server, client: openai.OpenAI) -> None:
@@ -139,7 +144,7 @@ def test_what_is_no_upload_is_refused_and_leaves_nothing(server: Server) -> None
     assert httpx.post(f"{server.base_url}/files", data={"purpose": "fine-tune"}).status_code == 415
     assert httpx.post(f"{server.base_url}/files", json={"purpose": "fine-tune"}).status_code == 415
     assert post(server, whole, **{"Content-Type": "multipart/form-data"}).status_code == 400
-    eventually(lambda: kept(server) == before)
+    assert kept(server) == before
 
 
 def test_an_upload_that_is_cut_at_any_byte_leaves_nothing(server: Server, client: openai.OpenAI) -> None:
@@ -151,7 +156,7 @@ def test_an_upload_that_is_cut_at_any_byte_leaves_nothing(server: Server, client
     places |= {rng.randrange(1, len(body)) for _ in range(24)}
     for number, place in enumerate(sorted(places)):
         _send_part(server, body, place, chunked=number % 2 == 0)
-    eventually(lambda: kept(server) == before)
+    assert kept(server) == before
     assert [file.id for file in client.files.list()] == listed
     assert post(server, body).status_code == 200  # and the whole of it is taken
 

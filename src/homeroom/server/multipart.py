@@ -78,10 +78,14 @@ def _events(incoming: Request) -> Iterator[object]:
     if not boundary or not boundary.isascii() or len(boundary) > 200:
         raise FieldError("Send the file as multipart/form-data with a boundary: curl -F file=@data.jsonl -F purpose=fine-tune")
     decoder = MultipartDecoder(boundary.encode("ascii"), BUFFER_BYTES + PIECE_BYTES, max_parts=MAX_PARTS)
+    left = incoming.content_length
     more = True
     while more:
         piece = incoming.stream.read(PIECE_BYTES)
         more = bool(piece)
+        left = None if left is None else left - len(piece)
+        if not more and left:  # the form may be whole already, but its sender has gone and does not know that it was taken
+            raise ValueError(f"{left} bytes are missing")
         decoder.receive_data(piece or None)
         while not isinstance(event := decoder.next_event(), NeedData):
             yield event

@@ -29,6 +29,7 @@ JSON = ":json"
 MESSAGES, HISTORY, RECORD = "messages", "history", "record"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")  # what spreadsheets drop or change, line ends of old included
 _TAKEN = {name for names in HEADINGS.values() for name in names} | {MESSAGES, HISTORY, RECORD, *PARTS}
+_TAKEN |= {"conversations", "conversation", "turns"}  # by which records of other formats are known
 
 
 def places(headings: Iterable[str]) -> dict[str, str]:
