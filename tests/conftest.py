@@ -40,22 +40,32 @@ def _guarded_connect(sock, address):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file's tests run in one process, which makes what they share once; so do all that look at the stories of tests/cli."""
+    """A group's tests run in one process, which makes what they share once; see `_group`."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFile(LoadScopeScheduling):
+    class ByGroup(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "stories" if _looks_at_stories(file) else file
+            return _group(nodeid.partition("::")[0])
 
-    return ByFile(config, log)
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+    return ByGroup(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The groups of many files first: they take longest, and the other processes have something to do meanwhile."""
+    files = [item.nodeid.partition("::")[0] for item in items]
+    items[:] = [item for _, item in sorted(zip(files, items, strict=True), key=lambda pair: _group(pair[0]) == pair[0])]
 
 
 @cache
-def _looks_at_stories(file: str) -> bool:
-    """Whether a test of the file asks for a fixture that tests/cli/stories.py is played for; only names are known here."""
+def _group(file: str) -> str:
+    """The tests of a file belong together; so do all that look at the stories of tests/cli, and all of the API's one server."""
+    if file.startswith("tests/openai_api/"):
+        return "openai_api"
+    # Whether a test asks for a fixture that tests/cli/stories.py is played for; only names are known here.
     text = Path(__file__).parent.parent.joinpath(file).read_text("utf-8") if file.startswith("tests/cli/") else ""
-    return re.search(r"^def test_\w+\([^)]*\b(?:tuned|demo|tuning|server)\b", text, re.MULTILINE) is not None
+    found = re.search(r"^def test_\w+\([^)]*\b(?:tuned|demo|tuning|server)\b", text, re.MULTILINE)
+    return "stories" if found else file
 
 
 @pytest.fixture(autouse=True)

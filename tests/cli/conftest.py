@@ -6,7 +6,7 @@ import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            if "tuning" in getattr(item, "fixturenames", ()):  # five trainings
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -86,31 +88,30 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return material.write_recipe(tmp_path_factory.mktemp("recipe") / "two.yaml", material.TWO_RUNS)
 
 
-@pytest.fixture(scope="session")
-def stories(tmp_path_factory: pytest.TempPathFactory, cache: Path, course: Path, recipe: Path) -> Iterator[tuple[Story, Story]]:
-    """Both long stories, once for all tests, side by side on two cores."""
-    demo, tuning = Story(tmp_path_factory.mktemp("demo") / "home"), Story(tmp_path_factory.mktemp("tuning") / "home")
-    with pytest.MonkeyPatch.context() as monkeypatch, ThreadPoolExecutor(2) as pool:
+@contextmanager
+def _played(folder: Path, cache: Path, play: Callable[[Story], None]) -> Iterator[Story]:
+    story = Story(folder / "home")
+    with pytest.MonkeyPatch.context() as monkeypatch:
         material.use_tiny(monkeypatch, cache)
         try:
-            for played in (pool.submit(play_demo, demo, course, recipe), pool.submit(play_tuning, tuning)):
-                played.result()
+            play(story)
         finally:
-            for story in (demo, tuning):
-                kill_all(story.home)
-    yield demo, tuning
+            kill_all(story.home)
+    yield story
 
 
-@pytest.fixture
-def demo(stories: tuple[Story, Story]) -> Story:
-    """A whole demo: what it said, and the home it left."""
-    return stories[0]
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, cache: Path, course: Path, recipe: Path) -> Iterator[Story]:
+    """A whole demo, once for all tests: what it said, and the home it left."""
+    with _played(tmp_path_factory.mktemp("demo"), cache, lambda story: play_demo(story, course, recipe)) as story:
+        yield story
 
 
-@pytest.fixture
-def tuning(stories: tuple[Story, Story]) -> Story:
-    """A tuning run that was stopped in every way."""
-    return stories[1]
+@pytest.fixture(scope="session")
+def tuning(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Story]:
+    """A tuning run that was stopped in every way, once for all tests."""
+    with _played(tmp_path_factory.mktemp("tuning"), cache, play_tuning) as story:
+        yield story
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Two stories that take the time of several trainings. They are played once; many tests look at how they went."""
+"""Two stories that take the time of several trainings. Each is played once; many tests look at how it went."""
 
 from __future__ import annotations
 

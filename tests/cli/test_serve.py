@@ -75,10 +75,10 @@ def _environment(cache: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def server(_environment: None, stories: tuple[Story, Story], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(_environment: None, demo: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on a copy of the demo's home."""
     home = tmp_path_factory.mktemp("serve") / "home"
-    shutil.copytree(stories[0].home, home)
+    shutil.copytree(demo.home, home)
     started = Server(home)
     yield started
     kill_all(home)

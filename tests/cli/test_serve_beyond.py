@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.commands import Command, kill_all
 
+pytestmark = pytest.mark.slow  # many processes
+
 
 @pytest.fixture
 def home(tmp_path: Path):

@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("to", HOLD_ALL)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.lists(examples(), min_size=1, max_size=3))
 def test_formats_that_hold_everything_give_it_back(folder, to, data):
     done, back = there_and_back(data, f"{to}.jsonl", to, folder)
@@ -47,7 +47,7 @@ def test_formats_that_hold_everything_give_it_back(folder, to, data):
 
 
 @pytest.mark.parametrize("to", HOLD_PLAIN)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.lists(examples(plain=True), min_size=1, max_size=3))
 def test_plain_dialogues_come_back_from_simple_formats(folder, to, data):
     done, back = there_and_back(data, f"plain-{to}.jsonl", to, folder)
@@ -55,7 +55,7 @@ def test_plain_dialogues_come_back_from_simple_formats(folder, to, data):
     same(back, data)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.lists(examples(rejected=True), min_size=1, max_size=3))
 def test_preferences_come_back_with_what_openai_takes(folder, data):
     done, back = there_and_back(data, "preference.jsonl", "preference", folder)
@@ -71,7 +71,7 @@ def test_preferences_come_back_with_what_openai_takes(folder, data):
     assert set(done.dropped) - {"messages.weight"} == dropped
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.lists(examples(), min_size=1, max_size=3))
 def test_openai_takes_messages_and_tools_only(folder, data):
     done, back = there_and_back(data, "openai.jsonl", "openai", folder)
@@ -81,7 +81,7 @@ def test_openai_takes_messages_and_tools_only(folder, data):
 
 
 @pytest.mark.parametrize("suffix", KINDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.lists(examples(), min_size=1, max_size=3))
 def test_every_kind_of_file_gives_everything_back(suffix, data):
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +90,7 @@ def test_every_kind_of_file_gives_everything_back(suffix, data):
     same(back, data)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     example=examples(plain=True, rejected=False),
     way=st.lists(st.sampled_from([*HOLD_ALL, *HOLD_PLAIN]), min_size=2, max_size=4),

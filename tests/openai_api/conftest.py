@@ -37,6 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            if {"serve", "locked"} & set(getattr(item, "fixturenames", ())):  # a server of its own
+                item.add_marker(pytest.mark.slow)
 
 
 @dataclass

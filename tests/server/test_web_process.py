@@ -23,6 +23,7 @@ from homeroom.errors import ConfigError
 from homeroom.runtime import free_port
 from homeroom.server.context import end_streams
 
+starts_processes = pytest.mark.slow
 SOURCE = str(Path(__file__).parents[2] / "src")
 
 
@@ -48,6 +49,7 @@ def wait_for(url: str, process: subprocess.Popen[str]) -> httpx.Response:
     raise AssertionError("the web process did not answer")
 
 
+@starts_processes
 def test_it_serves_a_new_home_and_ends_on_a_signal_although_pages_are_open() -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -69,6 +71,7 @@ def test_it_serves_a_new_home_and_ends_on_a_signal_although_pages_are_open() -> 
         assert process.wait(20) == 0
 
 
+@starts_processes
 def test_an_address_that_others_can_reach_is_refused() -> None:
     with web_process("--host", "0.0.0.0", "--port", "1") as process:
         output = process.communicate(timeout=60)[0]
@@ -94,6 +97,7 @@ def test_others_are_let_near_only_once_somebody_has_a_key(host: str, names: tupl
     assert caught.value.code == "public-bind"
 
 
+@starts_processes
 def test_with_a_key_it_opens_elsewhere_and_asks_for_it_here_too(home: Path) -> None:
     with Homeroom.open() as opened:
         _, secret = KeyStore(opened.database).create("ana")
@@ -113,6 +117,7 @@ def test_with_a_key_it_opens_elsewhere_and_asks_for_it_here_too(home: Path) -> N
             assert page.get("/chat").status_code == 200
 
 
+@starts_processes
 def test_as_many_files_may_be_opened_as_streams_need() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2000));"
