@@ -16,7 +16,7 @@ from typing import Any, Literal
 from homeroom.errors import ConfigError, OptionError
 from homeroom.models.prompt_fields import OutputFields, Slot, fill_text
 from homeroom.models.reply_choice import middle_reply
-from homeroom.schema.chat import ChatModel, Chunk, Completion, FullChatModel, GenerationSettings, ReplyOptions, Usage
+from homeroom.schema.chat import ChatModel, Chunk, Completion, FullChatModel, GenerationSettings, ReplyOptions, Usage, is_full
 from homeroom.schema.examples import Message
 
 FILE = "program.json"
@@ -244,14 +244,14 @@ class ProgramChatModel:
         Raises:
             OptionError: what answers can give text alone, and more is asked for.
         """
-        if not (options.asked() or isinstance(self._inner, FullChatModel)):
+        if not (options.asked() or is_full(self._inner)):
             return self.complete(messages, settings)
         full = self._full
         return answer(self._program, messages, settings, lambda m, s: full.complete_with(m, s, options), self.name)
 
     def stream_with(self, messages: Sequence[Message], settings: GenerationSettings, options: ReplyOptions) -> Iterator[Chunk]:
         """The reply piece by piece, with what else is asked for. Raises as `complete_with`."""
-        if not (options.asked() or isinstance(self._inner, FullChatModel)):
+        if not (options.asked() or is_full(self._inner)):
             return self.stream(messages, settings)
         if self._program.is_plain:
             return self._full.stream_with(self._program.render(messages), settings, options)
@@ -271,7 +271,7 @@ class ProgramChatModel:
 
     @property
     def _full(self) -> FullChatModel:
-        if not isinstance(self._inner, FullChatModel):
+        if not is_full(self._inner):
             raise OptionError(f"{self.name!r} gives text and nothing else", param="model")
         return self._inner
 

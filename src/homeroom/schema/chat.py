@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from homeroom.schema.examples import Message
 
@@ -157,7 +158,6 @@ class ChatModel(Protocol):
         ...
 
 
-@runtime_checkable
 class FullChatModel(ChatModel, Protocol):
     """A `ChatModel` that also does what OpenAI's API asks for besides text. What it cannot do it refuses.
 
@@ -181,3 +181,16 @@ class FullChatModel(ChatModel, Protocol):
     def stream_text(self, prompt: str, settings: GenerationSettings, options: ReplyOptions) -> Iterator[Chunk]:
         """What follows a text, piece by piece."""
         ...
+
+
+_FULL = ("complete_with", "stream_with", "complete_text", "stream_text")
+
+
+def is_full(model: ChatModel) -> TypeGuard[FullChatModel]:
+    """Whether it is a `FullChatModel`. Its class is looked at once: each request asks."""
+    return _has_all(type(model))
+
+
+@cache
+def _has_all(kind: type) -> bool:
+    return all(hasattr(kind, name) for name in _FULL)

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, jsonify
 
 from homeroom.chat.pump import Drawn
 from homeroom.models.prompt_program import chats_only
-from homeroom.schema.chat import ChatModel, Completion, FullChatModel, GenerationSettings, ReplyOptions, Usage
+from homeroom.schema.chat import ChatModel, Completion, GenerationSettings, ReplyOptions, Usage, is_full
 from homeroom.server.context import services
 from homeroom.server.failures import RequestError
 from homeroom.server.openai_fields import (
@@ -140,7 +140,7 @@ def text_ask(model: ChatModel, prompt: str, settings: GenerationSettings, option
     Raises:
         OptionError: it only takes part in conversations (``not-for-completions``).
     """
-    if not isinstance(model, FullChatModel):
+    if not is_full(model):
         raise chats_only(model.name)
     return Ask(lambda: model.complete_text(prompt, settings, options), lambda: model.stream_text(prompt, settings, options))
 

@@ -15,7 +15,7 @@ from flask import Response
 from homeroom.chat.pump import Drawn, Pump
 from homeroom.chat.replies import PING_S
 from homeroom.errors import HomeroomError, OptionError
-from homeroom.schema.chat import ChatModel, Chunk, Completion, FullChatModel, GenerationSettings, ReplyOptions, Usage
+from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings, ReplyOptions, Usage, is_full
 from homeroom.schema.examples import Message
 from homeroom.server.context import context
 from homeroom.server.errors import as_openai
@@ -41,7 +41,7 @@ def chat_ask(model: ChatModel, messages: Sequence[Message], settings: Generation
     Raises:
         OptionError: the model gives text alone, and more is asked for.
     """
-    if isinstance(model, FullChatModel):
+    if is_full(model):
         full = model
         return Ask(lambda: full.complete_with(messages, settings, options), lambda: full.stream_with(messages, settings, options))
     for name in options.asked():
