@@ -160,3 +160,11 @@ def test_a_missing_recipe_names_the_bundled_ones(tmp_path: Path) -> None:
 )
 def test_placeholders_are_filled_from_metadata(metadata: dict[str, object], text: str) -> None:
     assert fill_system_prompt("{subject}, grade {grade} ({grade_band})", metadata) == text
+
+
+def test_local_is_another_name_of_huggingface(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("method: local\nepochs: 2\n")
+    (run,) = load_runs(file)
+    assert run.method == "huggingface"
+    assert run == parse_recipe({"name": "mine", "method": "huggingface", "epochs": 2})

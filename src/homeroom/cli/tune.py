@@ -93,7 +93,10 @@ def method_options(function: Callable[..., int | None]) -> Callable[..., int | N
     """The options of `Method`, handed over as one value ``method``."""
 
     @click.option(
-        "--method", "name", type=click.Choice(["dspy", "huggingface"]), help="How to tune, in place of the recipe's method."
+        "--method",
+        "name",
+        type=click.Choice(["dspy", "huggingface", "local"]),
+        help="How to tune, in place of the recipe's method; local is huggingface.",
     )
     @click.option("--program", help="With dspy: a shipped program, my_module:MySignature or my_file.py:MySignature.")
     @click.option("--prompt-model", metavar="ENDPOINT/MODEL", help="With dspy: a strong model that writes instructions.")
@@ -102,6 +105,7 @@ def method_options(function: Callable[..., int | None]) -> Callable[..., int | N
     def wrapped(
         *args: Any, name: str | None, program: str | None, prompt_model: str | None, max_calls: int | None, **rest: Any
     ) -> int | None:  # click's own arguments
+        name = "huggingface" if name == "local" else name  # another name of it
         return function(*args, method=Method(name, program, prompt_model, max_calls), **rest)
 
     return wrapped

@@ -196,6 +196,11 @@ class Recipe(_Part):
             )
         return text
 
+    @field_validator("method", mode="before")
+    @classmethod
+    def _by_its_first_name(cls, name: object) -> object:
+        return "huggingface" if name == "local" else name
+
     @model_validator(mode="after")
     def _roles_belong_to_any(self) -> Recipe:
         if self.roles and self.task != "any":

@@ -25,7 +25,8 @@ RECIPES = Path(__file__).parent / "recipes"
 Run = Recipe | DspyRecipe
 """A recipe of any method."""
 
-METHODS: Mapping[str, type[Recipe] | type[DspyRecipe]] = {"huggingface": Recipe, "dspy": DspyRecipe}
+METHODS: Mapping[str, type[Recipe] | type[DspyRecipe]] = {"huggingface": Recipe, "local": Recipe, "dspy": DspyRecipe}
+"""``local`` is another name of ``huggingface``."""
 
 Plain = dict[str, Any]  # what YAML holds: any JSON
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from homeroom.tuning.huggingface.milestones import Milestones
     from homeroom.tuning.huggingface.model import LoraModel
     from homeroom.tuning.huggingface.objective import Objective
+    from homeroom.tuning.huggingface.shared import LoadBase
     from homeroom.tuning.huggingface.trainer import State
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf")
@@ -58,6 +59,7 @@ class HuggingFaceTuner:
         calibrations: Where what this machine was measured to take is kept; a run with it stores its forecast with the model.
         record: Runs that this machine made, the oldest first: they move the forecast and set its interval.
         milestones: Takes checkpoints that can be asked while the run goes on; None gives none out.
+        load_base: Gives the frozen base; by default each run reads it from the disk. See `homeroom.tuning.huggingface.shared`.
         job_id: The job that runs this.
         code_version: Homeroom's version and commit.
     """
@@ -78,6 +80,7 @@ class HuggingFaceTuner:
         calibrations: Path | None = None,
         record: Sequence[Past] = (),
         milestones: Milestones | None = None,
+        load_base: LoadBase | None = None,
         job_id: str = "",
         code_version: str = "",
     ) -> None:
@@ -86,6 +89,7 @@ class HuggingFaceTuner:
         self._new_name = new_name or _new_name
         self._renderer, self._milestones = renderer, milestones
         self._tokens_per_s, self._calibrations, self._record = tokens_per_s, calibrations, record
+        self._load_base = load_base
         self._job_id, self._code_version = job_id, code_version
 
     def plan(self, data: TrainingData, recipe: Recipe) -> Plan:
@@ -170,7 +174,8 @@ class HuggingFaceTuner:
         compute = device.choose(recipe)
         with device.computing(compute, recipe.seed), keeping_freed_memory():
             reporter.progress(0.0, f"loading {self._base.name} ({compute.name})")
-            lora = model.attach_lora(model.load_base(self._base, compute), recipe.lora, self._base, compute)
+            frozen = (self._load_base or model.load_base)(self._base, compute)
+            lora = model.attach_lora(frozen, recipe.lora, self._base, compute)
             objective = self._objective(lora, recipe, prepared, steps, reporter)
             publish = None
             if self._milestones is not None:
