@@ -44,8 +44,9 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     card_id = f"score-{context.job.id.removeprefix('job-')}"
     known = next((card for card in home.registry.scorecards(model.name) if card.id == card_id), None)
     if known is not None:  # an earlier attempt recorded it and died before it could say so
-        return _told(home, known)
+        return _told(home, known, context.job.id)
     dataset = home.datasets.get(str(payload["dataset"]))
+    home.held_out.open(context.job.id, dataset.info.id, str(payload["task"]), [model.name])
     items = held_out_items(dataset, str(payload["task"]), int(payload["items"]))
     if endpoint_of(home.settings, model.base) is None:
         base = home.base_files(model.base)
@@ -58,12 +59,14 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     with home.artifacts.write("report") as draft:
         write_report(result, draft.folder)
     card = home.registry.add_scorecard(model.name, dataset.info.id, draft.id, result.summary(), scorecard_id=card_id)
-    return _told(home, card)
+    return _told(home, card, context.job.id)
 
 
-def _told(home: Homeroom, card: ScorecardRecord) -> Mapping[str, Any]:  # the job's result
+def _told(home: Homeroom, card: ScorecardRecord, job_id: str) -> Mapping[str, Any]:  # the job's result
     home.registry.set_verdict(card.model_name, card.summary["outcome"])
-    return {"model": card.model_name, "report": card.report_artifact, **card.summary}
+    opening = home.held_out.opening(job_id)
+    looked = {"opening": opening.to_dict()} if opening else {}
+    return {"model": card.model_name, "report": card.report_artifact, **card.summary, **looked}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +155,17 @@ def _answer_and_judge(
             "base": asked.name,
             "base identity": asked.identity[:16],
             "recipe": str(model.recipe.get("name", "")),
+            "test split": _looked(home, context.job.id),
             "code": __version__,
         },
         created_at=time.time(),
     )
+
+
+def _looked(home: Homeroom, job_id: str) -> str:
+    """How often the test split was opened, for the report; empty where that was not counted."""
+    opening = home.held_out.opening(job_id)
+    return opening.text if opening else ""
 
 
 def _settings(model: TunedModel, max_tokens: int) -> GenerationSettings:

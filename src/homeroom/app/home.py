@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from homeroom.data.datasets import DatasetStore
+from homeroom.data.held_out import HeldOutLog
 from homeroom.jobs.store import JobStore
 from homeroom.ledger.store import Ledger
 from homeroom.registry.models import ModelRegistry
@@ -55,6 +56,11 @@ class Homeroom:
     def datasets(self) -> DatasetStore:
         """Dataset versions."""
         return DatasetStore(self.database, self.artifacts)
+
+    @cached_property
+    def held_out(self) -> HeldOutLog:
+        """Openings of test splits, and what probes set aside."""
+        return HeldOutLog(self.database)
 
     @cached_property
     def jobs(self) -> JobStore:

@@ -69,6 +69,8 @@ def run(
 
     def text() -> None:
         Screen(home).evaluation(result)
+        if looked := (job.result or {}).get("opening"):
+            click.echo(f"\n   {looked['text']}")
         click.echo(f"\n   Whole report: {report / 'report.html'}")
 
     emit({**(job.result or {}), "report": str(report / "report.html")}, as_json, text)

@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from homeroom.data.card import data_card
 from homeroom.data.diff import difference
+from homeroom.data.held_out import set_aside_examples
 from homeroom.data.merge import consent_problem
 from homeroom.data.split import DEFAULT_RATIOS, assign
 from homeroom.errors import DataError, NotFoundError, Problem
@@ -46,15 +47,21 @@ class DatasetInfo:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A version with its examples and their splits."""
+    """A version with its examples and their splits.
+
+    Attributes:
+        set_aside: Ids of examples that a probe was judged on: they belong to no part any more.
+    """
 
     info: DatasetInfo
     examples: tuple[Example, ...]
     splits: Mapping[str, Split]
+    set_aside: frozenset[str] = frozenset()
 
     def part(self, split: Split, task: str | None = None) -> list[Example]:
-        """The examples of one split, of one task or of all."""
-        return [e for e in self.examples if self.splits[e.id] == split and task in (None, e.task)]
+        """The examples of one split, of one task or of all, without those that were set aside."""
+        kept = (e for e in self.examples if e.id not in self.set_aside)
+        return [e for e in kept if self.splits[e.id] == split and task in (None, e.task)]
 
     @property
     def tasks(self) -> list[str]:
@@ -120,7 +127,7 @@ class DatasetStore:
         counts |= {"changes": changes} if before else {}
         counts |= {"note": note} if note else {}
         info = self._insert(name, dataset_id, pending.id, parent or "", counts)
-        return Dataset(info, unique, splits)
+        return Dataset(info, unique, splits, self._aside(name))
 
     def get(self, reference: str) -> Dataset:
         """By id, by a unique beginning of it (8 or more digits), by ``name`` (newest version) or ``name@version``.
@@ -133,7 +140,7 @@ class DatasetStore:
         lines = (folder / "examples.jsonl").read_text("utf-8").split("\n")
         examples = tuple(Example.from_dict(json.loads(line)) for line in lines if line)
         splits: dict[str, Split] = json.loads((folder / "splits.json").read_text("utf-8"))
-        return Dataset(info, examples, splits)
+        return Dataset(info, examples, splits, self._aside(info.name))
 
     def card(self, reference: str) -> str:
         """The version's data card, in Markdown; made now for a version that is older than cards are."""
@@ -168,6 +175,10 @@ class DatasetStore:
         )
         with self._database.read() as session:
             return [_info(row) for row in session.scalars(query)]
+
+    def _aside(self, name: str) -> frozenset[str]:
+        with self._database.read() as session:
+            return set_aside_examples(session, self._scope, name)
 
     def _row(self, dataset_id: str) -> DatasetInfo | None:
         return next((i for i in self.list() if i.id == dataset_id), None)

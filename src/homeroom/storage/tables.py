@@ -11,9 +11,10 @@ import time
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
+from homeroom.storage.held_out_tables import OpeningRow, SetAsideRow
 from homeroom.storage.table_base import JSON_OR_NULL, Base, Json, Owned, new_id, one_of
 
-__all__ = ["Base", "Owned", "new_id"]  # made elsewhere, imported from here
+__all__ = ["Base", "OpeningRow", "Owned", "SetAsideRow", "new_id"]  # made elsewhere, imported from here
 
 
 class DatasetRow(Owned, Base):
