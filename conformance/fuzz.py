@@ -119,7 +119,7 @@ def _ask(
 ) -> subprocess.CompletedProcess[str]:
     from homeroom.server.policy import ROUTES
 
-    document = description.load(whole, ROUTES)
+    document = description.judged_apart(description.load(whole, ROUTES))
     document["servers"] = [{"url": server.base_url}]
     (folder / "description.json").write_text(json.dumps(document), encoding="utf-8")
     plan["description"] = str(folder / "description.json")

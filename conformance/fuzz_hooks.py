@@ -18,6 +18,7 @@ from typing import Any
 
 import schemathesis
 
+from conformance.description import EVENT
 from conformance.material import Api, chats, preferences
 
 PLAN = "HOMEROOM_FUZZ_PLAN"
@@ -71,7 +72,7 @@ class Run:
 
         content = self.description["paths"][path][method]["responses"]["200"]["content"]
         assert "text/event-stream" in content, f"{method} {path} streams, and no stream is described"
-        pointer = f"/paths/{path.replace('/', '~1')}/{method}/responses/200/content/text~1event-stream/schema"
+        pointer = f"/paths/{path.replace('/', '~1')}/{method}/responses/200/content/text~1event-stream/{EVENT}"
         registry: Any = Registry().with_resource(
             "urn:description", Resource.from_contents(self.description, default_specification=DRAFT202012)
         )

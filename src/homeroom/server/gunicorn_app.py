@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import (
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
+from gunicorn.util import write_nonblock
+from gunicorn.workers.gthread import ThreadWorker
 
 from homeroom.app.logs import FORMAT, PrivateFormatter
 from homeroom.server.context import end_streams
@@ -52,6 +63,25 @@ class PrivateLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         super().exception(msg, *args, **kwargs)
 
 
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's threads, with OpenAI's object for what is no HTTP request too, where gunicorn's page quotes the client."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # of gunicorn
+        """Answer what the application never met."""
+        if not isinstance(exc, ParseException) or isinstance(exc, InvalidResponseHeader | InvalidResponseHeaderName):
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.warning("Invalid request")
+        too_much = isinstance(exc, LimitRequestLine | LimitRequestHeaders)
+        status, code = ("431 Request Header Fields Too Large", "headers-too-large") if too_much else ("400 Bad Request", "http")
+        told = "the address or the headers are too long" if too_much else "this is no HTTP request that can be read"
+        error = {"message": f"{told}. Send it again, with long texts in the body", "type": "invalid_request_error"}
+        body = json.dumps({"error": {**error, "param": None, "code": code}}).encode()
+        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        with suppress(OSError):  # whoever sent it has gone
+            write_nonblock(client, head.encode() + body)
+
+
 class WebApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn without its command line.
 
@@ -67,7 +97,7 @@ class WebApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
         self._options: dict[str, Any] = {  # gunicorn's own names and types
             "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "threads": threads,
             "worker_connections": 2 * threads,
             "graceful_timeout": GRACE_S,
