@@ -148,6 +148,7 @@ class ProviderError(HomeroomError):
         status: HTTP status the endpoint gave (502 when it gave none).
         request_id: The endpoint's id for the request, when it sent one.
         retry_after_s: Seconds after which trying again makes sense, when known.
+        param: The field of the request that the endpoint says is wrong, when it says so.
     """
 
     code = "provider"
@@ -161,12 +162,14 @@ class ProviderError(HomeroomError):
         status: int | None = None,
         request_id: str | None = None,
         retry_after_s: float | None = None,
+        param: str = "",
     ) -> None:
         super().__init__(message, code=code)
         if status is not None:
             self.status = status
         self.request_id = request_id
         self.retry_after_s = retry_after_s
+        self.param = param
 
 
 class AuthError(ProviderError):

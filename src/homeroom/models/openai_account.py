@@ -30,11 +30,21 @@ class OpenAIAccount:
         api_key: Never shown or logged.
         timeout_s: Of one request, retries included.
         max_retries: Further tries of one request.
+        pause_s: Before the first further try; doubled each time, unless the endpoint asks for another.
     """
 
-    def __init__(self, where: str, base_url: str, api_key: str | None, *, timeout_s: float = 90.0, max_retries: int = 4) -> None:
+    def __init__(
+        self,
+        where: str,
+        base_url: str,
+        api_key: str | None,
+        *,
+        timeout_s: float = 90.0,
+        max_retries: int = 4,
+        pause_s: float = 0.5,
+    ) -> None:
         self._where = where
-        self._wire = ChatWire(where, base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries)
+        self._wire = ChatWire(where, base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries, pause_s=pause_s)
 
     def close(self) -> None:
         """Close the connections."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -65,6 +66,7 @@ def map_status(status: int, text: str, headers: Mapping[str, str], where: str) -
         "status": status,
         "request_id": headers.get("x-request-id"),
         "retry_after_s": retry_after(headers),
+        "param": str(error.get("param") or ""),
     }
     lower = said.lower()
     if "context_length" in code or "exceed_context" in str(error.get("type")) or "maximum context length" in lower:
@@ -160,8 +162,8 @@ class ChatWire:
         """Close the connections."""
         self._client.close()
 
-    def post(self, path: str, body: Json) -> Json:
-        """The answer to ``body``.
+    def post(self, path: str, body: Json, headers: Mapping[str, str] | None = None) -> Json:
+        """The answer to ``body``; ``headers`` go beside our own.
 
         Raises:
             ProviderError: or one of its subclasses.
@@ -169,11 +171,34 @@ class ChatWire:
 
         def once(deadline: float) -> Json:
             with held(self._meter, body) as charge:
-                answer = self._whole(deadline, path, body=body)
+                answer = self._whole(deadline, path, body=body, headers=headers)
                 settle(charge, answer)
                 return answer
 
         return self._retried(once)
+
+    def send_file(self, path: str, file: Path, name: str, fields: Mapping[str, str]) -> Json:
+        """The answer to a file, sent under ``name`` in a form with ``fields``. Each piece must be taken within the time limit.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+            OSError: the file cannot be read.
+        """
+
+        def once(deadline: float) -> Json:
+            with file.open("rb") as content:
+                form: Json = {"data": dict(fields), "files": {"file": (name, content, "application/jsonl")}}
+                return self._whole(deadline, path, form=form, idle_s=self._timeout_s)
+
+        return self._retried(once)
+
+    def delete(self, path: str) -> Json:
+        """What the endpoint says of the deletion of ``path``.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        return self._retried(lambda deadline: self._whole(deadline, path, method="DELETE"))
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Json:
         """The object at ``path``.
@@ -237,14 +262,13 @@ class ChatWire:
         except ProviderError as error:
             raise self._scrubbed(error) from None
 
-    def _whole(
-        self, deadline: float, path: str, *, body: Json | None = None, params: Mapping[str, str | int] | None = None
-    ) -> Json:
-        with self._opened(path, deadline, body=body, params=params) as response:
+    def _whole(self, deadline: float, path: str, *, idle_s: float | None = None, **asked: Any) -> Json:  # as in `_opened`
+        with self._opened(path, deadline, idle_s=idle_s, **asked) as response:
             pieces = []
+            until = deadline if idle_s is None else time.monotonic() + idle_s
             for piece in response.iter_bytes():
                 pieces.append(piece)
-                if time.monotonic() > deadline:  # httpx limits single reads only: a server may trickle for ever
+                if time.monotonic() > until:  # httpx limits single reads only: a server may trickle for ever
                     raise httpx.ReadTimeout("the whole answer took too long")
             return self._object(b"".join(pieces))
 
@@ -256,14 +280,18 @@ class ChatWire:
         *,
         body: Json | None = None,
         params: Mapping[str, str | int] | None = None,
+        form: Json | None = None,
+        method: str = "",
+        headers: Mapping[str, str] | None = None,
         idle_s: float | None = None,
     ) -> Iterator[httpx.Response]:
-        """The open answer: to a POST of ``body``, else to a GET. ``idle_s`` limits each read in place of the deadline."""
+        """The open answer: to a POST of ``body`` or ``form``, else to a GET. ``idle_s`` limits each read, not the deadline."""
         left = max(0.05, deadline - time.monotonic())
         timeout = httpx.Timeout(idle_s or left, connect=min(_CONNECT_S, left), pool=left)
-        method = "GET" if body is None else "POST"
+        method = method or ("GET" if body is None and form is None else "POST")
+        told = {**self._headers, **(headers or {})}
         with self._client.stream(
-            method, _url(f"{self._url}{path}"), json=body, params=params, headers=self._headers, timeout=timeout
+            method, _url(f"{self._url}{path}"), json=body, params=params, headers=told, timeout=timeout, **(form or {})
         ) as response:
             if response.status_code >= 400:
                 text = response.read().decode("utf-8", errors="replace")

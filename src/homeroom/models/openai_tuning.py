@@ -1,0 +1,182 @@
+"""Fine-tuning at an endpoint with OpenAI's files and fine-tuning API: what changes something there, and what follows it.
+
+What is there already is read by `homeroom.models.openai_account`. Reading is tried again by itself. Sending a file and creating a
+job are not: whether a request whose answer was lost did its work is for the caller to find out (`find_file`, `jobs_since`) before
+it is sent again, or it is paid for twice.
+
+https://platform.openai.com/docs/api-reference/fine-tuning
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from homeroom.errors import ProviderError
+from homeroom.models.openai_account import OpenAIAccount
+from homeroom.models.wire import ChatWire
+
+Json = dict[str, Any]  # of the provider's making
+PAGE = 100
+MAX_PAGES = 1000
+JOBS = "/fine_tuning/jobs"
+
+
+class OpenAITuning:
+    """Fine-tuning at one endpoint. Thread-safe. Close it.
+
+    Args:
+        where: What messages call the endpoint.
+        base_url: Up to and including ``/v1``.
+        api_key: Never shown or logged.
+        timeout_s: Of one request, retries included; of an upload, of each piece.
+        max_retries: Further tries of a request that only reads, cancels or deletes.
+        pause_s: Before the first further try; doubled each time, unless the endpoint asks for another.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        base_url: str,
+        api_key: str | None,
+        *,
+        timeout_s: float = 90.0,
+        max_retries: int = 4,
+        pause_s: float = 0.5,
+    ) -> None:
+        self.where = where
+        self.account = OpenAIAccount(where, base_url, api_key, timeout_s=timeout_s, max_retries=max_retries, pause_s=pause_s)
+        self._wire = ChatWire(where, base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries, pause_s=pause_s)
+        self._once = ChatWire(where, base_url, api_key=api_key, timeout_s=timeout_s, max_retries=0)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.account.close()
+        self._wire.close()
+        self._once.close()
+
+    def reach(self) -> None:
+        """Ask for one job, to learn whether there is such an API and whether the key opens it.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        self._wire.get(JOBS, {"limit": 1})
+
+    def send_file(self, path: Path, name: str) -> str:
+        """Send a training file, once. Its id there.
+
+        Raises:
+            ProviderError: or one of its subclasses. It may be there nevertheless: see `find_file`.
+        """
+        answer = self._once.send_file("/files", path, name, {"purpose": "fine-tune"})
+        return _text(answer, "id", self.where)
+
+    def find_file(self, name: str) -> str:
+        """The id of the newest file of that name; empty when there is none.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        files = self._rows("/files", {"purpose": "fine-tune"})
+        return next((str(file["id"]) for file in files if file.get("filename") == name), "")
+
+    def delete_file(self, file_id: str) -> None:
+        """Delete a file; one that is gone already is no error.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        try:
+            self._wire.delete(f"/files/{quote(file_id, safe='')}")
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+
+    def create(self, body: Mapping[str, Any], key: str) -> Json:  # body: the API's own fields
+        """Create a job, once. ``key`` is the idempotency key, for endpoints that know such.
+
+        Raises:
+            ProviderError: or one of its subclasses. It may be there nevertheless: see `jobs_since`.
+        """
+        return self._job(self._once.post(JOBS, dict(body), {"Idempotency-Key": key}))
+
+    def job(self, job_id: str) -> Json:
+        """A job as it is now.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        return self._job(self._wire.get(f"{JOBS}/{quote(job_id, safe='')}"))
+
+    def jobs_since(self, unix: float) -> Iterator[Json]:
+        """Jobs that were created since then, newest first.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        for job in self._rows(JOBS, {}):
+            created = job.get("created_at")
+            if isinstance(created, int | float) and created < unix:
+                return
+            yield job
+
+    def cancel(self, job_id: str) -> None:
+        """Have a job end; one that is over is no error.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        try:
+            self._wire.post(f"{JOBS}/{quote(job_id, safe='')}/cancel", {})
+        except ProviderError as error:
+            if error.status not in (400, 404, 409):
+                raise
+
+    def events_after(self, job_id: str, last: str) -> list[Json]:
+        """What a job said after the event ``last`` (everything when empty), oldest first.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        found: list[Json] = []
+        for event in self._rows(f"{JOBS}/{quote(job_id, safe='')}/events", {}):
+            if event["id"] == last:
+                break
+            found.append(event)
+        return found[::-1]
+
+    def _rows(self, path: str, params: Mapping[str, str]) -> Iterator[Json]:
+        """The rows of a list, page by page, each once."""
+        after, seen = "", set[str]()
+        for _ in range(MAX_PAGES):
+            answer = self._wire.get(path, {"limit": PAGE, **params, **({"after": after} if after else {})})
+            rows = answer.get("data")
+            if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("id"), str) for row in rows):
+                raise _unreadable(self.where, answer)
+            yield from (row for row in rows if row["id"] not in seen)
+            seen.update(row["id"] for row in rows)
+            if not answer.get("has_more") or not rows or rows[-1]["id"] == after:
+                return
+            after = rows[-1]["id"]
+
+    def _job(self, answer: Json) -> Json:
+        _text(answer, "id", self.where)
+        _text(answer, "status", self.where)
+        return answer
+
+
+def _text(answer: Json, name: str, where: str) -> str:
+    value = answer.get(name)
+    if not isinstance(value, str) or not value:
+        raise _unreadable(where, answer)
+    return value
+
+
+def _unreadable(where: str, answer: Json) -> ProviderError:
+    return ProviderError(
+        f"{where} gave an answer of another form than OpenAI's ({str(answer)[:80]!r}). Check its address: it usually ends in /v1",
+        code="provider-answer",
+    )
