@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
 from collections.abc import Iterator
@@ -24,16 +25,25 @@ def memory_errors(batch_tokens: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        refused = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
-            text in str(error) for text in _CPU_REFUSALS
-        )
-        if not refused:
+        if not refused(error):
             raise
         raise ConfigError(
             f"Memory ran out with batch_tokens = {batch_tokens!r}. Halve it in the recipe (data.max_sequence_tokens must not be "
             "larger) and start again: homeroom tune run --recipe FILE. Or close other programs and run the same command",
             code="out-of-memory",
         ) from error
+
+
+def refused(error: BaseException) -> bool:
+    """Whether an allocator had no room, on the host or on a GPU."""
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(text in str(error) for text in _CPU_REFUSALS)
+
+
+def free_memory() -> None:
+    """Give back what nothing holds any more, before something is tried again with less."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def peak_memory_bytes() -> int:

@@ -15,7 +15,7 @@ from homeroom.schema.jobs import JobCancelled, Reporter
 from homeroom.tuning.huggingface import checkpoint
 from homeroom.tuning.huggingface.batches import Step
 from homeroom.tuning.huggingface.loss import Totals
-from homeroom.tuning.huggingface.memory import memory_errors
+from homeroom.tuning.huggingface.memory import free_memory, memory_errors, refused
 from homeroom.tuning.huggingface.model import LoraModel
 from homeroom.tuning.huggingface.objective import Objective
 from homeroom.tuning.huggingface.progress import Progress
@@ -49,7 +49,12 @@ class Row:
 
 @dataclass(slots=True)
 class State:
-    """Where a run is. Everything here and the tensors beside it are in each checkpoint, so a resumed run is the same run."""
+    """Where a run is. Everything here and the tensors beside it are in each checkpoint, so a resumed run is the same run.
+
+    Attributes:
+        split: In how many parts each micro-batch is computed: doubled whenever memory runs out.
+        diverged_step: Where the loss stopped being a number, and the run with it; 0 when it did not.
+    """
 
     step: int = 0
     tokens: int = 0
@@ -61,6 +66,8 @@ class State:
     seconds: float = 0.0
     finished: bool = False
     compute: str = ""
+    split: int = 1
+    diverged_step: int = 0
     history: list[Row] = field(default_factory=list)
 
 
@@ -95,11 +102,12 @@ def train(
     """Train ``model`` in place and leave its best weights in it (the last ones when there is nothing to validate on).
 
     Continues from the newest whole checkpoint in ``folder``; on one machine and thread count the result is then bit for bit
-    that of an uninterrupted run.
+    that of an uninterrupted run. Where memory runs out it goes on with smaller micro-batches and the same steps; where the loss
+    stops being a number it ends there, with the best weights so far.
 
     Raises:
         JobCancelled: the reporter asked to stop; a checkpoint was written first.
-        ConfigError: ``loss-diverged``, ``out-of-memory``.
+        ConfigError: ``loss-diverged`` before there were any best weights; ``out-of-memory`` with one item alone.
         StorageError: ``no-space``.
     """
     optimiser = make_optimiser(model, recipe.optimiser)
@@ -124,6 +132,10 @@ def train(
             save(run, state, progress)
         reporter.event(f"Stopped at step {state.step}; it can be continued from there.")
         raise
+    except ConfigError as error:
+        if error.code != "loss-diverged" or not run.best:
+            raise
+        end_with_best(run, state, error)
     if not state.finished:
         state.finished = True
         save(run, state, progress)
@@ -171,17 +183,10 @@ def save(run: Run, state: State, progress: Progress) -> None:
 
 def train_step(run: Run, state: State, progress: Progress) -> None:
     """One optimiser step over its micro-batches; the loss is the mean over all terms of the step."""
-    step = run.steps[state.step]
-    random_before = rng_state()
-    terms = run.objective.share(step.indexes)
-    totals = Totals()
     run.model.peft.train()
-    for indexes in step.micro_batches:
-        if run.reporter.should_stop():
-            run.optimiser.zero_grad(set_to_none=True)
-            set_rng(random_before)  # the step will be done again as if it had not begun
-            raise JobCancelled
-        totals += run.objective.backward(indexes, terms)
+    totals = None
+    while totals is None:
+        totals = step_gradient(run, state, run.steps[state.step])
     rate = learning_rate(state.step, len(run.steps), run.recipe.optimiser)
     require_finite(totals.loss, state.step + 1, run.recipe)
     norm = optimiser_step(run.optimiser, run.model, rate, run.recipe.optimiser.clip_norm)
@@ -195,6 +200,46 @@ def train_step(run: Run, state: State, progress: Progress) -> None:
     progress.stepped(state.step, totals.tokens, totals.loss, asdict(state.history[-1]))
 
 
+def step_gradient(run: Run, state: State, step: Step) -> Totals | None:
+    """Add the step's gradient. None when memory ran out: nothing is left of it, and the next try takes smaller micro-batches."""
+    random_before = rng_state()
+    terms = run.objective.share(step.indexes)
+    totals = Totals()
+    try:
+        for indexes in cut(step.micro_batches, state.split):
+            if run.reporter.should_stop():
+                raise JobCancelled
+            totals += run.objective.backward(indexes, terms)
+        return totals
+    except (JobCancelled, MemoryError, RuntimeError) as error:
+        run.optimiser.zero_grad(set_to_none=True)
+        set_rng(random_before)  # the step will be done again as if it had not begun
+        if not refused(error) or not halve(run, state, step.micro_batches):
+            raise
+    free_memory()  # only here: the error held on to the tensors
+    return None
+
+
+def cut(micro_batches: Sequence[tuple[int, ...]], split: int) -> list[tuple[int, ...]]:
+    """Each micro-batch in at most ``split`` parts of equal size. The loss of a step is a mean over all of them, so it stays."""
+    sizes = [math.ceil(len(batch) / split) for batch in micro_batches]
+    return [batch[at : at + size] for batch, size in zip(micro_batches, sizes, strict=True) for at in range(0, len(batch), size)]
+
+
+def halve(run: Run, state: State, micro_batches: Sequence[tuple[int, ...]]) -> bool:
+    """Have micro-batches computed in twice as many parts from now on; False when each part is a single item already."""
+    if state.split >= max(map(len, micro_batches)):
+        return False
+    state.split *= 2
+    smaller = run.recipe.batch_tokens // state.split
+    run.reporter.event(
+        f"Memory ran out: micro-batches have {smaller} tokens from here on, and {state.split} times as many make a step. The "
+        f"steps stay the same. To begin so: batch_tokens {smaller} in the recipe",
+        level="warning",
+    )
+    return True
+
+
 def validation_is_due(run: Run, state: State) -> bool:
     """Before the first step, every so many, after the last, and after each epoch where checkpoints are given out; once each."""
     regular = state.step % run.recipe.validation.every_steps == 0 or state.step == len(run.steps)
@@ -204,7 +249,9 @@ def validation_is_due(run: Run, state: State) -> bool:
 
 def validate(run: Run, state: State, progress: Progress) -> None:
     """Measure validation loss; keep a copy of the weights when it is the lowest of all trained steps."""
-    totals = validation_totals(run)
+    totals = None
+    while totals is None:
+        totals = validation_totals(run, state)
     require_finite(totals.loss, state.step, run.recipe)
     state.validated_step = state.step
     row = state.history.pop() if state.history else Row(0, 0.0, 0)
@@ -219,15 +266,21 @@ def validate(run: Run, state: State, progress: Progress) -> None:
         state.misses += 1
 
 
-def validation_totals(run: Run) -> Totals:
-    """Loss over all validation items."""
+def validation_totals(run: Run, state: State) -> Totals | None:
+    """Loss over all validation items. None when memory ran out, as in `step_gradient`."""
     run.model.peft.eval()
-    totals = Totals()
-    for indexes in run.objective.validation_batches():
-        if run.reporter.should_stop():
-            raise JobCancelled
-        totals += run.objective.measure(indexes)
-    return totals
+    batches, totals = run.objective.validation_batches(), Totals()
+    try:
+        for indexes in cut(batches, state.split):
+            if run.reporter.should_stop():
+                raise JobCancelled
+            totals += run.objective.measure(indexes)
+        return totals
+    except (MemoryError, RuntimeError) as error:
+        if not refused(error) or not halve(run, state, batches):
+            raise
+    free_memory()
+    return None
 
 
 def at_milestone(run: Run, state: State) -> None:
@@ -252,6 +305,17 @@ def out_of_patience(run: Run, state: State) -> bool:
         return False
     run.reporter.event(f"Stopped early at step {state.step}: no better validation loss since step {state.best_step}.")
     return True
+
+
+def end_with_best(run: Run, state: State, error: ConfigError) -> None:
+    """The loss is no number any more: the run ends with the best weights that validation has seen."""
+    state.diverged_step = state.step + 1
+    run.model.set_weights(run.best)
+    run.reporter.event(
+        f"{error.message} The run ends here with the weights of step {state.best_step}, the best so far (validation loss "
+        f"{state.best_loss:.3f}).",
+        level="warning",
+    )
 
 
 def epochs_done(run: Run, state: State) -> float:

@@ -319,6 +319,8 @@ def _metrics(state: State, seconds: float, compute: str) -> dict[str, Any]:
         "peak_memory_bytes": peak_memory_bytes(),
         "peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
         "compute": compute,
+        **({"micro_batch_split": state.split} if state.split > 1 else {}),
+        **({"diverged_step": state.diverged_step} if state.diverged_step else {}),
         "torch": version("torch"),
         "machine": platform.machine(),
     }
