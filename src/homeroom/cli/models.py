@@ -1,4 +1,4 @@
-"""``homeroom models``: list, pull, import, show, choose and delete models."""
+"""``homeroom models``: list, pull, import, show, choose, export and delete models."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import dataclasses
 
 import click
 
+from homeroom.cli import models_export
 from homeroom.cli.common import emit, json_option, open_home, size, table, when
 
 
 @click.group(name="models")
 def command() -> None:
-    """List, pull, import, choose and delete models."""
+    """List, pull, import, choose, export and delete models."""
+
+
+command.add_command(models_export.command)
 
 
 @command.command(name="list")

@@ -7,6 +7,7 @@ same model. Source of names and keys: the GGUF specification, ggml's ``docs/gguf
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from homeroom.models.model_tensors import check_tensors
 from homeroom.models.template import check_template
 
 if TYPE_CHECKING:
+    import numpy as np
     from gguf import GGMLQuantizationType, GGUFWriter
     from numpy.typing import NDArray
 
@@ -33,7 +35,11 @@ _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\
 _PRE_BY_PATTERN = {_WORDS % "{1,3}": "llama-bpe", _WORDS % "": "qwen2"}
 
 
-def folder_to_gguf(folder: Path, out: Path, *, name: str, quantisation: str = "q8_0") -> None:
+Load = Callable[[Tensor], "NDArray[np.float32]"]
+"""Gives the values of a tensor: as they lie in the folder, or with an adapter added."""
+
+
+def folder_to_gguf(folder: Path, out: Path, *, name: str, quantisation: str = "q8_0", load: Load = Tensor.load) -> None:
     """Write ``out`` from the model in ``folder``, tensor by tensor.
 
     Args:
@@ -41,6 +47,7 @@ def folder_to_gguf(folder: Path, out: Path, *, name: str, quantisation: str = "q
         out: The file to be written; not atomic, so give a path inside a temporary folder.
         name: Kept as ``general.name``.
         quantisation: One of `QUANTISATIONS`. Norms and biases stay in float32; below 8 bits the embeddings stay at 8.
+        load: Gives the values that are written.
 
     Raises:
         ConfigError: ``architecture-unsupported`` or ``tokenizer-unsupported`` when the engine cannot be given this model.
@@ -57,7 +64,7 @@ def folder_to_gguf(folder: Path, out: Path, *, name: str, quantisation: str = "q
     writer.add_quantization_version(2)
     _add_sizes(writer, config)
     _add_tokenizer(writer, folder, config, name)
-    _write_tensors(writer, folder, config, architecture, quantisation)
+    _write_tensors(writer, folder, config, architecture, quantisation, load)
     writer.close()
 
 
@@ -186,7 +193,7 @@ def _pre_tokenizer(tokenizer: dict[str, Any], name: str) -> str:
 
 
 def _write_tensors(
-    writer: GGUFWriter, folder: Path, config: dict[str, Any], architecture: Architecture, quantisation: str
+    writer: GGUFWriter, folder: Path, config: dict[str, Any], architecture: Architecture, quantisation: str, load: Load
 ) -> None:
     import numpy as np
     from gguf import quantize
@@ -213,7 +220,7 @@ def _write_tensors(
     if factors is not None:
         writer.write_tensor_data(np.array(factors, dtype=np.float32))
     for tensor in tensors:
-        rows: NDArray[Any] = to_gguf_rows(tensor.load(), architecture.rotary_heads(tensor.name, heads, kv_heads))
+        rows: NDArray[Any] = to_gguf_rows(load(tensor), architecture.rotary_heads(tensor.name, heads, kv_heads))
         writer.write_tensor_data(quantize(np.ascontiguousarray(rows, dtype=np.float32), _type_of(tensor, quantisation)))
 
 
