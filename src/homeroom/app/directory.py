@@ -117,7 +117,11 @@ class HomeDirectory:
             program = PromptProgram.load(self._home.artifacts.path(model.artifact))
             return ProgramChatModel(model.name, self.chat_model(model.base), program)
         self._check_base(model)
-        return self._kept(model.name, lambda: self._adapted_model(model.name, model.base_identity))
+        adapted = self._kept(model.name, lambda: self._adapted_model(model.name, model.base_identity))
+        if model.method != "dspy":
+            return adapted
+        # Prompt and weights were searched together: neither is served without the other.
+        return ProgramChatModel(model.name, adapted, PromptProgram.load(self._home.artifacts.path(model.artifact)))
 
     def _kept(self, name: str, make: Callable[[], EngineChatModel | OpenAIChatModel]) -> ChatModel:
         with self._lock:

@@ -6,11 +6,12 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
+from homeroom.app.dspy_weights import AdapterTrainer, copy_weights, require_training
 from homeroom.app.endpoints import endpoint_identity, endpoint_of, open_endpoint_model
 from homeroom.app.engines import engine
 from homeroom.app.metering import Use
@@ -47,6 +48,7 @@ COLUMNS = (
     "losses",
     "demonstrations",
     "requests",
+    "weights",
     "kept",
     "not_tried",
 )
@@ -124,10 +126,12 @@ def tune_program(context: JobContext, home: Homeroom) -> TunedModel:
         + (", each answered without itself" if material.leave_one_out else "")
         + f", at most {recipe.max_calls} calls"
     )
+    if recipe.trains:
+        require_training()
     tuner = DspyTuner(
         spec,
         judge_of(recipe, spec),
-        lambda: models_of(home, recipe, Use("tuning", "dspy", context.job.id)),
+        lambda: models_of(home, recipe, context, dataset.info.id),
         f"{identity}:{'' if '/' in recipe.base else home.settings.engine_weights}",
         home.settings.home / "prompts",
     )
@@ -136,14 +140,17 @@ def tune_program(context: JobContext, home: Homeroom) -> TunedModel:
 
 
 @contextmanager
-def models_of(home: Homeroom, recipe: DspyRecipe, use: Use) -> Iterator[Models]:
+def models_of(home: Homeroom, recipe: DspyRecipe, context: JobContext, dataset: str) -> Iterator[Models]:
     """The model whose prompt is tuned, and the one that writes instructions, for as long as the block lasts."""
+    use = Use("tuning", "dspy", context.job.id)
     with ExitStack() as stack:
-        task, writer = (
-            stack.enter_context(_opened(home, name, use)) if name else None for name in (recipe.base, recipe.prompt_model)
-        )
-        assert task is not None  # the base was named when the job was submitted
-        yield Models(task, writer, home.settings.engine_slots)
+        trainer = None
+        if recipe.trains:
+            base = home.base_files(recipe.base)
+            trainer = stack.enter_context(AdapterTrainer(home, context, recipe, base, dataset))
+        task = trainer.asked if trainer else stack.enter_context(_opened(home, recipe.base, use))
+        writer = stack.enter_context(_opened(home, recipe.prompt_model, use)) if recipe.prompt_model else None
+        yield Models(task, writer, home.settings.engine_slots, trainer)
 
 
 @contextmanager
@@ -169,19 +176,23 @@ def identity_of(home: Homeroom, name: str) -> str:
 def _kept(
     context: JobContext, home: Homeroom, recipe: DspyRecipe, spec: ProgramSpec, outcome: Outcome, dataset: str, identity: str
 ) -> TunedModel:
-    """The outcome as a model: the prompt program that is served, DSPy's own state, the table, and the recipe."""
+    """The outcome as a model: the prompt program that is served, its weights if any, DSPy's own state, the table, the recipe."""
+    name = new_model_name(recipe.base, recipe.model_suffix)
+    weights: Mapping[str, Any] = {}
     with home.artifacts.write("model") as draft:
+        if outcome.weights:
+            weights = copy_weights(home, outcome.weights, draft.folder, name)
         outcome.envelope.compiled(recipe.base, identity).save(draft.folder)
         outcome.envelope.save(draft.folder / envelope.FILE)
         (draft.folder / TABLE).write_text(json.dumps(list(outcome.table), indent=1) + "\n", encoding="utf-8")
         (draft.folder / "candidates.csv").write_text(_csv(outcome.table), encoding="utf-8")
         (draft.folder / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n", encoding="utf-8")
     return TunedModel(
-        name=new_model_name(recipe.base, recipe.model_suffix),
+        name=name,
         base=recipe.base,
         base_identity=identity,
         method="dspy",
-        kind="prompt",
+        kind="lora" if outcome.weights else "prompt",
         task=recipe.task,
         suffix=recipe.model_suffix,
         suitability="trainee" if "/" in recipe.base else "practice",
@@ -192,7 +203,7 @@ def _kept(
         created_at=time.time(),
         recipe={**recipe.to_dict(), "program": spec.name},
         settings={**recipe.generation.settings().to_dict(), "system_prompt": recipe.system_prompt},
-        metrics=dict(outcome.metrics),
+        metrics={**outcome.metrics, **weights},
     )
 
 

@@ -16,7 +16,7 @@ from homeroom.schema.jobs import Job
 from homeroom.schema.tuning import Plan
 from homeroom.tuning.dspy.own import program_named
 from homeroom.tuning.dspy.packages import require_dspy
-from homeroom.tuning.dspy.recipe import PROMPT_MODEL, DspyRecipe
+from homeroom.tuning.dspy.recipe import PROMPT_MODEL, WEIGHTS, DspyRecipe
 from homeroom.tuning.dspy.spec import ProgramSpec
 from homeroom.tuning.dspy.tuner import expected_calls
 
@@ -41,7 +41,8 @@ def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
 
     Raises:
         NotFoundError: ``unknown-program``; ``not-pulled``, ``unknown-model``.
-        ConfigError: ``signature-path``, ``signature-fields``; ``prompt-model``: it is no model of an endpoint.
+        ConfigError: ``signature-path``, ``signature-fields``; ``prompt-model``: it is no model of an endpoint;
+            ``search-weights``: weights are to be trained, and they are at one.
     """
     named = recipe.base or home.settings.default_base
     base = named if endpoint_of(home.settings, named) is not None else home.base_files(named).name
@@ -50,6 +51,12 @@ def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
             f"{' and '.join(n for n in recipe.tried if n in PROMPT_MODEL)} need a strong model that writes instructions, and "
             f"prompt_model = {recipe.prompt_model!r} names none. Name a model of an endpoint: prompt_model: openai/gpt-4.1-mini",
             code="prompt-model",
+        )
+    if recipe.trains and "/" in base:
+        raise ConfigError(
+            f"{' and '.join(n for n in recipe.tried if n in WEIGHTS)} train weights, and those of {base!r} are at an endpoint. "
+            "Choose a base of this machine: homeroom models list --bases",
+            code="search-weights",
         )
     name = recipe.program
     if not name:

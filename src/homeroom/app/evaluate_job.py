@@ -193,7 +193,7 @@ def _losses(
     context: JobContext, base: BaseFiles, model: TunedModel, home: Homeroom, items: Sequence[Item]
 ) -> Mapping[str, float]:
     """Held-out loss of base and tuned model per reply token, where the weights are here; empty otherwise."""
-    if model.kind != "lora":
+    if model.kind != "lora" or model.method == "dspy":  # which never answers without its prompt
         return {}
     from homeroom.tuning.huggingface.cores import yield_cores_soon
 

@@ -59,7 +59,7 @@ def shown_prompt(home: Homeroom, reference: str, question: str) -> ShownPrompt:
         ConflictError: ``no-prompt``: its weights were tuned, not its prompt.
     """
     model = home.registry.get(home.registry.resolve(reference))
-    if model.kind != "prompt":
+    if model.method != "dspy":
         raise ConflictError(
             f"{model.name!r} is of the kind {model.kind!r}: its prompt was not tuned. See what it is: homeroom models show "
             f"{model.name}",
@@ -81,5 +81,5 @@ def shown_prompt(home: Homeroom, reference: str, question: str) -> ShownPrompt:
 def candidates_of(home: Homeroom, name: str) -> tuple[Mapping[str, Any], ...]:
     """What a model with a tuned prompt was chosen from, best first; nothing for other models."""
     model = home.registry.get(name)
-    file = home.artifacts.path(model.artifact) / TABLE if model.kind == "prompt" else None
+    file = home.artifacts.path(model.artifact) / TABLE if model.method == "dspy" else None
     return tuple(json.loads(file.read_text(encoding="utf-8"))) if file is not None and file.is_file() else ()

@@ -11,6 +11,9 @@ Modules:
     task         examples as DSPy has them, and scoring a program on the selection items
     optimisers   candidates, one function for each method
     iterative    BootstrapIterative
+    weights      what trains weights in the middle of a search, as it is passed in
+    provider     a DSPy provider over our tuners
+    together     BootstrapFinetune and BetterTogether: prompts and weights
     envelope     an optimised program as JSON, and as a prompt program
     tuner        try several, keep the best
 """

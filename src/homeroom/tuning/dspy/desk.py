@@ -85,6 +85,11 @@ class CallDesk:
         """Requests that the budget still allows."""
         return max(0, self._max_calls - self.count.requests)
 
+    def end(self, error: BaseException) -> None:
+        """End the run with what somebody else met: from now on every call fails."""
+        with self._lock:
+            self._end = self._end or error
+
     def check(self) -> None:
         """Raise what has ended the run, if anything has.
 

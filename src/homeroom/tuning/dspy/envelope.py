@@ -41,8 +41,10 @@ class Envelope:
 
     @classmethod
     def of(cls, spec: ProgramSpec, programs: Sequence[Any], about: Mapping[str, Any]) -> Envelope:
-        """Programs of DSPy's, as they are now."""
-        return cls(spec, tuple({**program.dump_state(), "lm": None} for program in programs), dict(about))
+        """Programs of DSPy's, as they are now, without the models that they may be tied to."""
+        from homeroom.tuning.dspy.library import twin
+
+        return cls(spec, tuple(twin(program, spec).dump_state() for program in programs), dict(about))
 
     def compiled(self, base: str, base_identity: str) -> PromptProgram:
         """The prompt program: what is served. DSPy is not needed.

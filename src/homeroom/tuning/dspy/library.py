@@ -19,6 +19,7 @@ from homeroom.errors import ProviderError
 from homeroom.schema.chat import Completion, GenerationSettings
 from homeroom.schema.examples import Message, Role
 from homeroom.tuning.dspy.desk import Asked, CallDesk, request_key
+from homeroom.tuning.dspy.provider import PREFIX
 from homeroom.tuning.dspy.spec import HISTORY, SYSTEM, ProgramSpec
 
 # Classes and values of DSPy's are untyped: `Any` stands for them throughout.
@@ -58,12 +59,24 @@ class SpecAdapter(dspy.ChatAdapter):  # type: ignore[misc]  # untyped
         self._spec = spec
         self._names = {field.name for field in spec.inputs} | {SYSTEM, HISTORY}
 
+    def is_ours(self, signature: Any) -> bool:
+        """Whether it is the spec's, and not one of those that write instructions."""
+        return set(signature.input_fields) == self._names
+
     def format(self, signature: Any, demos: Sequence[Any], inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The messages of a request."""
-        if set(signature.input_fields) != self._names:
+        if not self.is_ours(signature):
             return super().format(signature, demos, inputs)  # type: ignore[no-any-return]
         program = replace(self._spec.program(signature.instructions, [dict(demo) for demo in demos]), slots=())
         return [{"role": m.role, "content": m.content} for m in program.render(self._spec.asked(inputs))]
+
+    def format_assistant_message_content(
+        self, signature: Any, outputs: Mapping[str, Any], missing_field_message: str | None = None
+    ) -> str:
+        """The text of a reply: what weights learn is what is served."""
+        if not self.is_ours(signature):
+            return super().format_assistant_message_content(signature, outputs, missing_field_message)  # type: ignore[no-any-return]
+        return self._spec.replied(outputs)
 
     def parse(self, signature: Any, completion: str) -> dict[str, Any]:
         """The fields of a reply.
@@ -71,7 +84,7 @@ class SpecAdapter(dspy.ChatAdapter):  # type: ignore[misc]  # untyped
         Raises:
             AdapterParseError: a reply of several fields came without one of them.
         """
-        if set(signature.input_fields) != self._names:
+        if not self.is_ours(signature):
             return super().parse(signature, completion)  # type: ignore[no-any-return]
         outputs = self._spec.fields
         if outputs is None:
@@ -93,10 +106,23 @@ class DeskEngine:
         asked: The model.
         settings: How its replies are drawn; None takes what DSPy asks for, as those who write instructions need.
         fresh: Whether the same request gets another reply each time.
+        tuned: Models that were trained in this run, by the name that DSPy asks for.
+        forgiving: A request that fails is answered with nothing. Where DSPy gathers what to train on, one failure would end it
+            all, and a reply that has not every field counts as a good one.
     """
 
-    def __init__(self, desk: CallDesk, asked: Asked, settings: GenerationSettings | None, *, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        desk: CallDesk,
+        asked: Asked,
+        settings: GenerationSettings | None,
+        *,
+        fresh: bool = False,
+        tuned: Mapping[str, Asked] | None = None,
+        forgiving: bool = False,
+    ) -> None:
         self._desk, self._asked, self._settings, self._fresh = desk, asked, settings, fresh
+        self._tuned, self._forgiving = {} if tuned is None else tuned, forgiving
         self._times: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -105,12 +131,21 @@ class DeskEngine:
 
     def complete(self, request: Any) -> Any:
         """One reply, as DSPy's engines give it."""
-        messages = _messages(request)
-        settings = self._settings or _wanted(request)
-        sample = self._sample(messages, settings) if self._fresh else 0
+        messages = messages_of(request)
+        settings = self._settings or settings_of(request)
+        asked = self._tuned.get(request.model.partition("/")[2], self._asked)
+        sample = self._sample(asked, messages, settings) if self._fresh else 0
         if sample and settings.seed is not None:
             settings = replace(settings, seed=settings.seed + sample)
-        return _response(request.model, self._desk.ask(self._asked, messages, settings, sample))
+        try:
+            reply = self._desk.ask(asked, messages, settings, sample)
+        except ProviderError:
+            if not self._forgiving:
+                raise
+            self._desk.check()  # which remembers what ends a run
+            reply = Completion("", request.model)
+        # DSPy raises where a reply is empty, and takes what it then has for one of a score that is not 0.
+        return response_of(request.model, replace(reply, text=reply.text or " ") if self._forgiving else reply)
 
     def stream(self, request: Any) -> Iterator[Any]:
         """The same as events; nothing here streams."""
@@ -119,19 +154,47 @@ class DeskEngine:
     def close(self) -> None:
         """Nothing: the model is its owner's to close."""
 
-    def _sample(self, messages: Sequence[Message], settings: GenerationSettings) -> int:
-        key = request_key(self._asked.identity, messages, settings)
+    def _sample(self, asked: Asked, messages: Sequence[Message], settings: GenerationSettings) -> int:
+        key = request_key(asked.identity, messages, settings)
         with self._lock:
             self._times[key] += 1
             return self._times[key] - 1
 
 
-def language_model(engine: DeskEngine, name: str, temperature: float = 0.0, max_tokens: int = 1000) -> Any:
-    """A `dspy.LM` on our engine: no cache and no retries of DSPy's, because the desk and the wire have their own."""
-    return dspy.LM(f"homeroom/{name}", engine=engine, cache=False, num_retries=0, temperature=temperature, max_tokens=max_tokens)
+def language_model(
+    engine: Any, name: str, temperature: float = 0.0, max_tokens: int = 1000, provider: Any = None, **options: Any
+) -> Any:
+    """A `dspy.LM` on our engine: no cache and no retries of DSPy's, because the desk and the wire have their own.
+
+    Args:
+        engine: What answers.
+        name: The model's.
+        temperature: Of its replies.
+        max_tokens: Of a reply.
+        provider: What trains it; every training begins with this very model, not with one that was trained before.
+        options: Others of `dspy.LM`'s.
+    """
+    model = PREFIX + name
+    trained = {"provider": provider, "finetuning_model": model} if provider is not None else {}
+    return dspy.LM(
+        model, engine=engine, cache=False, num_retries=0, temperature=temperature, max_tokens=max_tokens, **trained, **options
+    )
 
 
-def _messages(request: Any) -> list[Message]:
+def twin(program: Any, spec: ProgramSpec, demonstrations: Sequence[Any] | None = None, *, lm: Any = None) -> Any:
+    """A program of the same instructions, asked of ``lm``. DSPy's own copies take a model's whole history with them."""
+    made = program_of(spec, program.signature.instructions, program.demos if demonstrations is None else demonstrations)
+    made.lm = lm
+    return made
+
+
+def model_of(program: Any) -> str:
+    """The model that a program is tied to; empty where it asks whom it is told to."""
+    return str(program.lm.model).removeprefix(PREFIX) if program.lm is not None else ""
+
+
+def messages_of(request: Any) -> list[Message]:
+    """The conversation of a request of DSPy's."""
     system = request.system if request.system is None or isinstance(request.system, str) else _text(request.system)
     turns = [Message(_role(m.role), m.text or "") for m in request.messages]
     return [*([Message("system", system)] if system else []), *turns]
@@ -145,15 +208,24 @@ def _role(name: str) -> Role:
     return "assistant" if name == "assistant" else "system" if name in ("system", "developer") else "user"
 
 
-def _wanted(request: Any) -> GenerationSettings:
+def settings_of(request: Any) -> GenerationSettings:
+    """How a request of DSPy's wants its reply drawn."""
     config = request.config
     temperature = 1.0 if config.temperature is None else config.temperature
     wanted = config.response_format or {}  # flat: the schema stands beside its name
     schema = wanted.get("schema") if wanted.get("type") == "json_schema" else None
-    return GenerationSettings(temperature=temperature, max_tokens=config.max_tokens or 1000, json_schema=schema)
+    return GenerationSettings(
+        temperature=temperature,
+        top_p=1.0 if config.top_p is None else config.top_p,
+        max_tokens=config.max_tokens or 1000,
+        stop=tuple(config.stop or ()),
+        seed=config.seed,
+        json_schema=schema,
+    )
 
 
-def _response(model: str, reply: Completion) -> Any:
+def response_of(model: str, reply: Completion) -> Any:
+    """A reply as DSPy's engines give it."""
     used = reply.usage
     return lm15.Response(
         id=None,

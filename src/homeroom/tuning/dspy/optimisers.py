@@ -5,29 +5,20 @@ Scores that an optimiser gives itself are not used: every candidate is scored an
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import dspy
 
 from homeroom.tuning.dspy.iterative import bootstrap_iterative
-from homeroom.tuning.dspy.task import Bench, Candidate, Program
+from homeroom.tuning.dspy.task import Bench, Candidate, Program, quiet
+from homeroom.tuning.dspy.together import better_together, bootstrap_finetune
 
 Named = Iterator[tuple[str, tuple[Program, ...]]]
 """Labels and programs."""
 
 Make = Callable[[Bench, Sequence[Candidate], Any], Named]
 """Bench, candidates so far, prompt model (None without one)."""
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """DSPy's optimisers print and draw bars; a run tells of itself otherwise."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
 
 
 def _plain(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
@@ -53,7 +44,7 @@ def _bootstrap(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
         max_labeled_demos=shots,
         max_errors=1_000_000,  # the desk decides what is too much
     )
-    with bench.asking(), _quiet():
+    with bench.asking(), quiet():
         made = optimiser.compile(bench.student(), trainset=bench.pool)
     bench.desk.check()
     yield f"bootstrap, {_own(made)} of {len(made.demos)} its own", (made,)
@@ -71,7 +62,7 @@ def _random_search(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Nam
         max_errors=1_000_000,
     )
     for seed in range(number):  # one at a time: the budget may end between two
-        with bench.asking(), _quiet():
+        with bench.asking(), quiet():
             best = optimiser.compile(bench.student(), trainset=bench.pool, valset=bench.selection[:1], restrict=[seed])
         bench.desk.check()
         made = best.candidate_programs[0]["program"]
@@ -83,7 +74,7 @@ def _iterative(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
 
 
 def _ensemble(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
-    single = sorted((c for c in tried if len(c.programs) == 1), key=lambda c: (-c.score, c.size))
+    single = sorted((c for c in tried if len(c.programs) == 1 and not c.weights), key=lambda c: (-c.score, c.size))
     programs = tuple(c.programs[0] for c in single[: min(3, bench.recipe.candidates)])
     if len(programs) > 1:
         yield f"ensemble of {len(programs)}", programs
@@ -102,7 +93,7 @@ def _gepa(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
         seed=bench.recipe.seed,
         use_merge=False,  # merges need several predictors
     )
-    with bench.asking(), _quiet():
+    with bench.asking(), quiet():
         made = optimiser.compile(bench.student(), trainset=bench.pool, valset=bench.selection)
     bench.desk.check()
     yield "gepa, new instructions", (made,)
@@ -124,12 +115,20 @@ def _mipro(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
         seed=bench.recipe.seed,
         verbose=False,
     )
-    with bench.asking(), _quiet():
+    with bench.asking(), quiet():
         made = optimiser.compile(
             bench.student(), trainset=bench.pool, valset=bench.selection, num_trials=number * 2, minibatch=False
         )
     bench.desk.check()
     yield f"mipro, new instructions, {len(made.demos)} shown", (made,)
+
+
+def _bootstrap_finetune(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
+    yield from bootstrap_finetune(bench, tried)
+
+
+def _better_together(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
+    yield from better_together(bench, tried)
 
 
 def _own(program: Program) -> int:
@@ -147,4 +146,6 @@ OPTIMISERS: Mapping[str, Make] = {
     "ensemble": _ensemble,
     "gepa": _gepa,
     "mipro": _mipro,
+    "bootstrap-finetune": _bootstrap_finetune,
+    "better-together": _better_together,
 }

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from homeroom.tuning.recipe import Generation, Recipe
+from homeroom.tuning.recipe import DataSelection, Generation, Recipe
 
-Optimiser = Literal["plain", "zero-shot", "labelled", "bootstrap", "random-search", "iterative", "ensemble", "gepa", "mipro"]
+OfPrompts = Literal["plain", "zero-shot", "labelled", "bootstrap", "random-search", "iterative", "ensemble", "gepa", "mipro"]
+OfWeights = Literal["bootstrap-finetune", "better-together"]
+Optimiser = Literal[OfPrompts, OfWeights]
 SEVERAL: tuple[Optimiser, ...] = ("plain", "zero-shot", "labelled", "bootstrap", "random-search", "iterative")
 """What is tried by default: all that needs no other model and no further package, cheapest first."""
 
 PROMPT_MODEL: tuple[Optimiser, ...] = ("gepa", "mipro")
 """What writes new instructions, for which a strong model is needed."""
+
+
+WEIGHTS: tuple[Optimiser, ...] = ("bootstrap-finetune", "better-together")
+"""What trains weights as well, on replies that are good enough."""
+
+
+class Weights(Recipe):
+    """How weights are trained in a search: the keys of the method ``huggingface``, without those that the search decides."""
+
+    name: str = "weights"
+    data: DataSelection = DataSelection(max_sequence_tokens=1024)
+
+    @model_validator(mode="after")
+    def _the_rest_is_the_search(self) -> Weights:
+        for key in ("task", "roles", "method", "objective", "base", "suffix", "system_prompt", "generation"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} belongs beside 'weights' or follows from the search; take it out of 'weights'")
+        return self
 
 
 class DspyRecipe(BaseModel):
@@ -42,6 +62,9 @@ class DspyRecipe(BaseModel):
         items: Most selection replies that each candidate gives.
         budget_characters: For the demonstrations of one candidate together; about four characters are a token.
         seed: Draws examples, sets and attempts.
+        weights: With ``bootstrap-finetune`` and ``better-together``: how weights are trained; keys as in a recipe of the method
+            ``huggingface``.
+        strategy: Of ``better-together``: ``p`` chooses demonstrations, ``w`` trains weights, each from the base.
         generation: How replies are drawn; saved with the model.
     """
 
@@ -69,6 +92,8 @@ class DspyRecipe(BaseModel):
     items: Annotated[int, Field(ge=1, le=1000)] = 12
     budget_characters: Annotated[int, Field(ge=100, le=1_000_000)] = 3000
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    weights: Weights = Weights()
+    strategy: Annotated[str, Field(pattern=r"^(p -> )*w( -> [pw])*$", max_length=60)] = "p -> w -> p"
     generation: Generation = Generation()
 
     @classmethod
@@ -100,6 +125,12 @@ class DspyRecipe(BaseModel):
         more = PROMPT_MODEL if self.prompt_model and self.optimisers == SEVERAL else ()
         return (*dict.fromkeys((*self.optimisers, *more)),)
 
+    @property
+    def trains(self) -> int:
+        """Trainings of weights that the run asks for at most."""
+        of = {"bootstrap-finetune": 1, "better-together": self.strategy.count("w")}
+        return sum(of.get(name, 0) for name in self.tried)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return self.model_dump(mode="json")
+        """Plain JSON data; how weights are trained is left out where none are."""
+        return self.model_dump(mode="json", exclude=None if self.trains else {"weights", "strategy"})

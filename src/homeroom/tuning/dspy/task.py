@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import mean
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dspy
 
 from homeroom.models.reply_choice import middle_reply, word_overlap
 from homeroom.schema.examples import Example, Item
 from homeroom.tuning.dspy.desk import CallDesk
-from homeroom.tuning.dspy.library import SpecAdapter, program_of
+from homeroom.tuning.dspy.library import SpecAdapter, program_of, twin
 from homeroom.tuning.dspy.recipe import DspyRecipe
 from homeroom.tuning.dspy.spec import HISTORY, SYSTEM, ProgramSpec
+
+if TYPE_CHECKING:
+    from homeroom.tuning.dspy.together import InRun
 
 Program = Any
 """A `dspy.Predict`, or several of them: DSPy is untyped."""
 
 Values = dict[str, Any]
 """Fields by name: any JSON."""
+
+
+class NotTried(Exception):
+    """An optimiser found nothing to work on; the message says what."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """DSPy's optimisers print and draw bars; a run tells of itself otherwise."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 class Judge(Protocol):
@@ -128,15 +144,38 @@ class Bench:
         desk: What every call goes through.
         models: The task's language model, and the one that attempts anew each time.
         concurrency: Requests at a time.
+        tracing: The same two for DSPy's own code, which weights are trained through; None where none are.
+        weights: What trains them, and which there are.
     """
 
     def __init__(
-        self, material: Material, recipe: DspyRecipe, judge: Judge, desk: CallDesk, models: tuple[Any, Any], concurrency: int
+        self,
+        material: Material,
+        recipe: DspyRecipe,
+        judge: Judge,
+        desk: CallDesk,
+        models: tuple[Any, Any],
+        concurrency: int,
+        tracing: tuple[Any, Any] | None = None,
+        weights: InRun | None = None,
     ) -> None:
         self.spec, self.material, self.recipe, self.judge, self.desk = material.spec, material, recipe, judge, desk
         self.lm, self.fresh_lm = models
         self.concurrency = concurrency
         self._adapter = SpecAdapter(self.spec)
+        self._tracing, self._weights = tracing, weights
+
+    @property
+    def tracing(self) -> tuple[Any, Any]:
+        """The language models that weights are trained through."""
+        assert self._tracing is not None  # what trains weights is not tried without them
+        return self._tracing
+
+    @property
+    def weights(self) -> InRun:
+        """What trains them."""
+        assert self._weights is not None
+        return self._weights
 
     @cached_property
     def pool(self) -> list[Any]:
@@ -176,9 +215,9 @@ class Bench:
         """A fresh program."""
         return program_of(self.spec, instructions, demonstrations)
 
-    def asking(self, lm: Any | None = None) -> AbstractContextManager[Any]:
+    def asking(self, lm: Any | None = None, adapter: SpecAdapter | None = None) -> AbstractContextManager[Any]:
         """A block in which programs ask the task's model, or another, as our prompt programs do."""
-        return dspy.context(lm=lm or self.lm, adapter=self._adapter, max_errors=1_000_000)  # type: ignore[no-any-return]
+        return dspy.context(lm=lm or self.lm, adapter=adapter or self._adapter, max_errors=1_000_000)  # type: ignore[no-any-return]
 
     def metric(self, example: Any, prediction: Any, trace: Any = None) -> float:
         """What one reply is worth, in DSPy's form. Raises what has ended the run."""
@@ -196,8 +235,7 @@ class Bench:
         Raises:
             What has ended the run.
         """
-        own = program.deepcopy()
-        own.demos = [d for d in own.demos if not self.same_question(d, example)]
+        own = twin(program, self.spec, [d for d in program.demos if not self.same_question(d, example)], lm=program.lm)
         with self.asking(lm):
             try:
                 return own(**example.inputs())
@@ -234,6 +272,7 @@ class Candidate:
         programs: It; several for an ensemble.
         values: What each of its selection replies is worth.
         requests: That making and scoring it took.
+        weights: Those that it was trained with; empty for a prompt alone.
     """
 
     label: str
@@ -241,6 +280,7 @@ class Candidate:
     programs: tuple[Program, ...]
     values: tuple[float, ...]
     requests: int = 0
+    weights: str = ""
 
     @property
     def score(self) -> float:
@@ -253,9 +293,13 @@ class Candidate:
         return sum(len(program.demos) for program in self.programs)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """What a reply costs: requests, then characters shown. Of equals the smaller candidate is kept."""
-        return len(self.programs), sum(len(str(dict(demo))) for program in self.programs for demo in program.demos)
+    def size(self) -> tuple[bool, int, int]:
+        """What a reply costs: weights of its own, requests, characters shown. Of equals the smaller candidate is kept."""
+        return (
+            bool(self.weights),
+            len(self.programs),
+            sum(len(str(dict(demo))) for program in self.programs for demo in program.demos),
+        )
 
 
 Tell = Callable[[str], None]

@@ -19,8 +19,9 @@ from homeroom.storage.files import make_private_folder, write_atomically
 from homeroom.tuning.dspy.desk import Asked, BudgetSpent, CallDesk, Count
 from homeroom.tuning.dspy.envelope import Envelope
 from homeroom.tuning.dspy.packages import require_dspy
-from homeroom.tuning.dspy.recipe import PROMPT_MODEL, DspyRecipe, Optimiser
+from homeroom.tuning.dspy.recipe import PROMPT_MODEL, WEIGHTS, DspyRecipe, Optimiser
 from homeroom.tuning.dspy.spec import ProgramSpec
+from homeroom.tuning.dspy.weights import WeightTrainer, weights_folder
 
 if TYPE_CHECKING:
     from homeroom.tuning.dspy.task import Bench, Candidate, Judge, Material
@@ -41,11 +42,13 @@ class Models:
         task: The model whose prompt is tuned.
         writer: A strong model that writes instructions; None without one.
         concurrency: Requests at a time.
+        trainer: Trains the task's model, where the recipe asks for that; None where its weights cannot be had.
     """
 
     task: Asked
     writer: Asked | None = None
     concurrency: int = 4
+    trainer: WeightTrainer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +59,22 @@ class Outcome:
         envelope: The program that is kept.
         table: A row for each candidate, best first, then what was not tried.
         metrics: Numbers of the run.
+        weights: Those that answer with the program, as `weights_folder` names them; empty for those of the base.
     """
 
     envelope: Envelope
     table: tuple[Json, ...]
     metrics: Mapping[str, Any]
+    weights: str = ""
 
     def to_dict(self) -> Json:
         """Plain data."""
-        return {"envelope": self.envelope.to_dict(), "table": list(self.table), "metrics": dict(self.metrics)}
+        return {
+            "envelope": self.envelope.to_dict(),
+            "table": list(self.table),
+            "metrics": dict(self.metrics),
+            "weights": self.weights,
+        }
 
 
 class DspyTuner:
@@ -102,14 +112,14 @@ class DspyTuner:
 
         Raises:
             MissingExtraError: DSPy is not installed.
-            DataError: ``too-few-examples``; ``budget-too-small``: not one candidate could be scored.
+            DataError: ``too-few-examples``; ``budget-too-small``, ``nothing-tried``: not one candidate was scored.
             ProviderError: the model refused, or failed too often; what was answered is kept.
             JobCancelled: the reporter asked to stop; what was answered is kept.
         """
         require_dspy()
         place = self._folder / "programs" / f"{self._key(material, recipe)}.json"
         known = _known(place, self._spec)
-        if known is not None:
+        if known is not None and (not known.weights or weights_folder(self._folder, known.weights).is_dir()):
             reporter.event("the same run was made before: its outcome is used, and no model is asked")
             return known
         started = time.monotonic()
@@ -151,11 +161,7 @@ class DspyTuner:
         seconds: float,
     ) -> Outcome:
         if not tried:
-            raise DataError(
-                f"The budget of {recipe.max_calls!r} calls is too small to score one candidate. Raise max_calls, or lower items "
-                "in the recipe: homeroom tune plan --method dspy",
-                code="budget-too-small",
-            )
+            raise _nothing_scored(desk, recipe, rest)
         ranked = sorted(tried, key=lambda c: (-c.score, c.size))
         best, first = ranked[0], tried[0]
         metrics = {
@@ -182,7 +188,22 @@ class DspyTuner:
             "dspy": version("dspy"),
         }
         rows = [_row(candidate, first, kept=candidate is best) for candidate in ranked]
-        return Outcome(Envelope.of(self._spec, best.programs, about), (*rows, *rest), metrics)
+        return Outcome(Envelope.of(self._spec, best.programs, about), (*rows, *rest), metrics, best.weights)
+
+
+def _nothing_scored(desk: CallDesk, recipe: DspyRecipe, rest: Sequence[Json]) -> DataError:
+    if not desk.left:
+        return DataError(
+            f"The budget of {recipe.max_calls!r} calls is too small to score one candidate. Raise max_calls, or lower items "
+            "in the recipe: homeroom tune plan --method dspy",
+            code="budget-too-small",
+        )
+    reasons = "; ".join(f"{row['candidate']}: {row['not_tried']}" for row in rest)
+    return DataError(
+        f"Not one candidate could be tried ({reasons}). Add zero-shot and labelled to the recipe's optimisers, lower threshold, or "
+        "add examples: homeroom tune plan --method dspy",
+        code="nothing-tried",
+    )
 
 
 def _told(count: Count, recipe: DspyRecipe) -> str:
@@ -195,7 +216,7 @@ def _known(place: Path, spec: ProgramSpec) -> Outcome | None:
         record = json.loads(place.read_text(encoding="utf-8"))
         envelope = Envelope.from_dict(record["envelope"], str(place), spec)
         metrics = {**record["metrics"], "requests_sent": 0, "requests_failed": 0, "seconds": 0.0}
-        return Outcome(envelope, tuple(record["table"]), metrics)
+        return Outcome(envelope, tuple(record["table"]), metrics, str(record.get("weights", "")))
     except (OSError, ValueError, KeyError, TypeError, HomeroomError):
         return None
 
@@ -204,7 +225,9 @@ def _bench(
     material: Material, recipe: DspyRecipe, judge: Judge, desk: CallDesk, models: Models
 ) -> tuple[Bench, Any]:  # the writer is a dspy.LM, which is untyped
     from homeroom.tuning.dspy.library import DeskEngine, language_model
+    from homeroom.tuning.dspy.provider import HomeroomProvider
     from homeroom.tuning.dspy.task import Bench
+    from homeroom.tuning.dspy.together import InRun
 
     drawn = recipe.generation.settings()
     fields = material.spec.fields
@@ -221,15 +244,27 @@ def _bench(
     writer = None
     if models.writer is not None:
         writer = language_model(DeskEngine(desk, models.writer, None, fresh=True), "writer", 1.0, 2000)
-    return Bench(material, recipe, judge, desk, (lm, fresh), models.concurrency), writer
+    bench = (material, recipe, judge, desk, (lm, fresh), models.concurrency)
+    if models.trainer is None:
+        return Bench(*bench), writer
+    weights = InRun(models.trainer, desk)
+    provider = HomeroomProvider(weights)
+    traced = DeskEngine(desk, models.task, settings, tuned=weights.tuned, forgiving=True)
+    again = DeskEngine(desk, models.task, warm, fresh=True, tuned=weights.tuned, forgiving=True)
+    tracing = (
+        language_model(traced, "task", provider=provider),
+        language_model(again, "task-again", recipe.temperature, provider=provider),
+    )
+    return Bench(*bench, tracing, weights), writer
 
 
 def _try_all(
     bench: Bench, recipe: DspyRecipe, writer: Any, reporter: Reporter
 ) -> tuple[list[Candidate], list[Json]]:  # the writer is a dspy.LM, which is untyped
     """Every candidate that was wholly scored, in the order tried; then what was not, with the reason."""
+    from homeroom.tuning.dspy.library import model_of
     from homeroom.tuning.dspy.optimisers import OPTIMISERS
-    from homeroom.tuning.dspy.task import Candidate
+    from homeroom.tuning.dspy.task import Candidate, NotTried
 
     tried: list[Candidate] = []
     left_out: list[Json] = []
@@ -244,9 +279,12 @@ def _try_all(
             for label, programs in OPTIMISERS[name](bench, tried, writer):
                 values = bench.score(programs)
                 after = bench.desk.count.requests
-                tried.append(Candidate(label, name, programs, values, after - before))
+                tried.append(Candidate(label, name, programs, values, after - before, model_of(programs[0])))
                 before = after
                 reporter.event(f"{label}: {tried[-1].score:.2f} on {len(values)} selection items", data={"label": label})
+        except NotTried as error:
+            left_out.append({"candidate": name, "optimiser": name, "not_tried": str(error)})
+            reporter.event(f"{name}: {error}", level="warning")
         except BudgetSpent:
             reason = f"the budget of {recipe.max_calls} calls is used up"
             reporter.event(f"{name}: {reason}", level="warning")
@@ -261,6 +299,8 @@ def _reason(name: Optimiser, bench: Bench, writer: object) -> str:
         return "it needs prompt_model in the recipe: a strong model that writes instructions"
     if name in PROMPT_MODEL and bench.material.leave_one_out:
         return "fewer than 10 examples: none can be kept apart from those that instructions are written from"
+    if name in WEIGHTS and bench.material.leave_one_out:
+        return "fewer than 10 examples: none can be kept apart from those that weights learn from"
     if name not in ("plain", "zero-shot", "gepa", "ensemble") and not bench.pool:
         return "no example has every output of the program"
     return ""
@@ -278,6 +318,7 @@ def _row(candidate: Candidate, first: Candidate, *, kept: bool) -> Json:
         "losses": sum(mine < theirs for mine, theirs in pairs),
         "demonstrations": candidate.shown,
         "requests": candidate.requests,
+        "weights": bool(candidate.weights),
         "kept": kept,
     }
 
@@ -295,5 +336,7 @@ def expected_calls(recipe: DspyRecipe, pool: int, items: int) -> int:
         "ensemble": 0,  # its members have answered already
         "gepa": 200 + items,
         "mipro": recipe.candidates * (pool + 2 * items + 2),
+        "bootstrap-finetune": recipe.attempts * pool + items,
+        "better-together": (recipe.strategy.count("->") + 1) * (pool + items) + items,
     }
     return sum(calls[name] for name in recipe.tried)
