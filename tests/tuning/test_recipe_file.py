@@ -8,7 +8,8 @@ import pytest
 
 from homeroom.errors import ConfigError
 from homeroom.tuning.recipe import fill_system_prompt
-from homeroom.tuning.recipe_file import RECIPES, dump_recipe, load_recipes, load_runs, parse_recipe
+from homeroom.tuning.recipe_file import RECIPES, dump_recipe, load_recipes, load_runs, load_sweep, parse_recipe
+from homeroom.tuning.sweep.space import SweepSpec
 
 WRONG = """
 name: My Run
@@ -168,3 +169,25 @@ def test_local_is_another_name_of_huggingface(tmp_path: Path) -> None:
     (run,) = load_runs(file)
     assert run.method == "huggingface"
     assert run == parse_recipe({"name": "mine", "method": "huggingface", "epochs": 2})
+
+
+def test_the_ranges_of_a_sweep_stand_beside_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("epochs: 2\nsweep:\n  learning_rate: [[1e-4, 5e-4]]\n  rank: [4, 8]\n  minutes: 20\n")
+    assert load_sweep(file) == SweepSpec(learning_rate=((1e-4, 5e-4),), rank=(4, 8), minutes=20)
+    assert load_runs(file) == [parse_recipe({"name": "mine", "epochs": 2})], "a run takes no notice of them"
+    file.write_text("epochs: 2\n")
+    assert load_sweep(file) == SweepSpec()
+
+
+def test_mistakes_in_the_ranges_are_reported_with_what_is_allowed(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("sweep: {learning_rate: [[5e-5, 1e-5]], rank: [0], tries: 3}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_runs(file)
+    assert caught.value.code == "recipe-invalid"
+    lines = caught.value.message.splitlines()
+    assert lines[0].endswith("has 3 mistakes:")
+    assert "  sweep.tries: unknown key; did you mean 'trials'?" in lines
+    assert "  sweep.rank[0] = 0: must be a whole number at least 1 and at most 256" in lines
+    assert any("sweep.learning_rate" in line and "low below high" in line for line in lines)

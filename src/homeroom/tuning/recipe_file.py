@@ -17,15 +17,22 @@ from homeroom.errors import ConfigError
 from homeroom.settings.plain_yaml import MAX_CHARACTERS, load_plain
 from homeroom.storage.plain import read_plain
 from homeroom.tuning.dspy.recipe import DspyRecipe
+from homeroom.tuning.openai.recipe import OpenAIRecipe
 from homeroom.tuning.recipe import Recipe
+from homeroom.tuning.sweep.space import SweepSpec
 
 RECIPES = Path(__file__).parent / "recipes"
 """Where the bundled recipes are: ``demo.yaml``, ``course.yaml`` and ``prompt.yaml``."""
 
-Run = Recipe | DspyRecipe
+Run = Recipe | DspyRecipe | OpenAIRecipe
 """A recipe of any method."""
 
-METHODS: Mapping[str, type[Recipe] | type[DspyRecipe]] = {"huggingface": Recipe, "local": Recipe, "dspy": DspyRecipe}
+METHODS: Mapping[str, type[Recipe] | type[DspyRecipe] | type[OpenAIRecipe]] = {
+    "huggingface": Recipe,
+    "local": Recipe,
+    "dspy": DspyRecipe,
+    "openai": OpenAIRecipe,
+}
 """``local`` is another name of ``huggingface``."""
 
 Plain = dict[str, Any]  # what YAML holds: any JSON
@@ -53,21 +60,40 @@ def load_runs(path: Path) -> list[Run]:
     """Every run that a recipe file describes, in its order.
 
     A file is one recipe; or it holds ``runs``, a mapping of run names to the keys in which each differs from the file's
-    other keys. A name such as ``demo.yaml`` or ``recipes/demo.yaml`` that does not exist here is looked up among the bundled
-    recipes.
+    other keys. The part ``sweep`` is for `load_sweep`. A name such as ``demo.yaml`` or ``recipes/demo.yaml`` that does not
+    exist here is looked up among the bundled recipes.
 
     Raises:
         ConfigError: ``recipe-missing`` when there is no such file; ``recipe-invalid`` with one line for each mistake.
     """
     file = _find(path)
     record = _read_yaml(file)
-    shared = {key: value for key, value in record.items() if key != "runs"}
+    shared = {key: value for key, value in record.items() if key not in ("runs", "sweep")}
+    _sweep_of(record, file)
     if "runs" not in record:
         return _validated({"": {"name": file.stem, **shared}}, file)
     runs = record["runs"]
     if not isinstance(runs, dict) or not runs or not all(isinstance(run, dict | None) for run in runs.values()):
         raise _invalid(file, [f"runs = {runs!r}: must map each run's name to the keys in which it differs (or to nothing)"])
     return _validated({f"runs.{name}.": _merge(shared, {"name": str(name), **(run or {})}) for name, run in runs.items()}, file)
+
+
+def load_sweep(path: Path) -> SweepSpec:
+    """The part ``sweep`` of a recipe file; the default ranges where there is none.
+
+    Raises:
+        ConfigError: as `load_runs`.
+    """
+    file = _find(path)
+    return _sweep_of(_read_yaml(file), file)
+
+
+def _sweep_of(record: Plain, file: Path) -> SweepSpec:
+    try:
+        return SweepSpec.model_validate(record.get("sweep") or {})
+    except ValidationError as error:
+        lines = [_line(SweepSpec, "sweep.", details) for details in error.errors(include_url=False)]
+    raise _invalid(file, list(dict.fromkeys(lines)))
 
 
 def parse_recipe(record: Mapping[str, Any], source: str = "recipe") -> Recipe:
