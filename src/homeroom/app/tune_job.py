@@ -11,6 +11,7 @@ from homeroom.app.fine_tuning import jobs as fine_tuning
 from homeroom.app.fine_tuning.run import JobMilestones, finish, prepare
 from homeroom.app.forecasts import told
 from homeroom.app.local_runs import entries, local_tuner, registered, roles_of, told_result, with_threads
+from homeroom.app.openai_job import tune_remote
 from homeroom.app.prompt_job import tune_prompt
 from homeroom.app.tuning import training_data
 from homeroom.data.datasets import Dataset
@@ -28,6 +29,10 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     known = [m for m in home.registry.list() if m.job_id == context.job.id]
     if fine_tuning.ORDER in context.job.payload:
         return _ordered(context, home, known)
+    if context.job.payload["recipe"].get("method") == "openai":
+        whole = any("checkpoint_of" not in model.metrics for model in known)  # the model itself is registered last
+        models = known if whole else [registered(home, model) for model in tune_remote(context, home)]
+        return _told(context, sorted(models, key=lambda model: "checkpoint_of" in model.metrics))
     if context.job.payload["recipe"].get("method") == "dspy":
         tune = tune_program if "program" in context.job.payload else tune_prompt
         return _told(context, known or [registered(home, tune(context, home))])

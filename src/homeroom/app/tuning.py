@@ -16,6 +16,7 @@ from homeroom.runtime.hardware import hardware
 from homeroom.schema.jobs import Job
 from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.tuning.dspy.recipe import DspyRecipe
+from homeroom.tuning.openai.recipe import OpenAIRecipe
 from homeroom.tuning.prompts.recipe import PromptRecipe
 from homeroom.tuning.prompts.search import candidates
 from homeroom.tuning.recipe import Recipe
@@ -64,6 +65,10 @@ def plan_tuning(home: Homeroom, dataset: str, recipe: Run) -> Plan:
         from homeroom.app.dspy_plan import plan_program
 
         return plan_program(home, home.datasets.get(dataset), recipe)
+    if isinstance(recipe, OpenAIRecipe):
+        from homeroom.app.openai_plan import plan_remote
+
+        return plan_remote(home, home.datasets.get(dataset), recipe)
     from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 
     if endpoint_of(home.settings, recipe.base) is not None:
@@ -131,6 +136,10 @@ def submit_tuning(home: Homeroom, dataset: str, recipe: Run, *, again: bool = Fa
         from homeroom.app.dspy_plan import submit_program
 
         return submit_program(home, found, recipe, again=again, when=when)
+    if isinstance(recipe, OpenAIRecipe):
+        from homeroom.app.openai_plan import submit_remote
+
+        return submit_remote(home, found, recipe, again=again, when=when)
     training_data(found, recipe)
     endpoint = endpoint_of(home.settings, recipe.base)
     if endpoint is None:

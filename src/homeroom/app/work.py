@@ -130,7 +130,7 @@ def prune(home: Homeroom, before: float) -> tuple[str, ...]:
 
 
 @contextmanager
-def _running(worker: Worker) -> Iterator[Sequence[StorageError]]:
+def running_worker(worker: Worker) -> Iterator[Sequence[StorageError]]:
     """The worker at work in a thread of its own; in the list stands why it gave up, once it did."""
     stop = threading.Event()
     gave_up: list[StorageError] = []
@@ -168,7 +168,7 @@ def wait_for(home: Homeroom, job_id: str, watch: Watcher | None = None) -> Job:
     """
     seen = 0
     pause = threading.Event()
-    with _running(make_worker(home, job_id)) as gave_up:
+    with running_worker(make_worker(home, job_id)) as gave_up:
         while True:
             job = home.jobs.get(job_id)
             events = home.jobs.events(job_id, after=seen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,18 @@ class Prices:
         models: By the beginning of a model's name.
         tuned: The same for models that were fine-tuned, by the base's name.
         endpoints: By the beginning of ``ENDPOINT/MODEL``: they go before all others.
+        ends: The day on which a model is reported to end, by its name.
     """
 
     as_of: str
     models: Mapping[str, Price]
     tuned: Mapping[str, Price]
     endpoints: Mapping[str, Price] = field(default_factory=dict)
+    ends: Mapping[str, str] = field(default_factory=dict)
+
+    def ending(self, model: str) -> str:
+        """The day on which ``model`` ends, as ``YYYY-MM-DD``; empty where none is known."""
+        return self.ends.get(model) or self.ends.get(_DATED.sub("", model), "")
 
     def at(self, endpoint: str, model: str) -> Price | None:
         """The price that is written for this very endpoint; None where none is."""
@@ -74,15 +81,23 @@ def load_prices(home: Path | None = None) -> Prices:
     if own is None or not own.is_file():
         return bundled
     over = _read(own.read_text("utf-8"), str(own))
-    kinds = ({**bundled.models, **over.models}, {**bundled.tuned, **over.tuned}, {**bundled.endpoints, **over.endpoints})
-    return Prices(over.as_of or bundled.as_of, *kinds)
+    return Prices(
+        over.as_of or bundled.as_of,
+        {**bundled.models, **over.models},
+        {**bundled.tuned, **over.tuned},
+        {**bundled.endpoints, **over.endpoints},
+        {**bundled.ends, **over.ends},
+    )
 
 
 def _read(text: str, where: str) -> Prices:
     try:
         record = yaml.safe_load(text) or {}
-        kinds = [{str(k): _price(v) for k, v in (record.get(key) or {}).items()} for key in ("models", "tuned", "endpoints")]
-        return Prices(str(record.get("as_of") or ""), *kinds)
+        models, tuned, endpoints = (
+            {str(k): _price(v) for k, v in (record.get(key) or {}).items()} for key in ("models", "tuned", "endpoints")
+        )
+        ends = {str(name): date.fromisoformat(str(day)).isoformat() for name, day in (record.get("ends") or {}).items()}
+        return Prices(str(record.get("as_of") or ""), models, tuned, endpoints, ends)
     except (yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
         raise ConfigError(
             f"The price file {where!r} cannot be read: {' '.join(str(error).split())}. Each model needs numbers: "

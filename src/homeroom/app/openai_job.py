@@ -1,0 +1,103 @@
+"""The tuning job of the method ``openai``: a dataset and a recipe in, a model at an endpoint out, with the checkpoints wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from homeroom import __version__
+from homeroom.app.openai_here import Here, own_server
+from homeroom.app.openai_plan import base_named, data_of, place_of
+from homeroom.errors import ConfigError, ConflictError
+from homeroom.ledger.records import About
+from homeroom.models.openai_tuning import OpenAITuning
+from homeroom.registry.names import new_model_name
+from homeroom.schema.jobs import JobContext
+from homeroom.schema.models import TunedModel
+from homeroom.settings import Endpoint
+from homeroom.tuning.openai.place import Work
+from homeroom.tuning.openai.purse import Purse
+from homeroom.tuning.openai.recipe import OpenAIRecipe
+from homeroom.tuning.openai.tuner import OpenAITuner
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+
+def tune_remote(context: JobContext, home: Homeroom) -> list[TunedModel]:
+    """Tune at an endpoint, or go on with what an earlier attempt began there. The models, not yet registered, the model last.
+
+    Raises:
+        ConflictError: ``base-mismatch``; ``budget-spent``. And what the tuner raises.
+        JobCancelled: the job was told to stop.
+    """
+    payload = context.job.payload
+    recipe = OpenAIRecipe.model_validate(payload["recipe"])
+    data = data_of(home.datasets.get(str(payload["dataset"])), recipe)
+    with _service(home, recipe) as (service, here):
+        place = place_of(home, recipe, service)
+        if place.base_identity != payload["base_identity"]:
+            raise ConflictError(
+                f"The base {place.base!r} is another one than when this job was submitted. Submit it again: homeroom tune run",
+                code="base-mismatch",
+            )
+        about = About(place.base, "tuning", home.settings.project, "openai", context.job.id)
+        work = Work(
+            folder=context.work_dir,
+            artifacts=home.artifacts,
+            purse=Purse(home.ledger, about, place.price, counted=place.counted),
+            job_id=context.job.id,
+            new_name=new_model_name,
+            cancelled=lambda: home.jobs.get(context.job.id).cancel_requested,
+            created=here.work_on if here is not None else lambda job: None,
+            code_version=__version__,
+        )
+        model = OpenAITuner(place, work).run(data, recipe, context)
+    return [_served_here(home, model)] if here is not None else [*_checkpoints(model), model]
+
+
+@contextmanager
+def _service(home: Homeroom, recipe: OpenAIRecipe) -> Iterator[tuple[OpenAITuning, Here | None]]:
+    """What asks the endpoint; with the server behind it where that is our own.
+
+    Raises:
+        ConfigError: ``key-not-set``.
+    """
+    found = base_named(home, recipe)
+    if not isinstance(found, Endpoint):
+        with own_server(home) as here, closing(OpenAITuning("This server", here.base_url, here.key)) as service:
+            yield service, here
+        return
+    key = os.environ.get(found.api_key_env) if found.api_key_env else None
+    if found.api_key_env and not key:
+        raise ConfigError(
+            f"The endpoint {found.name!r} needs a key in {found.api_key_env}. Set it: export {found.api_key_env}=...",
+            code="key-not-set",
+        )
+    with closing(OpenAITuning(repr(found.name), found.base_url, key)) as service:
+        yield service, None
+
+
+def _checkpoints(model: TunedModel) -> list[TunedModel]:
+    """The checkpoints that are wanted as models of their own. Their names follow from the model's, so that they stay the same."""
+    endpoint = model.remote_id.partition("/")[0]
+    found = []
+    for one in model.metrics.get("checkpoints", ()):
+        suffix = f"{model.suffix}-step-{one['step']}"
+        head = model.name.rsplit(":", 2)[0]
+        id8 = hashlib.sha256(f"{model.id8} {one['step']}".encode()).hexdigest()[:8]
+        metrics = {"step": one["step"], "valid_loss": one["valid_loss"], "checkpoint_of": model.name}
+        remote = f"{endpoint}/{one['model']}"
+        found.append(replace(model, name=f"{head}:{suffix}:{id8}", suffix=suffix, remote_id=remote, metrics=metrics))
+    return found
+
+
+def _served_here(home: Homeroom, model: TunedModel) -> TunedModel:
+    """A model that our own server made: its weights are here, so the engine answers for it whether a server runs or not."""
+    made = home.registry.get(model.remote_id.partition("/")[2])
+    metrics = {**made.metrics, **model.metrics}
+    return replace(model, kind=made.kind, artifact=made.artifact, remote_id="", metrics=metrics)

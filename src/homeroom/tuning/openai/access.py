@@ -1,0 +1,110 @@
+"""Whether an endpoint lets us tune a model, asked before anything is uploaded; its refusals in words; and what ends soon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from homeroom.errors import AuthError, ProviderError
+from homeroom.models.openai_tuning import OpenAITuning
+from homeroom.tuning.openai.recipe import OpenAIRecipe
+
+Json = dict[str, Any]  # of the provider's making
+NO_FILE = "file-homeroom-asks-whether-it-may-tune"
+"""Names no file: the job that asks for it cannot be created, and the refusal says whether another could."""
+
+SOON_DAYS = 120
+LOCAL = "Tune on this machine instead: homeroom tune run --method huggingface"
+
+
+def probe(service: OpenAITuning, model: str, recipe: OpenAIRecipe, key: str) -> None:
+    """Ask whether ``model`` may be tuned here. Creates nothing, sends no example.
+
+    Raises:
+        AuthError: ``provider-auth``; ``fine-tuning-closed``: the organisation may not create jobs.
+        ProviderError: ``fine-tuning-missing``, ``fine-tuning-base``; or it did not answer.
+    """
+    try:
+        service.reach()
+    except ProviderError as error:
+        raise explained(error, service.where, model) from error
+    try:
+        made = service.create({"model": model, "training_file": NO_FILE, "method": method_of(recipe)}, f"{key}-probe")
+    except ProviderError as error:
+        if error.status in (400, 404, 409, 422) and error.param not in ("model", "method", "method.type"):
+            return  # it looked for the file: everything else was in order
+        raise explained(error, service.where, model) from error
+    service.cancel(str(made["id"]))  # an endpoint that looks for its file later: such a job fails by itself
+
+
+def method_of(recipe: OpenAIRecipe) -> Json:
+    """The method with its hyperparameters, as the API takes it, the epochs aside."""
+    given = {
+        "batch_size": recipe.batch_size,
+        "learning_rate_multiplier": recipe.learning_rate_multiplier,
+        "beta": recipe.beta,
+    }
+    known = {name: value for name, value in given.items() if value is not None}
+    return {"type": recipe.objective, recipe.objective: {"hyperparameters": known}}
+
+
+def explained(error: ProviderError, where: str, model: str) -> ProviderError:
+    """A refusal of the fine-tuning API, with what can be done about it; what is no refusal stays as it is."""
+    if isinstance(error, AuthError) and error.status == 403:
+        return AuthError(
+            f"{where} does not let this account create fine-tuning jobs: {said(error)} Nothing was uploaded for it. OpenAI closed"
+            " fine-tuning in 2026 to organisations that had not used it lately, and closes it to everybody on 2027-01-06."
+            f" {LOCAL}; or with the same API, by this machine's own server: homeroom tune run --method openai --base BASE-HERE",
+            code="fine-tuning-closed",
+            status=403,
+        )
+    if error.param == "model":
+        return ProviderError(
+            f"{where} cannot tune {model!r}: {said(error)} Name a model of its that can be tuned with --base. {LOCAL}",
+            code="fine-tuning-base",
+            status=error.status,
+        )
+    if error.param in ("training_file", "validation_file"):
+        return ProviderError(
+            f"{where} refused the {error.param.replace('_', ' ')}: {said(error)} Look at the data: homeroom data check FILE",
+            code="fine-tuning-file",
+            status=error.status,
+        )
+    if error.status in (404, 405, 501):
+        return ProviderError(
+            f"{where} has no fine-tuning API under its address: {said(error)} Check base_url in the settings (it ends in /v1),"
+            f" or choose another endpoint with --base. {LOCAL}",
+            code="fine-tuning-missing",
+            status=error.status,
+        )
+    return error
+
+
+def said(error: ProviderError) -> str:
+    """What the endpoint said, out of our words around it."""
+    _, bracket, rest = error.message.partition("(")
+    return f"({rest.rpartition(')')[0]})." if bracket else error.message
+
+
+def ends(models: Sequence[Json], name: str, known: Mapping[str, str]) -> str:
+    """The day on which a model ends: what the endpoint announces, else what is known from elsewhere; empty when neither is."""
+    listed = next((model for model in models if model.get("id") == name), {})
+    told = str(listed.get("shutdown_date") or "")[:10]
+    return told if _day(told) else next((known[key] for key in known if name == key or name.startswith(f"{key}-20")), "")
+
+
+def ending(name: str, day: str, today: date) -> str:
+    """A warning that a model ends soon; empty while it is far away."""
+    until = _day(day)
+    if until is None or (left := (until - today).days) > SOON_DAYS:
+        return ""
+    when = f"ended on {day}" if left < 0 else f"ends on {day}, in {left} days"
+    return f"{name!r} {when}, and with it every model that was tuned from it. {LOCAL}"
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

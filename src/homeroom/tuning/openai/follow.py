@@ -1,0 +1,227 @@
+"""A job at an endpoint from creation to end: created once, however often an answer is lost, and followed without hurry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from homeroom.errors import ProviderError
+from homeroom.models.openai_tuning import OpenAITuning
+from homeroom.schema.jobs import JobCancelled, Reporter
+from homeroom.tuning.openai.access import explained
+from homeroom.tuning.openai.state import FINAL, Rung, RunState
+
+Json = dict[str, Any]  # of the provider's making
+T = TypeVar("T")
+CLOCK_SKEW_S = 3600.0
+_LEVELS = {"warn": "warning", "warning": "warning", "error": "error"}
+# What may pass by itself: no answer, half of one, one that cannot be read, or one that asks to come back later.
+_PASSING = frozenset(
+    {
+        "provider-timeout", "provider-unreachable", "provider-broken", "provider-answer", "provider-cut",
+        "provider-rate-limit",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often an endpoint is asked. Times in seconds.
+
+    Attributes:
+        first_s: After a job said something new.
+        longest_s: While it says nothing: the pause grows up to this.
+        growth: By what factor.
+        patience_s: How long an endpoint that does not answer is asked again.
+        tries: Of creating a job whose answer was lost, each after looking for it.
+        looks: How often it is looked for before it is created anew: a list may show it a little later.
+        tick_s: How soon a cancellation is noticed.
+        cancel_s: How long the end of a cancelled job is waited for.
+    """
+
+    first_s: float = 2.0
+    longest_s: float = 60.0
+    growth: float = 1.5
+    patience_s: float = 1800.0
+    tries: int = 4
+    looks: int = 3
+    tick_s: float = 0.5
+    cancel_s: float = 15.0
+
+
+class Follower:
+    """Creates and follows the jobs of one run.
+
+    Args:
+        service: The endpoint.
+        model: Its name of the base.
+        state: What the run has done; kept up to date.
+        reporter: Told what the jobs say, and asked whether to stop.
+        pace: How often it asks.
+    """
+
+    def __init__(self, service: OpenAITuning, model: str, state: RunState, reporter: Reporter, pace: Pace) -> None:
+        self._service, self._model, self._state, self._reporter, self._pace = service, model, state, reporter, pace
+
+    def create(self, rung: Rung, body: Mapping[str, Any]) -> None:
+        """Have the rung's job created, once, or find the one that was.
+
+        Raises:
+            ProviderError: it was refused (``asked`` is false then), or nobody knows (``asked`` stays true).
+            JobCancelled: told to stop.
+        """
+        if rung.job or (rung.asked and self._found(rung)):
+            return
+        failure: ProviderError | None = None
+        for attempt in range(self._pace.tries):
+            rung.asked = True
+            self._state.save()
+            try:
+                self._known(rung, self._service.create(body, self._state.tag_of(rung)))
+                return
+            except ProviderError as error:
+                failure = explained(error, self._service.where, self._model)
+                if _refused(error):
+                    rung.asked = False
+                    self._state.save()
+                if error.code not in _PASSING and error.status < 500:
+                    raise failure from error
+                if rung.asked and self._found(rung):
+                    return
+            if attempt < self._pace.tries - 1:
+                self._pause(self._wanted(failure, attempt))
+        assert failure is not None
+        raise failure
+
+    def follow(self, rung: Rung, told: Callable[[float, str], None]) -> Json:
+        """Wait until the rung's job is over, telling what it says. The job as it ended.
+
+        Args:
+            rung: Whose job was created.
+            told: Called with how much of it is done (0 to 1) and what it does now.
+
+        Raises:
+            ProviderError: the endpoint does not know it any more, refuses the key, or does not answer for too long.
+            JobCancelled: told to stop; the job there goes on.
+        """
+        pause = self._pace.first_s
+        while True:
+            job = self.asked(lambda: self._service.job(rung.job))
+            news = self.asked(lambda: self._service.events_after(rung.job, rung.event))
+            for event in news:
+                rung.done = max(rung.done, self._tell(rung, event))
+            if news:
+                rung.event = str(news[-1]["id"])
+                self._state.save()
+            if job["status"] in FINAL:
+                return job
+            told(rung.done, str(job["status"]).replace("_", " "))
+            pause = self._pace.first_s if news else min(self._pace.longest_s, pause * self._pace.growth)
+            self._pause(pause)
+
+    def send(self, path: Path, name: str) -> str:
+        """The id of a training file there: of one that arrived before under this name, else of one that is sent now.
+
+        Raises:
+            ProviderError: it was refused, or no answer came.
+            JobCancelled: told to stop.
+        """
+        failure: ProviderError | None = None
+        for attempt in range(self._pace.tries):
+            try:
+                return self._service.find_file(name) or self._service.send_file(path, name)
+            except ProviderError as error:
+                failure = explained(error, self._service.where, self._model)
+                if not _passes(error):
+                    raise failure from error
+            if attempt < self._pace.tries - 1:
+                self._pause(self._wanted(failure, attempt))
+        assert failure is not None
+        raise failure
+
+    def asked(self, ask: Callable[[], T], patience_s: float | None = None) -> T:
+        """An answer of an endpoint that may be away for a while.
+
+        Raises:
+            ProviderError: it refused, or patience ran out.
+            JobCancelled: told to stop.
+        """
+        deadline = time.monotonic() + (self._pace.patience_s if patience_s is None else patience_s)
+        attempt = 0
+        while True:
+            try:
+                return ask()
+            except ProviderError as error:
+                if not _passes(error) or time.monotonic() > deadline:
+                    raise
+                if attempt == 0:
+                    self._reporter.event(f"{error.message} It is asked again until it answers.", level="warning")
+                self._pause(self._wanted(error, attempt))
+                attempt += 1
+
+    def _found(self, rung: Rung) -> bool:
+        """Look for a job that may have been created, more than once: a list may show it a little later."""
+        for look in range(self._pace.looks):
+            if look:
+                self._pause(self._pace.first_s)
+            for job in self._service.jobs_since(self._state.begun_at - CLOCK_SKEW_S):
+                if self._is_mine(rung, job):
+                    self._known(rung, job)
+                    self._reporter.event(f"Found the job {rung.job} whose confirmation was lost; no second one is created.")
+                    return True
+        return False
+
+    def _is_mine(self, rung: Rung, job: Json) -> bool:
+        """By its tag; by its training file, which only this run has, where an endpoint keeps no metadata."""
+        if job["id"] in rung.past:
+            return False
+        tag = (job.get("metadata") or {}).get("homeroom")
+        return bool(tag == self._state.tag_of(rung) or (tag is None and rung.file and job.get("training_file") == rung.file))
+
+    def _known(self, rung: Rung, job: Json) -> None:
+        rung.job = str(job["id"])
+        self._state.save()
+
+    def _tell(self, rung: Rung, event: Json) -> float:
+        """Pass on what a job said. How much of it is done, as far as the event tells."""
+        data = event.get("data") if isinstance(event.get("data"), dict) else {}
+        kind = "metrics" if event.get("type") == "metrics" else "message"
+        level = _LEVELS.get(str(event.get("level")), "info")
+        about = {"examples": rung.examples} if len(self._state.rungs) > 1 else {}
+        self._reporter.event(str(event.get("message") or "")[:2000], level=level, type=kind, data={**(data or {}), **about})
+        step, total = (data or {}).get("step"), (data or {}).get("total_steps")
+        return step / total if isinstance(step, int) and isinstance(total, int) and total else 0.0
+
+    def _wanted(self, failure: ProviderError, attempt: int) -> float:
+        """Seconds until the next try: as the endpoint asks, within bounds, else longer each time."""
+        asked = failure.retry_after_s
+        return (
+            min(self._pace.longest_s * 5, asked)
+            if asked is not None
+            else min(self._pace.longest_s, self._pace.first_s * 2**attempt)
+        )
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless told to stop."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if self._reporter.should_stop():
+                raise JobCancelled
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(self._pace.tick_s, left))
+
+
+def _refused(error: ProviderError) -> bool:
+    """Whether nothing was created for certain: it said no, or was never reached."""
+    return error.code in ("provider-unreachable", "provider-url") or (
+        error.code not in _PASSING - {"provider-rate-limit"} and error.status < 500
+    )
+
+
+def _passes(error: ProviderError) -> bool:
+    return error.code in _PASSING or (error.code == "provider" and error.status >= 500)

@@ -1,0 +1,100 @@
+"""The money of a run: held before anything is sent, settled by what the endpoint says that it trained."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from homeroom.errors import ConfigError, ConflictError, NotFoundError
+from homeroom.ledger.prices import MILLION, Price
+from homeroom.ledger.records import About, Tokens, nano
+from homeroom.ledger.store import Ledger
+from homeroom.schema.costs import Basis
+from homeroom.tuning.openai.state import SUCCEEDED, Rung, RunState
+
+Json = dict[str, Any]  # of the provider's making
+
+
+def usd(tokens: int, price: Price | None) -> float:
+    """What training on so many tokens costs; 0 where no price is known."""
+    return tokens * (price.training or 0.0) / MILLION if price is not None else 0.0
+
+
+class Purse:
+    """Holds and settles for one run.
+
+    Args:
+        ledger: Where it is written.
+        about: What it is for; its job tells this run's lines from others'.
+        price: Of the model; None, or without a price of training: not known.
+        counted: Whether the endpoint's work is counted at all. What runs on this machine is not.
+    """
+
+    def __init__(self, ledger: Ledger, about: About, price: Price | None, *, counted: bool) -> None:
+        self._ledger, self._about, self._price, self._counted = ledger, about, price, counted
+
+    @property
+    def priced(self) -> bool:
+        """Whether the price of training is known."""
+        return self._price is not None and self._price.training is not None
+
+    def hold(self, state: RunState) -> None:
+        """Set aside the most that each job can cost which nothing is held for yet.
+
+        Raises:
+            ConflictError: ``budget-spent``: what this run had set aside so far is given back, nothing was sent.
+            ConfigError: ``price-unknown``: a budget is about this run, and the price is not known.
+        """
+        if not self._counted:
+            return
+        held = {cost for rung in state.rungs for cost in (rung.cost, *rung.left)}
+        # Written, but not noted here before the process died.
+        lost = [cost for cost in self._ledger.held() if cost.about == self._about and cost.id not in held]
+        fresh = []
+        try:
+            for rung in (rung for rung in state.rungs if not rung.cost and not rung.paid):
+                most = usd(rung.most_tokens, self._price)
+                mine = next((cost for cost in lost if nano(cost.usd) == nano(most)), None)
+                if mine is not None:
+                    lost.remove(mine)
+                rung.cost = mine.id if mine else self._ledger.hold(self._about, most, priced=self.priced)
+                fresh.append(rung)
+        except (ConflictError, ConfigError):
+            for rung in fresh:
+                self._ledger.release(rung.cost)
+                rung.cost = ""
+            raise
+        finally:
+            state.save()
+
+    def release(self, rung: Rung) -> None:
+        """Give back what is held: the endpoint refused the job, or none was asked for."""
+        if rung.cost and not rung.paid:
+            with suppress(NotFoundError):  # given back before the process died
+                self._ledger.release(rung.cost)
+        rung.cost = ""
+
+    def settle(self, rung: Rung, share: float) -> float:
+        """Put what the ended job cost in place of what was held. In US dollars.
+
+        The endpoint tells the tokens that it trained. Where it tells none, a job that failed cost nothing, and of one that was
+        cancelled ``share`` (0 to 1) was done.
+        """
+        told = trained_tokens(rung.outcome or {})
+        if not rung.cost:
+            rung.paid = True
+            return 0.0
+        done = {SUCCEEDED: 1.0, "cancelled": share}.get(rung.status, 0.0)
+        tokens = told if told is not None else round(rung.most_tokens * done)
+        basis: Basis = "unpriced" if not self.priced else "estimated" if told is None else "billed"
+        cost = usd(tokens, self._price)
+        with suppress(NotFoundError):
+            self._ledger.settle(rung.cost, cost, Tokens(trained=tokens), basis)
+        rung.paid = True
+        return cost
+
+
+def trained_tokens(job: Json) -> int | None:
+    """What the endpoint says that a job trained; None when it says nothing."""
+    told = job.get("trained_tokens")
+    return told if isinstance(told, int) and told >= 0 else None

@@ -1,0 +1,103 @@
+"""What a run has done so far. Each change is on the disk before the next thing is done, so that a restart goes on from there."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from homeroom.storage.errors import disk_errors
+from homeroom.storage.files import write_atomically
+
+FILE = "run.json"
+SUCCEEDED = "succeeded"
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(slots=True)
+class Rung:
+    """One job there: on all examples, or on a subset of them.
+
+    Attributes:
+        examples: How many it trains on.
+        epochs: How often each is seen.
+        most_tokens: That it can be charged for.
+        turn: How often it was begun anew, after a job that failed there.
+        file: Id of its training file there.
+        asked: A job was asked for; whether there is one is not known until ``job`` names it.
+        job: Its id there.
+        past: Ids of jobs that did not succeed.
+        cost: The line of the ledger; empty where nothing is counted. ``left`` are lines of jobs that nobody knows the end of.
+        paid: That line is settled.
+        event: The last event that was told; ``done`` is how much of it was done then, 0 to 1.
+        outcome: The job as it was at its end.
+    """
+
+    examples: int
+    epochs: int
+    most_tokens: int
+    turn: int = 0
+    file: str = ""
+    asked: bool = False
+    job: str = ""
+    past: list[str] = field(default_factory=list)
+    cost: str = ""
+    left: list[str] = field(default_factory=list)
+    paid: bool = False
+    event: str = ""
+    done: float = 0.0
+    outcome: dict[str, Any] | None = None
+
+    @property
+    def status(self) -> str:
+        """How its job ended; empty while it has not."""
+        return str(self.outcome["status"]) if self.outcome else ""
+
+
+@dataclass(slots=True)
+class RunState:
+    """A run. ``save`` after every change."""
+
+    path: Path
+    tag: str
+    begun_at: float
+    rungs: list[Rung]
+    validation: str = ""
+    admitted: bool = False
+    files: list[str] = field(default_factory=list)
+    model: str = ""
+
+    @classmethod
+    def open(cls, folder: Path, tag: str, rungs: Sequence[Rung]) -> RunState:
+        """The state in ``folder``, or a new one of ``rungs``. What did not succeed there is begun anew."""
+        path = folder / FILE
+        if not path.exists():
+            state = cls(path, tag, time.time(), list(rungs))
+            state.save()
+            return state
+        record = json.loads(path.read_text("utf-8"))
+        state = cls(**{**record, "path": path, "rungs": [Rung(**rung) for rung in record["rungs"]]})
+        for rung in state.rungs:
+            if rung.outcome is not None and rung.status != SUCCEEDED and rung.paid:
+                rung.past.append(rung.job)
+                rung.turn, rung.asked, rung.job, rung.event, rung.done, rung.outcome = rung.turn + 1, False, "", "", 0.0, None
+                rung.cost, rung.paid, rung.file, state.validation = "", False, "", ""
+        state.save()
+        return state
+
+    def save(self) -> None:
+        """Write it; it is on the disk when this returns.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        record = {key: value for key, value in asdict(self).items() if key != "path"}
+        with disk_errors(self.path):
+            write_atomically(self.path, json.dumps(record, indent=1).encode())
+
+    def tag_of(self, rung: Rung) -> str:
+        """By which a job of this run is found again, and by which the endpoint may know a repeated request."""
+        return f"{self.tag}-{rung.examples}" + (f"-{rung.turn}" if rung.turn else "")

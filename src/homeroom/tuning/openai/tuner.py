@@ -1,0 +1,235 @@
+"""The method ``openai``: pay, upload, create, follow, and keep what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from homeroom.errors import HomeroomError, ProviderError
+from homeroom.jobs.store import LeaseLost
+from homeroom.models.openai_tuning import OpenAITuning
+from homeroom.schema.jobs import JobCancelled, Reporter
+from homeroom.schema.models import TunedModel
+from homeroom.schema.tuning import Plan, TrainingData
+from homeroom.storage.errors import disk_errors
+from homeroom.storage.files import write_atomically
+from homeroom.tuning.openai import access
+from homeroom.tuning.openai.follow import Follower
+from homeroom.tuning.openai.lines import lines_of
+from homeroom.tuning.openai.place import Place, Work
+from homeroom.tuning.openai.plan import parts_of, plan_of, rungs_of
+from homeroom.tuning.openai.purse import trained_tokens
+from homeroom.tuning.openai.recipe import OpenAIRecipe
+from homeroom.tuning.openai.result import kept
+from homeroom.tuning.openai.state import FINAL, SUCCEEDED, Rung, RunState
+
+Json = dict[str, Any]  # of the provider's making
+PROBE_S = 60.0
+
+
+class OpenAITuner:
+    """Implements `homeroom.schema.tuning.Tuner`.
+
+    Args:
+        place: Where it is done.
+        work: What it is part of; None for a plan.
+    """
+
+    method = "openai"
+
+    def __init__(self, place: Place, work: Work | None = None) -> None:
+        self._place, self._maybe = place, work
+
+    @property
+    def _work(self) -> Work:
+        assert self._maybe is not None, "only a plan was asked for"
+        return self._maybe
+
+    @property
+    def _service(self) -> OpenAITuning:
+        assert self._place.service is not None, "only a plan was asked for"
+        return self._place.service
+
+    def plan(self, data: TrainingData, recipe: OpenAIRecipe) -> Plan:
+        """What the run will cost; asks nobody.
+
+        Raises:
+            DataError: ``too-few-examples``.
+        """
+        return plan_of(self._place, data, recipe)
+
+    def run(self, data: TrainingData, recipe: OpenAIRecipe, reporter: Reporter) -> TunedModel:
+        """Tune, or go on with what an earlier attempt began. Not yet registered.
+
+        Raises:
+            DataError: ``too-few-examples``.
+            ConflictError, ConfigError: the budget or the price stands against it; nothing was sent.
+            ProviderError: ``fine-tuning-closed``, ``fine-tuning-base``, ``fine-tuning-missing``, ``fine-tuning-file``,
+                ``fine-tuning-failed``, ``fine-tuning-cancelled``; or the endpoint did not answer.
+            JobCancelled: told to stop.
+        """
+        examples, held_out = parts_of(data, recipe)
+        lines = lines_of(examples, recipe)
+        state = RunState.open(self._work.folder, f"homeroom-{self._work.job_id}", rungs_of(lines, recipe, self._place.count))
+        follower = Follower(self._service, self._place.model, state, reporter, self._work.pace)
+        try:
+            self._begin(state, follower, recipe, reporter)
+            if held_out and not state.validation and any(not rung.job for rung in state.rungs):
+                state.validation = self._sent(follower, state, "validation", lines_of(held_out, recipe))
+            for number, rung in enumerate(state.rungs):
+                self._climb(rung, number, state, follower, recipe, lines, reporter)
+            model = kept(self._place, self._work, state, follower, recipe, data.dataset, reporter)
+        except JobCancelled:
+            if self._work.cancelled():
+                self._end_there(state, reporter)
+            self._ended(state, recipe, reporter)
+            raise
+        except LeaseLost:  # another worker goes on with all of this
+            raise
+        except HomeroomError:
+            self._ended(state, recipe, reporter)
+            raise
+        self._ended(state, recipe, reporter)
+        return model
+
+    def _ended(self, state: RunState, recipe: OpenAIRecipe, reporter: Reporter) -> None:
+        """Give back what was held for jobs that nobody asked for, and delete what was uploaded, if that was asked for."""
+        for rung in state.rungs:
+            if not rung.asked and not rung.job:
+                self._work.purse.release(rung)
+        state.save()
+        if recipe.delete_files and all(rung.outcome is not None or not rung.asked for rung in state.rungs):
+            self._delete(state, reporter)
+
+    def _begin(self, state: RunState, follower: Follower, recipe: OpenAIRecipe, reporter: Reporter) -> None:
+        """Hold the money, then ask whether we may tune at all. Nothing was sent before both are in order."""
+        self._work.purse.hold(state)
+        if state.admitted:
+            return
+        models = follower.asked(self._service.account.models, PROBE_S)
+        ends = access.ends(models, self._place.model, {self._place.model: self._place.ends})
+        if told := access.ending(self._place.model, ends, datetime.now(UTC).date()):
+            reporter.event(told, level="warning")
+        follower.asked(lambda: access.probe(self._service, self._place.model, recipe, state.tag), PROBE_S)
+        state.admitted = True
+        state.save()
+
+    def _climb(
+        self,
+        rung: Rung,
+        number: int,
+        state: RunState,
+        follower: Follower,
+        recipe: OpenAIRecipe,
+        lines: Sequence[str],
+        reporter: Reporter,
+    ) -> None:
+        """One job from upload to end; one that an earlier attempt saw the end of is left as it is."""
+        of = f" {rung.examples} examples ({number + 1} of {len(state.rungs)})" if len(state.rungs) > 1 else ""
+        if rung.outcome is None:
+            if not rung.job and not rung.asked:
+                rung.file = self._sent(follower, state, str(rung.examples), lines[: rung.examples])
+            follower.create(rung, self._body(rung, state, recipe))
+            reporter.event(f"Job {rung.job} at {self._place.endpoint}:{of or f' {rung.examples} examples'}, {rung.epochs} epochs")
+            self._work.created(rung.job)
+
+            def told(done: float, status: str) -> None:
+                reporter.progress((number + done) / len(state.rungs), f"{self._place.endpoint}: {status}{of}")
+
+            try:
+                rung.outcome = follower.follow(rung, told)
+            except ProviderError as error:
+                if error.status != 404:
+                    raise
+                self._vanished(rung)
+            state.save()
+        if not rung.paid:
+            cost = self._work.purse.settle(rung, rung.done)
+            state.save()
+            if cost:
+                reporter.event(f"Job {rung.job} trained {trained_tokens(rung.outcome or {}) or 0:,} tokens: ${cost:.4f}")
+        if rung.status != SUCCEEDED:
+            raise self._failed(rung)
+
+    def _vanished(self, rung: Rung) -> None:
+        """The endpoint does not know the job any more: what it cost, nobody knows, so it stays held."""
+        rung.left += [rung.cost] if rung.cost else []
+        rung.cost, rung.paid = "", True
+        rung.outcome = {"status": "failed", "error": {"message": "the endpoint does not know it any more"}}
+
+    def _failed(self, rung: Rung) -> ProviderError:
+        job = rung.outcome or {}
+        error = job.get("error") or {}
+        reason = " ".join(str(part) for part in (error.get("message"), f"[{error['code']}]" if error.get("code") else "") if part)
+        where = self._place.endpoint
+        if rung.status == "cancelled":
+            return ProviderError(
+                f"The job {rung.job} was cancelled at {where!r}, not from here. Begin it anew: run the same command again",
+                code="fine-tuning-cancelled",
+            )
+        about_file = str(error.get("param") or "") in ("training_file", "validation_file")
+        return ProviderError(
+            f"The job {rung.job} failed at {where!r}: {reason or 'it gave no reason'}. "
+            + ("Mend the examples and tune on the new version: homeroom data check FILE" if about_file else
+               "Begin it anew: run the same command again, or choose another base with --base"),
+            code="fine-tuning-file" if about_file else "fine-tuning-failed",
+        )  # fmt: skip
+
+    def _body(self, rung: Rung, state: RunState, recipe: OpenAIRecipe) -> Json:
+        method = access.method_of(recipe)
+        method[recipe.objective]["hyperparameters"]["n_epochs"] = rung.epochs
+        body: Json = {
+            "model": self._place.model,
+            "training_file": rung.file,
+            "suffix": recipe.model_suffix,
+            "seed": recipe.seed,
+            "metadata": {"homeroom": state.tag_of(rung)},
+            "method": method,
+        }
+        return {**body, "validation_file": state.validation} if state.validation else body
+
+    def _sent(self, follower: Follower, state: RunState, part: str, lines: Sequence[str]) -> str:
+        path = self._work.folder / f"{part}.jsonl"
+        with disk_errors(path):
+            write_atomically(path, "".join(line + "\n" for line in lines).encode("utf-8", errors="replace"))
+        name = f"{state.tag}-{part}.jsonl"
+        found = follower.send(path, name)
+        state.files = [*dict.fromkeys((*state.files, found))]
+        state.save()
+        path.unlink(missing_ok=True)
+        return found
+
+    def _end_there(self, state: RunState, reporter: Reporter) -> None:
+        """Have the jobs end there as well, and settle what they cost. Never longer than a moment: whoever cancelled waits."""
+        for rung in (rung for rung in state.rungs if rung.job and rung.outcome is None):
+            try:
+                self._service.cancel(rung.job)
+                deadline = time.monotonic() + self._work.pace.cancel_s
+                while (job := self._service.job(rung.job))["status"] not in FINAL and time.monotonic() < deadline:
+                    time.sleep(min(1.0, self._work.pace.first_s))
+            except ProviderError as error:
+                reporter.event(
+                    f"The job {rung.job} could not be told to end ({error.message}) It may go on there and be charged: what is "
+                    "held for it stays held. See: homeroom costs held",
+                    level="warning",
+                )
+                continue
+            if job["status"] in FINAL:
+                rung.outcome = job
+                self._work.purse.settle(rung, rung.done)
+            state.save()
+
+    def _delete(self, state: RunState, reporter: Reporter) -> None:
+        """Delete what was uploaded. What cannot be deleted is told, and is no reason to fail."""
+        for file_id in tuple(state.files):
+            try:
+                self._service.delete_file(file_id)
+            except ProviderError as error:
+                reporter.event(f"The file {file_id} could not be deleted: {error.message}", level="warning")
+                continue
+            state.files.remove(file_id)
+            reporter.event(f"Deleted {file_id} at {self._place.endpoint}.")
+        state.validation = state.validation if state.validation in state.files else ""
+        state.save()
