@@ -32,7 +32,8 @@ class ReportFiles:
     html: Path
 
 
-def _style() -> str:
+def report_style() -> str:
+    """The look of reports, as CSS."""
     return resources.files("homeroom.evaluation").joinpath("report.css").read_text(encoding="utf-8")
 
 
@@ -49,7 +50,7 @@ def render_html(evaluation: Evaluation) -> str:
         origin(evaluation),
     )
     body = "\n".join(part for part in parts if part)
-    return f"{page_head(title, _style())}<body>\n{head}\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    return f"{page_head(title, report_style())}<body>\n{head}\n<main>\n{body}\n</main>\n</body>\n</html>\n"
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> ReportFiles:

@@ -18,7 +18,7 @@ def comparisons(evaluation: Evaluation) -> str:
         rows = [d for d in evaluation.differences if d.control == system.name]
         if rows:
             candidate = next((s.title for s in evaluation.systems if s.name == rows[0].candidate), rows[0].candidate)
-            blocks.append(_block(f"{candidate} minus {system.title}", rows, evaluation.measures))
+            blocks.append(block(f"{candidate} minus {system.title}", rows, evaluation.measures))
     if not blocks:
         return ""
     lead = (
@@ -31,7 +31,8 @@ def comparisons(evaluation: Evaluation) -> str:
     return f'<section><h2>What changed</h2><p class="lead">{lead}</p>{"".join(blocks)}</section>'
 
 
-def _block(title: str, rows: Sequence[Difference], measures: Sequence[MeasureInfo]) -> str:
+def block(title: str, rows: Sequence[Difference], measures: Sequence[MeasureInfo]) -> str:
+    """Differences of one system and one control, a row for each measure from 0 to 1. ``title`` is escaped here."""
     info = {measure.name: measure for measure in measures}
     shown = [row for row in rows if info[row.name].top == 1 and info[row.name].direction != "neither" and row.mean is not None]
     head = (
