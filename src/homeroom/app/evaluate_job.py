@@ -5,36 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of, open_endpoint_model
 from homeroom.app.engines import engine
-from homeroom.app.evaluation import held_out_items
+from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings
 from homeroom.app.metering import Use
 from homeroom.app.talk import running_directory
 from homeroom.app.tuning import CHARACTERS_A_TOKEN
 from homeroom.data.datasets import Dataset
 from homeroom.evaluation.evaluate import System, evaluate
-from homeroom.evaluation.prompts import FewShotPrompt, PlainPrompt, few_shot_prompt, leaks
+from homeroom.evaluation.prompts import PlainPrompt
 from homeroom.evaluation.protocol import protocol
 from homeroom.evaluation.report import write_report
 from homeroom.evaluation.results import Evaluation
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.registry.records import ScorecardRecord
-from homeroom.schema.chat import ChatModel, GenerationSettings
+from homeroom.schema.chat import ChatModel
 from homeroom.schema.examples import Item
 from homeroom.schema.jobs import JobContext
 from homeroom.schema.models import BaseFiles, TunedModel
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
-
-SHOTS_BUDGET_TOKENS = 520
-SEED = 20
-TURN_TOKENS = 8  # what a turn costs beside its text
 
 
 def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
@@ -131,7 +127,9 @@ def _answer_and_judge(
     prompt_text = str(model.settings.get("system_prompt") or "")
     plain = PlainPrompt(prompt_text)
     task, shots = str(context.job.payload["task"]), int(context.job.payload["shots"])
-    shown = _few_shot(asked, dataset, task, shots, prompt_text, items)
+    shown = few_shot_control(
+        dataset, task, items, shots=shots, system_text=prompt_text, count=asked.count, context_tokens=asked.context_tokens
+    )
     count = len(shown.demonstrations)
     demonstrations = f"Base, {count} demonstration{'s' if count != 1 else ''}"
     tuned_identity = f"{asked.identity}:{model.artifact or model.remote_id}"
@@ -143,7 +141,7 @@ def _answer_and_judge(
     return evaluate(
         items,
         systems,
-        _settings(model, int(context.job.payload["max_tokens"])),
+        judged_settings(model, int(context.job.payload["max_tokens"])),
         cache_dir=home.settings.home / "answers",
         dataset=f"{dataset.info.name}@{dataset.info.version}",
         plan=protocol(task),
@@ -166,27 +164,6 @@ def _looked(home: Homeroom, job_id: str) -> str:
     """How often the test split was opened, for the report; empty where that was not counted."""
     opening = home.held_out.opening(job_id)
     return opening.text if opening else ""
-
-
-def _settings(model: TunedModel, max_tokens: int) -> GenerationSettings:
-    """The settings saved with the model, as people will meet it, but short and seeded: all systems are asked alike.
-
-    A learner is drawn at a temperature, and judged as drawn: greedy, a small model repeats itself where in use it does not.
-    """
-    own = GenerationSettings.from_dict(dict(model.settings))
-    return replace(own, max_tokens=min(max_tokens, own.max_tokens), seed=SEED, json_schema=None)
-
-
-def _few_shot(asked: _Asked, dataset: Dataset, task: str, shots: int, prompt_text: str, items: Sequence[Item]) -> FewShotPrompt:
-    train = dataset.part("train", task)
-    # Where every dialogue is long, the shortest one is shown; where even that leaves no room for the question, none is.
-    shortest = min((sum(asked.count(m.content) + TURN_TOKENS for m in e.messages) for e in train), default=0)
-    budget = max(SHOTS_BUDGET_TOKENS, shortest)
-    fitting = shots if shortest <= asked.context_tokens // 2 else 0
-    shown = few_shot_prompt(train, fitting, 0, budget, asked.count, system_text=prompt_text)
-    leaked = leaks(shown, items)
-    assert not leaked, f"demonstrations share topics with held-out items: {leaked}"  # the split makes this impossible
-    return shown
 
 
 def _losses(

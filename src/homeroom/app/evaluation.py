@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.work import key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
+from homeroom.evaluation.prompts import FewShotPrompt, few_shot_prompt, leaks
+from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Example, Item
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import TunedModel
@@ -18,6 +21,9 @@ from homeroom.schema.models import TunedModel
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
+SHOTS_BUDGET_TOKENS = 520
+SEED = 20
+TURN_TOKENS = 8  # what a turn costs beside its text
 DEFAULT_ITEMS = 24
 DEFAULT_SHOTS = 3
 DEFAULT_MAX_TOKENS = 96
@@ -59,6 +65,47 @@ def held_out_items(dataset: Dataset, task: str, limit: int) -> list[Item]:
             code="no-items",
         )
     return dealt
+
+
+def judged_settings(model: TunedModel, max_tokens: int) -> GenerationSettings:
+    """The settings saved with the model, as people will meet it, but short and seeded: all systems are asked alike.
+
+    A learner is drawn at a temperature, and judged as drawn: greedy, a small model repeats itself where in use it does not.
+    """
+    own = GenerationSettings.from_dict(dict(model.settings))
+    return replace(own, max_tokens=min(max_tokens, own.max_tokens), seed=SEED, json_schema=None)
+
+
+def few_shot_control(
+    dataset: Dataset,
+    task: str,
+    items: Sequence[Item],
+    *,
+    shots: int,
+    system_text: str,
+    count: Callable[[str], int],
+    context_tokens: int,
+) -> FewShotPrompt:
+    """The control "base with demonstrations" from the training part.
+
+    Args:
+        dataset: The version.
+        task: Whose examples.
+        items: What will be answered: no demonstration is about one of their topics.
+        shots: Most demonstrations.
+        system_text: The visible prompt.
+        count: Tokens of a text, exactly or roughly.
+        context_tokens: Longest prompt plus reply.
+    """
+    train = dataset.part("train", task)
+    # Where every dialogue is long, the shortest one is shown; where even that leaves no room for the question, none is.
+    shortest = min((sum(count(m.content) + TURN_TOKENS for m in e.messages) for e in train), default=0)
+    budget = max(SHOTS_BUDGET_TOKENS, shortest)
+    fitting = shots if shortest <= context_tokens // 2 else 0
+    shown = few_shot_prompt(train, fitting, 0, budget, count, system_text=system_text)
+    leaked = leaks(shown, items)
+    assert not leaked, f"demonstrations share topics with held-out items: {leaked}"  # the split makes this impossible
+    return shown
 
 
 def submit_evaluation(
