@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,17 @@ def test_result_progress_and_events_are_recorded(store: JobStore, home: Path) ->
     job = run(store, home, handler, {"numbers": [1, 2]})
     assert (job.state, job.result, job.progress, job.message) == ("succeeded", {"sum": 3, "state": "running"}, 1.0, "half")
     assert [(event.type, event.data) for event in store.events(job.id)] == [("metrics", {"loss": 2.0})]
+
+
+def test_reports_of_several_threads_are_recorded_once_each(store: JobStore, home: Path) -> None:
+    def handler(context: JobContext) -> Mapping[str, Any]:
+        with ThreadPoolExecutor(6) as threads:
+            list(threads.map(lambda n: context.event(f"step {n}"), range(90)))
+        return {}
+
+    job = run(store, home, handler)
+    assert job.state == "succeeded"
+    assert sorted(event.message for event in store.events(job.id)) == sorted(f"step {n}" for n in range(90))
 
 
 def test_its_folder_is_its_own_and_survives_an_attempt(store: JobStore, home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -113,7 +114,7 @@ class RunningJob:
     """The `JobContext` of a job's process.
 
     A database that is locked, full or out of reach for a moment must not end hours of work: reports wait here (the newest
-    thousand) and go out with the next one.
+    thousand) and go out with the next one. Thread-safe: requests that run side by side report side by side.
     """
 
     def __init__(self, store: JobStore, job: Job, work_dir: Path) -> None:
@@ -121,6 +122,7 @@ class RunningJob:
         self.work_dir = work_dir
         self._store = store
         self._waiting: deque[Callable[[], object]] = deque(maxlen=_KEPT_WRITES)
+        self._writing = threading.Lock()
         self._stop = False
 
     def progress(self, fraction: float, message: str) -> None:
@@ -155,9 +157,10 @@ class RunningJob:
 
     def flush(self) -> None:
         """Write the reports that wait."""
-        while self._waiting:
-            self._waiting[0]()
-            self._waiting.popleft()
+        with self._writing:
+            while self._waiting:
+                self._waiting[0]()
+                self._waiting.popleft()
 
     def _send(self, write: Callable[[], object]) -> None:
         self._waiting.append(write)
