@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 KINDS: Mapping[str, str] = {
     "tune": "homeroom.app.tune_job",
     "evaluate": "homeroom.app.evaluate_job",
+    "compare": "homeroom.app.compare_job",
+    "sweep": "homeroom.app.sweep_job",
 }
 
 

@@ -1,0 +1,141 @@
+"""The job that compares: every method and every control on one test split, scored, paired, and advised upon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from homeroom import __version__
+from homeroom.app.compare_answers import Asked, Participant, ask_all, place_identity
+from homeroom.app.compare_facts import facts_of, label_of, text_goes
+from homeroom.app.comparing import models_of
+from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings
+from homeroom.data.datasets import Dataset
+from homeroom.errors import ConfigError
+from homeroom.evaluation.comparison import Comparison, compare
+from homeroom.evaluation.comparison_report import write_comparison
+from homeroom.evaluation.prompts import FewShotPrompt, PlainPrompt
+from homeroom.evaluation.protocol import protocol
+from homeroom.evaluation.transcripts import picked
+from homeroom.evaluation.written_prompt import WRITTEN, WrittenPrompt
+from homeroom.schema.examples import Item
+from homeroom.schema.jobs import JobContext
+from homeroom.schema.models import TunedModel
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+EASE = {"prompt": 0, "lora": 1, "full": 2, "remote": 3}
+"""How easily a kind of model is taken back: what is equally good is advised in this order."""
+
+
+def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
+    """Run the comparison of ``context.job``: replies that are kept are used again, so that it goes on where it stopped."""
+    payload = context.job.payload
+    dataset, task = home.datasets.get(str(payload["dataset"])), str(payload["task"])
+    models = models_of(home, payload["entries"], task)
+    if not models:
+        raise ConfigError(
+            f"None of the tuned models plays the part {task!r}. Name one that does: homeroom tune compare --models NAME",
+            code="nothing-to-compare",
+        )
+    opening = home.held_out.open(context.job.id, dataset.info.id, task, [model.name for model in models])
+    context.event(opening.text)
+    items = held_out_items(dataset, task, int(payload["items"]))
+    found = compared(context, home, dataset, items, models, payload, opening.to_dict())
+    with home.artifacts.write("report") as draft:
+        write_comparison(found, draft.folder)
+    return {"report": draft.id, **told(found)}
+
+
+def told(found: Comparison) -> Mapping[str, Any]:
+    """The few figures that a job's result keeps."""
+    advice = found.advice
+    return {
+        "advice": {"kind": advice.kind, "system": advice.system, "headline": advice.headline},
+        "shares": {s.name: s.share for s in found.standings},
+        "models": {f.label: f.model for f in found.facts if f.method},
+        "opening": dict(found.opening),
+    }
+
+
+def compared(
+    context: JobContext,
+    home: Homeroom,
+    dataset: Dataset,
+    items: Sequence[Item],
+    models: Sequence[TunedModel],
+    payload: Mapping[str, Any],
+    opening: Mapping[str, Any],
+) -> Comparison:
+    """Ask the controls and the models, and compare them.
+
+    Args:
+        context: The job.
+        home: The open home.
+        dataset: The version: demonstrations come from its training part.
+        items: What everybody answers.
+        models: The tuned ones.
+        payload: ``task``, ``base``, ``shots``, ``max_tokens`` and ``prompt``.
+        opening: Of the test split; empty where none was opened.
+    """
+    task, base = str(payload["task"]), str(payload["base"])
+    order = sorted(models, key=lambda m: (EASE[m.kind], text_goes(home, m.base, m)[1], float(m.metrics.get("seconds") or 0)))
+    labels = _labels(home, order)
+    visible = next((text for m in order if (text := str(m.settings.get("system_prompt") or ""))), "")
+    settings = judged_settings(order[0], int(payload["max_tokens"]))
+
+    def shown(asked: Asked) -> FewShotPrompt:
+        return few_shot_control(
+            dataset,
+            task,
+            items,
+            shots=int(payload["shots"]),
+            system_text=visible,
+            count=asked.count,
+            context_tokens=asked.context_tokens,
+        )
+
+    written = WrittenPrompt(str(payload.get("prompt") or WRITTEN[task]))
+    participants = [
+        Participant("base", "base", lambda asked: PlainPrompt(visible)),
+        Participant("prompt", "other", lambda asked: written),
+        Participant("few-shot", "few-shot", shown),
+        *(Participant(label, "candidate", _own(model), model, "tuned") for label, model in zip(labels, order, strict=True)),
+    ]
+    plan = protocol(task)
+    context.event("\n".join(plan.lines()), data={"hash": plan.hash, "transcripts": picked(items, plan.transcripts, plan.seed)})
+    replies, spent = ask_all(context, home, base, participants, items, settings)
+    context.progress(1.0, "scoring")
+    facts = [facts_of(home, one.name, base, one.model, spent.get(one.name)) for one in participants]
+    lineage = {
+        "dataset": dataset.info.id,
+        "base": base,
+        "base identity": place_identity(home, base)[:16],
+        **{f"recipe of {label}": str(model.recipe.get("name", "")) for label, model in zip(labels, order, strict=True)},
+        "test split": str(opening.get("text", "")),
+        "code": __version__,
+    }
+    return compare(
+        items,
+        replies,
+        facts,
+        plan=plan,
+        dataset=f"{dataset.info.name}@{dataset.info.version}",
+        settings=settings.to_dict(),
+        lineage=lineage,
+        opening=dict(opening),
+        created_at=time.time(),
+    )
+
+
+def _own(model: TunedModel) -> Any:  # the prompt of a participant, whoever asks
+    prompt = PlainPrompt(str(model.settings.get("system_prompt") or ""))
+    return lambda asked: prompt
+
+
+def _labels(home: Homeroom, models: Sequence[TunedModel]) -> list[str]:
+    """The method of each; with its id where two have the same."""
+    labels = [label_of(home, model) for model in models]
+    return [f"{label} {model.id8}" if labels.count(label) > 1 else label for label, model in zip(labels, models, strict=True)]

@@ -1,0 +1,279 @@
+"""Submitting a comparison: which models take part, which must be tuned first, and the job that compares them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from homeroom.app.endpoints import endpoint_of
+from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, held_out_items
+from homeroom.app.tuning import submit_tuning
+from homeroom.app.work import When, key_of, submit_once
+from homeroom.data.datasets import Dataset
+from homeroom.errors import ConfigError, MissingExtraError, NotFoundError
+from homeroom.schema.jobs import Job
+from homeroom.schema.models import Method, TunedModel
+from homeroom.tuning.recipe import Recipe
+from homeroom.tuning.recipe_file import METHODS, Run, load_runs
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+DEFAULT_RECIPES = {"huggingface": "recipes/demo.yaml", "dspy": "recipes/prompt.yaml"}
+ORDER: tuple[Method, ...] = ("dspy", "huggingface", "openai")
+"""From the one that is easiest to take back."""
+PROBE = "probe"
+"""Name of the recipe of a probe's short tune: such a model is no candidate."""
+Task = Literal["tutor", "learner"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be compared.
+
+    Attributes:
+        dataset: Id, name or name@version.
+        methods: To take part; with no method, recipe and model every known one.
+        recipes: Files whose runs take part.
+        models: Tuned models that take part, by name, id8 or suffix.
+        task: ``tutor`` or ``learner``; empty for the models' own, else the dataset's.
+        base: What controls and new runs are on; the settings' default when empty.
+        items: Most held-out replies of each system.
+        shots: Demonstrations of the few-shot control.
+        max_tokens: Longest reply.
+        prompt: In place of the well-written prompt that Homeroom brings.
+        again: Compare anew although it was done before; models stay.
+    """
+
+    dataset: str
+    methods: tuple[str, ...] = ()
+    recipes: tuple[Path, ...] = ()
+    models: tuple[str, ...] = ()
+    task: str = ""
+    base: str = ""
+    items: int = DEFAULT_ITEMS
+    shots: int = DEFAULT_SHOTS
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    prompt: str = ""
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One that takes part: a model that is there, or a run that will make it."""
+
+    model: TunedModel | None = None
+    run: Run | None = None
+
+    @property
+    def label(self) -> str:
+        """For a person, before there is a model."""
+        return self.model.name if self.model is not None else f"{self.run.method} ({self.run.name})" if self.run else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """Who takes part.
+
+    Attributes:
+        dataset: The version.
+        task: Whose test split is opened.
+        base: What the controls are on.
+        entries: Models and runs.
+        notes: What was left out, and what to know of a model.
+    """
+
+    dataset: Dataset
+    task: Task
+    base: str
+    entries: tuple[Entry, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The comparison's job, and those of the tunings that it waits for, each with its label."""
+
+    job: Job
+    tunings: tuple[tuple[str, Job], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def known_methods() -> tuple[Method, ...]:
+    """The methods that can be tuned with here, the easiest to take back first."""
+    return tuple(name for name in ORDER if name in METHODS)
+
+
+def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
+    """Who takes part; starts nothing.
+
+    Raises:
+        NotFoundError: no such dataset, model or base.
+        DataError: the version holds nothing out for the task.
+        ConfigError: ``unknown-method``, ``compare-task``, ``recipe-invalid``; ``nothing-to-compare``.
+    """
+    dataset = home.datasets.get(wanted.dataset)
+    named = [home.registry.get(home.registry.resolve(name)) for name in wanted.models]
+    task = _task(dataset, wanted.task, named)
+    held_out_items(dataset, task, wanted.items)
+    base = wanted.base or next((m.base for m in named), "") or home.settings.default_base
+    base = base if endpoint_of(home.settings, base) is not None else home.base_files(base).name
+    entries = [Entry(model) for model in named]
+    notes = [
+        f"{m.name} was not tuned on {dataset.info.name}@{dataset.info.version}: what it was tuned on may hold test examples"
+        for m in named
+        if m.dataset != dataset.info.id
+    ]
+    for path in wanted.recipes:
+        entries += [Entry(run=_on(base, _for_task(run, task))) for run in load_runs(path) if task in run.tasks]
+    methods = wanted.methods or (() if wanted.recipes or wanted.models else known_methods())
+    for method in methods:
+        entry = _of_method(home, dataset, task, base, method)
+        missing = _missing(entry.run) if entry.run is not None and not wanted.methods else ""
+        if missing:
+            notes.append(f"{method}: left out, {missing}")
+        else:
+            entries.append(entry)
+    unique = {e.model.name if e.model else repr(e.run): e for e in entries}
+    if not unique:
+        raise ConfigError(
+            f"Nothing takes part in the comparison for the task {task!r}. Name models, methods or recipes: homeroom tune compare "
+            "--methods huggingface",
+            code="nothing-to-compare",
+        )
+    return Lineup(dataset, task, base, tuple(unique.values()), tuple(notes))
+
+
+def submit_comparison(home: Homeroom, found: Lineup, wanted: Wanted) -> Submitted:
+    """Queue what must be tuned, and the comparison after it. The same question gives the same job, unless ``again``.
+
+    Raises:
+        MissingExtraError: a method is not installed. And what `submit_tuning` raises.
+    """
+    tunings: list[tuple[str, Job]] = []
+    entries: list[dict[str, str]] = []
+    for entry in found.entries:
+        if entry.model is not None:
+            entries.append(_named(home, entry.model, found.task))
+            continue
+        assert entry.run is not None
+        job = submit_tuning(home, found.dataset.info.id, entry.run)
+        entries.append({"job": job.id})
+        if not job.done:
+            tunings.append((entry.label, job))
+    about: dict[str, Any] = {
+        "dataset": found.dataset.info.id,
+        "task": found.task,
+        "base": found.base,
+        "items": wanted.items,
+        "shots": wanted.shots,
+        "max_tokens": wanted.max_tokens,
+        "prompt": wanted.prompt,
+    }
+    about["entries"] = sorted(entries, key=str)
+    key = key_of({"kind": "compare", **about, "again": secrets.token_hex(8) if wanted.again else ""})
+    resource = "cpu" if endpoint_of(home.settings, found.base) is None else "api"
+    when = When(after=tuple(job.id for _, job in tunings))
+    job = submit_once(home, "compare", about, key, resource=resource, when=when)
+    return Submitted(job, tuple(tunings), found.notes)
+
+
+def _named(home: Homeroom, model: TunedModel, task: str) -> dict[str, str]:
+    """A model by the job that made it where it made no other for the task: as it was named before there was a model."""
+    try:
+        alone = [m.name for m in _models(home, {"job": model.job_id}, task)] == [model.name]
+    except NotFoundError:  # made elsewhere, or its job or a sister of it is gone
+        alone = False
+    return {"job": model.job_id} if alone else {"model": model.name}
+
+
+def models_of(home: Homeroom, entries: Sequence[dict[str, str]], task: str) -> list[TunedModel]:
+    """The models of a comparison's job, once what it waited for is done.
+
+    Raises:
+        NotFoundError: ``model-not-found``: one was deleted since.
+    """
+    found = {model.name: model for entry in entries for model in _models(home, entry, task)}
+    return list(found.values())
+
+
+def _models(home: Homeroom, entry: dict[str, str], task: str) -> Iterator[TunedModel]:
+    if "model" in entry:
+        yield home.registry.get(entry["model"])
+        return
+    for name in (home.jobs.get(entry["job"]).result or {}).get("models", ()):
+        model = home.registry.get(str(name))
+        if model.task in (task, "any"):
+            yield model
+
+
+def _task(dataset: Dataset, asked: str, named: Sequence[TunedModel]) -> Task:
+    """The one part that is compared.
+
+    Raises:
+        ConfigError: ``compare-task``: a model plays another part.
+    """
+    own = [m.task for m in named if m.task in get_args(Task)]
+    tasks = dataset.tasks
+    task = asked or next(iter(own), "") or ("tutor" if "tutor" in tasks else tasks[0])
+    other = next((m for m in named if m.task not in (task, "any")), None)
+    if other is not None:
+        raise ConfigError(
+            f"{other.name!r} plays the {other.task!r}, and the comparison is for the task {task!r}. Compare one at a time: "
+            f"homeroom tune compare --task {other.task}",
+            code="compare-task",
+        )
+    return "learner" if task == "learner" else "tutor"
+
+
+def _of_method(home: Homeroom, dataset: Dataset, task: Task, base: str, method: str) -> Entry:
+    """The newest model of a method that was tuned on this version and base, else the method's own recipe.
+
+    Raises:
+        ConfigError: ``unknown-method``.
+    """
+    name = "huggingface" if method == "local" else method
+    if name not in METHODS:
+        raise ConfigError(f"There is no method {method!r} here. Known are: {', '.join(known_methods())}", code="unknown-method")
+    for model in home.registry.list():
+        fits = (model.method, model.dataset) == (name, dataset.info.id) and model.task in (task, "any")
+        if fits and base in (model.base, model.recipe.get("base")) and model.recipe.get("name") != PROBE:
+            return Entry(model)
+    return Entry(run=_on(base, default_run(name, task)))
+
+
+def default_run(method: str, task: Task) -> Run:
+    """What a method is tuned with when nobody names a recipe: its bundled one, else what it makes of the one on weights."""
+    for path in dict.fromkeys((DEFAULT_RECIPES.get(method, ""), DEFAULT_RECIPES["huggingface"])):
+        for run in load_runs(Path(path)) if path else ():
+            if task in run.tasks:
+                found = _for_task(run, task)
+                # Each method's recipe says itself what it takes over from one on weights.
+                return found if found.method == method else METHODS[method].of(found)  # type: ignore[union-attr, arg-type]
+    raise AssertionError(f"the bundled recipe has no run for {task!r}")
+
+
+def _for_task(run: Run, task: Task) -> Run:
+    if isinstance(run, Recipe):
+        return run.for_task(task) if run.task == "any" else run
+    return run if run.task == task else run.model_copy(update={"task": task})
+
+
+def _on(base: str, run: Run) -> Run:
+    return run.model_copy(update={"base": base}) if not run.base else run
+
+
+def _missing(run: Run) -> str:
+    """Why a run cannot be made on this machine; empty when it can."""
+    if run.method != "dspy":
+        return ""
+    from homeroom.tuning.dspy.packages import require_dspy
+
+    try:
+        require_dspy()
+    except MissingExtraError as error:
+        return error.message
+    return ""
