@@ -56,7 +56,7 @@ ALL = (
         ("llama-index-llms-openai-like==0.8.1", "llama-index-embeddings-openai-like==0.4.0"),
         ("llama-index-llms-openai-like", "llama-index-llms-openai", "openai"),
     ),
-    Client("DSPy", "client_dspy.py", ("dspy==3.4.1",), ("dspy", "litellm", "openai")),
+    Client("DSPy", "client_dspy.py", ("dspy==3.4.1", "numpy"), ("dspy", "litellm", "openai")),
     Client(
         "Open WebUI",
         "client_open_webui.py",

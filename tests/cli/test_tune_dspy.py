@@ -113,7 +113,7 @@ def test_several_optimisers_are_tried_and_the_best_prompt_is_served(school, home
 
 
 def test_the_plan_says_what_a_run_may_take_and_the_run_keeps_to_it(school, homeroom, dataset, home):
-    (home / "prices.yaml").write_text("models: {large: {input: 2.0, output: 8.0}}\n")
+    (home / "prices.yaml").write_text("endpoints: {school/large: {input: 2.0, output: 8.0}}\n")
     (plan,) = homeroom("tune", "plan", *RUN[2:], "--max-calls", "30", "--json").json
     assert plan["details"]["calls"] == plan["details"]["max_calls"] == 30 and plan["cost_usd"] > 0
     assert "max_calls is 30" in " ".join(plan["warnings"]) and school.charged == []
