@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from homeroom.cli import tune_prompt
+from homeroom.cli import tune_openai, tune_prompt
 from homeroom.cli.common import emit, json_option, open_home, size, table
 from homeroom.cli.recommend import command as recommend
 
@@ -95,7 +95,7 @@ def method_options(function: Callable[..., int | None]) -> Callable[..., int | N
     @click.option(
         "--method",
         "name",
-        type=click.Choice(["dspy", "huggingface", "local"]),
+        type=click.Choice(["dspy", "openai", "huggingface", "local"]),
         help="How to tune, in place of the recipe's method; local is huggingface.",
     )
     @click.option("--program", help="With dspy: a shipped program, my_module:MySignature or my_file.py:MySignature.")
@@ -117,9 +117,13 @@ def chosen_runs(
     """The runs of a recipe file, of the method that is asked for, that ``dataset`` has examples for."""
     from homeroom.errors import ConfigError
     from homeroom.tuning.dspy.recipe import DspyRecipe
+    from homeroom.tuning.openai.recipe import OpenAIRecipe
+    from homeroom.tuning.recipe import Recipe
     from homeroom.tuning.recipe_file import load_recipes, load_runs
 
     runs = load_runs(path)
+    if not method.prompts and (method.name or ("openai" if all(isinstance(r, OpenAIRecipe) for r in runs) else "")) == "openai":
+        return [*tune_openai.openai_runs(home, dataset, runs, base, task, quiet=quiet)]
     if method.name != "dspy" and not any(isinstance(run, DspyRecipe) for run in runs):
         if method.prompts:
             raise ConfigError(
@@ -127,13 +131,13 @@ def chosen_runs(
                 code="recipe-method",
             )
         return [*with_examples(home, dataset, chosen_recipes(path, base, task), quiet=quiet)]
-    if method.name == "huggingface":
+    if method.name == "huggingface" or any(isinstance(run, OpenAIRecipe) for run in runs):
         load_recipes(path)  # says that these are for another method
     prompts: list[DspyRecipe] = []
     for run in runs:
         if isinstance(run, DspyRecipe):
             prompts.append(run)
-        else:
+        elif isinstance(run, Recipe):
             prompts += [DspyRecipe.of(run.for_task(part) if run.task == "any" else run) for part in run.tasks]
     wanted = [r for r in prompts if task in (None, *r.tasks)]
     if method.program is not None and task is None:
@@ -229,6 +233,8 @@ def forecast(home: Homeroom, dataset: str, recipe: Run) -> None:
 @click.option("--priority", default=0, show_default=True, type=click.INT, help="Higher ones run first.")
 @click.option("--at", type=click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]), help="Do not run before this local time.")
 @click.option("--after", multiple=True, metavar="JOB", help="Run when this job has succeeded; may be given several times.")
+@click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
+@click.option("--delete-files", is_flag=True, help="With openai: delete what was uploaded once the run is over.")
 @json_option
 @click.pass_context
 def run(
@@ -243,6 +249,8 @@ def run(
     priority: int,
     at: datetime | None,
     after: tuple[str, ...],
+    yes: bool,
+    delete_files: bool,
     as_json: bool,
 ) -> None:
     """Tune: each run of the recipe becomes a job and, at its end, a registered model."""
@@ -253,9 +261,11 @@ def run(
 
     home = open_home(ctx)
     results = []
-    for recipe in chosen_runs(home, dataset, recipe_path, base, task, method, quiet=as_json):
+    runs = chosen_runs(home, dataset, recipe_path, base, task, method, quiet=as_json)
+    for recipe in tune_openai.deleting(runs, delete_files):
         if not as_json:
             forecast(home, dataset, recipe)
+        tune_openai.agree(home, dataset, recipe, yes=yes, as_json=as_json)
         job = submit_tuning(home, dataset, recipe, again=again, when=When(priority, at.timestamp() if at else None, after))
         if not as_json:
             before = "; done before, --again repeats it" if job.done else ""
