@@ -16,6 +16,7 @@ KINDS: Mapping[str, str] = {
     "tune": "homeroom.app.tune_job",
     "evaluate": "homeroom.app.evaluate_job",
     "compare": "homeroom.app.compare_job",
+    "probe": "homeroom.app.probe_job",
     "sweep": "homeroom.app.sweep_job",
 }
 

@@ -149,9 +149,10 @@ def submit_tuning(home: Homeroom, dataset: str, recipe: Run, *, again: bool = Fa
         run, identity = prompt_recipe(recipe).to_dict(), endpoint_identity(endpoint, recipe.base)
     about = {"kind": "tune", "dataset": found.info.id, "recipe": run, "base_identity": identity}
     key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
-    resource = "api" if endpoint is not None else "gpu" if _on_gpu(recipe) else "cpu"
+    resource = "api" if endpoint is not None else "gpu" if on_gpu(recipe) else "cpu"
     return submit_once(home, "tune", about, key, resource=resource, when=when)
 
 
-def _on_gpu(recipe: Recipe) -> bool:
+def on_gpu(recipe: Recipe) -> bool:
+    """Whether the run takes a GPU."""
     return recipe.device == "cuda" or (recipe.device == "auto" and hardware().gpu is not None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from homeroom.cli import tune_openai, tune_prompt
+from homeroom.cli import compare, sweep, tune_openai, tune_prompt
 from homeroom.cli.common import emit, json_option, open_home, size, table
 from homeroom.cli.recommend import command as recommend
 
@@ -30,6 +30,10 @@ def command() -> None:
 command.add_command(tune_prompt.command)
 
 command.add_command(recommend)
+
+command.add_command(sweep.command)
+
+command.add_command(compare.command)
 
 dataset_option = click.option(
     "--dataset", default="homeroom-course", show_default=True, help="Dataset: id, name or name@version."
