@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom import __version__
 from homeroom.app.compare_answers import Asked, Participant, ask_all, place_identity
 from homeroom.app.compare_facts import facts_of, label_of, text_goes
-from homeroom.app.comparing import models_of
+from homeroom.app.comparing import models_of, of_a_probe
 from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError
@@ -137,5 +137,5 @@ def _own(model: TunedModel) -> Any:  # the prompt of a participant, whoever asks
 
 def _labels(home: Homeroom, models: Sequence[TunedModel]) -> list[str]:
     """The method of each; with its id where two have the same."""
-    labels = [label_of(home, model) for model in models]
+    labels = [f"{'a short tune, ' if of_a_probe(m) else ''}{label_of(home, m)}" for m in models]
     return [f"{label} {model.id8}" if labels.count(label) > 1 else label for label, model in zip(labels, models, strict=True)]

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_RECIPES = {"huggingface": "recipes/demo.yaml", "dspy": "recipes/prompt.yaml"}
 ORDER: tuple[Method, ...] = ("dspy", "huggingface", "openai")
 """From the one that is easiest to take back."""
-PROBE = "probe"
-"""Name of the recipe of a probe's short tune: such a model is no candidate."""
+PROBE = "homeroom-probe"
+"""How the recipe of a probe's short tune is named: such a model is no candidate."""
 Task = Literal["tutor", "learner"]
 
 
@@ -128,7 +128,7 @@ def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
         if m.dataset != dataset.info.id
     ]
     for path in wanted.recipes:
-        entries += [Entry(run=_on(base, _for_task(run, task))) for run in load_runs(path) if task in run.tasks]
+        entries += [Entry(run=_on(base, for_task(run, task))) for run in load_runs(path) if task in run.tasks]
     methods = wanted.methods or (() if wanted.recipes or wanted.models else known_methods())
     for method in methods:
         entry = _of_method(home, dataset, task, base, method)
@@ -240,7 +240,7 @@ def _of_method(home: Homeroom, dataset: Dataset, task: Task, base: str, method: 
         raise ConfigError(f"There is no method {method!r} here. Known are: {', '.join(known_methods())}", code="unknown-method")
     for model in home.registry.list():
         fits = (model.method, model.dataset) == (name, dataset.info.id) and model.task in (task, "any")
-        if fits and base in (model.base, model.recipe.get("base")) and model.recipe.get("name") != PROBE:
+        if fits and base in (model.base, model.recipe.get("base")) and not of_a_probe(model):
             return Entry(model)
     return Entry(run=_on(base, default_run(name, task)))
 
@@ -250,13 +250,19 @@ def default_run(method: str, task: Task) -> Run:
     for path in dict.fromkeys((DEFAULT_RECIPES.get(method, ""), DEFAULT_RECIPES["huggingface"])):
         for run in load_runs(Path(path)) if path else ():
             if task in run.tasks:
-                found = _for_task(run, task)
+                found = for_task(run, task)
                 # Each method's recipe says itself what it takes over from one on weights.
                 return found if found.method == method else METHODS[method].of(found)  # type: ignore[union-attr, arg-type]
     raise AssertionError(f"the bundled recipe has no run for {task!r}")
 
 
-def _for_task(run: Run, task: Task) -> Run:
+def of_a_probe(model: TunedModel) -> bool:
+    """Whether it was tuned for a probe alone."""
+    return str(model.recipe.get("name", "")).startswith(PROBE)
+
+
+def for_task(run: Run, task: Task) -> Run:
+    """A run for one task alone."""
     if isinstance(run, Recipe):
         return run.for_task(task) if run.task == "any" else run
     return run if run.task == task else run.model_copy(update={"task": task})

@@ -7,11 +7,13 @@ import functools
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, table
+from homeroom.cli.probe import run_probe, show_probe
 from homeroom.tuning.recommend.inputs import INPUTS, Input, shown
 
 if TYPE_CHECKING:
@@ -60,25 +62,58 @@ def input_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.command(name="recommend")
 @click.argument("data", required=False)
 @input_options
+@click.option("--dataset", help="The same as DATA: a dataset by id, name or name@version.")
+@click.option("--probe", is_flag=True, help="Try it: prompt, few-shot and a short tune on training examples that are set aside.")
+@click.option("--task", type=click.Choice(["tutor", "learner"]), help="With --probe: the part; the dataset's own when omitted.")
+@click.option("--base", default="", help="With --probe: the model; the settings' default when omitted.")
+@click.option(
+    "--items", default=24, show_default=True, type=click.IntRange(1, 10_000), help="With --probe: most replies to judge by."
+)
+@click.option("--recipe", type=click.Path(path_type=Path), help="With --probe: recipe of the short tune.")
 @click.option("--ask/--no-ask", default=None, help="Ask for what is not known; by default in a terminal.")
 @click.option("--all", "whole", is_flag=True, help="Show what spoke for and against every method.")
 @json_option
-def command(data: str | None, given: dict[str, Value], ask: bool | None, whole: bool, as_json: bool) -> None:
+def command(
+    data: str | None,
+    given: dict[str, Value],
+    dataset: str | None,
+    probe: bool,
+    task: str | None,
+    base: str,
+    items: int,
+    recipe: Path | None,
+    ask: bool | None,
+    whole: bool,
+    as_json: bool,
+) -> None:
     """Say which method fits, why, and what to type. DATA is a dataset or a file of examples.
 
     What can be found out is looked up: the data and its quality, the machine, its network, keys. The rest is asked in a
     terminal, or given as options; what nobody says is taken as the table in the documentation tells.
+
+    With --probe it is tried: the base, a well-written prompt, demonstrations and a short tune answer training examples that are
+    set aside for it and never used again. It may say: do not tune.
     """
     from homeroom.app.recommending import look, situation_of
     from homeroom.tuning.recommend.decide import recommend
 
-    ctx = click.get_current_context()
-    found = look(open_home(ctx), data)
+    home = open_home(click.get_current_context())
+    data = dataset or data
+    probed = run_probe(home, data, task or "", base, items, recipe, quiet=as_json) if probe else None
+    found = look(home, data)
     values = {**found.values, **given}
     if not as_json and (ask if ask is not None else sys.stdin.isatty() and sys.stdout.isatty()):
         values |= asked(found, given)
     answer = recommend(situation_of(values))
-    emit(_plain(answer, found, given), as_json, lambda: show(answer, found, whole=whole))
+    record = _plain(answer, found, given) | ({"probe": probed[1]} if probed else {})
+
+    def text() -> None:
+        if probed:
+            show_probe(*probed)
+            click.echo("What the table of rules says:")
+        show(answer, found, whole=whole)
+
+    emit(record, as_json, text)
 
 
 def asked(found: Found, given: dict[str, Value]) -> dict[str, Value]:
