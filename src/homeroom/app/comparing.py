@@ -204,10 +204,12 @@ def _models(home: Homeroom, entry: dict[str, str], task: str) -> Iterator[TunedM
     if "model" in entry:
         yield home.registry.get(entry["model"])
         return
-    for name in (home.jobs.get(entry["job"]).result or {}).get("models", ()):
+    result = home.jobs.get(entry["job"]).result or {}
+    for name in (result.get("model"), *result.get("models", ())):  # one for each run: what it is for
         model = home.registry.get(str(name))
-        if model.task in (task, "any"):
+        if model.task in (task, "any") and not _is_checkpoint(model):
             yield model
+            return
 
 
 def _task(dataset: Dataset, asked: str, named: Sequence[TunedModel]) -> Task:
@@ -240,7 +242,7 @@ def _of_method(home: Homeroom, dataset: Dataset, task: Task, base: str, method: 
         raise ConfigError(f"There is no method {method!r} here. Known are: {', '.join(known_methods())}", code="unknown-method")
     for model in home.registry.list():
         fits = (model.method, model.dataset) == (name, dataset.info.id) and model.task in (task, "any")
-        if fits and base in (model.base, model.recipe.get("base")) and not of_a_probe(model):
+        if fits and base in (model.base, model.recipe.get("base")) and not of_a_probe(model) and not _is_checkpoint(model):
             return Entry(model)
     return Entry(run=_on(base, default_run(name, task)))
 
@@ -254,6 +256,10 @@ def default_run(method: str, task: Task) -> Run:
                 # Each method's recipe says itself what it takes over from one on weights.
                 return found if found.method == method else METHODS[method].of(found)  # type: ignore[union-attr, arg-type]
     raise AssertionError(f"the bundled recipe has no run for {task!r}")
+
+
+def _is_checkpoint(model: TunedModel) -> bool:
+    return "checkpoint_of" in model.metrics
 
 
 def of_a_probe(model: TunedModel) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homeroom.cli.common import duration, emit, json_option, open_home, table
+from homeroom.cli.common import emit, json_option, open_home, table
 
 if TYPE_CHECKING:
     from homeroom.app.comparing import Lineup
@@ -68,7 +68,7 @@ def command(
     found = lineup(home, wanted)
     if not as_json:
         _introduce(found)
-    _confirm(home, found, yes=yes, quiet=as_json)
+    _agree(home, found, yes=yes, as_json=as_json)
     submitted = submit_comparison(home, found, wanted)
     if not wait:
         jobs = [job.id for _, job in submitted.tunings] + [submitted.job.id]
@@ -112,33 +112,20 @@ def _introduce(found: Lineup) -> None:
         click.echo(f"note: {note}", err=True)
 
 
-def _confirm(home: Homeroom, found: Lineup, *, yes: bool, quiet: bool) -> None:
-    """Before anything is tuned that costs money: how much, and whether it may.
+def _agree(home: Homeroom, found: Lineup, *, yes: bool, as_json: bool) -> None:
+    """Before anything is tuned: what it may take, and whether money may be spent.
 
     Raises:
-        ConfigError: ``not-confirmed``.
+        ConfigError: ``needs-yes``.
     """
-    from homeroom.app.tuning import plan_tuning
-    from homeroom.errors import ConfigError
+    from homeroom.cli.tune import forecast
+    from homeroom.cli.tune_openai import agree
 
-    total = 0.0
     for entry in found.entries:
-        if entry.run is None or (entry.run.base and "/" not in entry.run.base and entry.run.method != "openai"):
-            continue
-        plan = plan_tuning(home, found.dataset.info.id, entry.run)
-        most = plan.cost_high_usd or plan.cost_usd
-        total += most
-        if most and not quiet:
-            click.echo(f"  {entry.label}: up to ${most:.2f}, about {duration(plan.time_s)}", err=True)
-    if total and not yes:
-        import sys
-
-        if quiet or not sys.stdin.isatty():
-            raise ConfigError(
-                f"Tuning what is missing may cost up to ${total:.2f}. Say that it may: homeroom tune compare --yes",
-                code="not-confirmed",
-            )
-        click.confirm(f"Tuning what is missing may cost up to ${total:.2f}. Go on?", abort=True, err=True)
+        if entry.run is not None:
+            if not as_json:
+                forecast(home, found.dataset.info.id, entry.run)
+            agree(home, found.dataset.info.id, entry.run, yes=yes, as_json=as_json)
 
 
 def _followed(home: Homeroom, tunings: tuple[tuple[str, Job], ...], job: Job, *, quiet: bool) -> Job:
