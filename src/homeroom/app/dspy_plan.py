@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from homeroom.app.dspy_job import identity_of, material_of
+from homeroom.app.dspy_weights import training_recipe
 from homeroom.app.endpoints import endpoint_of
+from homeroom.app.forecasts import calibrations, record
 from homeroom.app.metering import price_at
 from homeroom.app.work import NOW, When, key_of, submit_once
 from homeroom.data.datasets import Dataset
-from homeroom.errors import ConfigError
+from homeroom.errors import ConfigError, DataError
+from homeroom.schema.examples import Example, Message
 from homeroom.schema.jobs import Job
-from homeroom.schema.tuning import Plan
+from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.tuning.dspy.own import program_named
 from homeroom.tuning.dspy.packages import require_dspy
 from homeroom.tuning.dspy.recipe import PROMPT_MODEL, WEIGHTS, DspyRecipe
@@ -22,6 +25,7 @@ from homeroom.tuning.dspy.tuner import expected_calls
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
+    from homeroom.tuning.dspy.task import Material
 
 CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is not here
 SECONDS_A_CALL = 2.0  # assumed, and said so
@@ -78,16 +82,24 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
     endpoint = endpoint_of(home.settings, recipe.base)
     price, counted = price_at(home, endpoint, recipe.base.partition("/")[2]) if endpoint else (None, False)
     cost = price.of(calls * prompt, calls * recipe.generation.max_tokens) if price else 0.0
+    training = _training(home, dataset, recipe, found.spec, material) if recipe.trains else None
+    times = recipe.trains if training else 0
     return Plan(
         method="dspy",
         examples=len(material.pool),
-        trained_tokens=0,
+        trained_tokens=times * training.trained_tokens if training else 0,
         steps=len(recipe.tried),
-        time_s=calls * SECONDS_A_CALL,
-        memory_bytes=0,
-        disk_bytes=calls * DISK_A_CALL_BYTES,
+        time_s=calls * SECONDS_A_CALL + (times * training.time_s if training else 0),
+        memory_bytes=training.memory_bytes if training else 0,
+        gpu_memory_bytes=training.gpu_memory_bytes if training else 0,
+        disk_bytes=calls * DISK_A_CALL_BYTES + (times * training.disk_bytes if training else 0),
         cost_usd=cost,
-        warnings=tuple(_warnings(recipe, expected, unpriced=counted and price is None)),
+        fits=training.fits if training else True,
+        advice=training.advice if training else (),
+        warnings=(
+            *_warnings(recipe, expected, unpriced=counted and price is None),
+            *(training.warnings if training else ()),
+        ),
         details={
             "calls": calls,
             "max_calls": recipe.max_calls,
@@ -99,6 +111,27 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
     )
 
 
+def _training(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, material: Material) -> Plan:
+    """What one training of the search will need, with the authored replies in place of the model's own."""
+    from homeroom.tuning.dspy.task import values_of
+    from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
+
+    shown = [values_of(spec, item, recipe.system_prompt) for item in material.pool for _ in range(recipe.attempts)]
+    whole = [values for values in shown if all(field.name in values for field in spec.outputs)]
+    if not whole:
+        raise DataError(
+            f"No example of {dataset.info.name!r} has every output of the program {spec.name!r}: there is nothing to train on. "
+            "Give examples with all fields, or take bootstrap-finetune and better-together out of the recipe",
+            code="nothing-tried",
+        )
+    program = spec.program(spec.instructions, [])
+    examples = [Example((*program.render(spec.asked(v)), Message("assistant", spec.replied(v)))) for v in whole]
+    tuner = HuggingFaceTuner(
+        home.base_files(recipe.base), home.work_root, home.artifacts, calibrations=calibrations(home), record=record(home)
+    )
+    return tuner.plan(TrainingData(dataset.info.id, examples, ()), training_recipe(recipe, recipe.base))
+
+
 def _warnings(recipe: DspyRecipe, expected: int, *, unpriced: bool) -> list[str]:
     said = [f"the time assumes {SECONDS_A_CALL:g} s a call; money and tokens assume replies of full length"]
     if expected > recipe.max_calls:
@@ -107,6 +140,8 @@ def _warnings(recipe: DspyRecipe, expected: int, *, unpriced: bool) -> list[str]
         )
     if unpriced:
         said.append(f"the price of {recipe.base!r} is not known: put it in prices.yaml in the home")
+    if recipe.trains:
+        said.append(f"weights are trained up to {recipe.trains} time(s), here forecast as if every reply were good enough")
     if recipe.prompt_model:
         said.append(f"calls of {recipe.prompt_model!r} are among them; their money is not in the forecast")
     return said

@@ -176,7 +176,7 @@ class AdapterTrainer:
             store,
             suitability=listed.suitability if listed else "practice",
             licence=listed.licence if listed else "",
-            new_name=lambda base, suffix: key,
+            new_name=lambda base, suffix: f"ft:{base}:homeroom:{suffix}:{key}",
             renderer=self._renderer,
             job_id=self._context.job.id,
             code_version=__version__,
@@ -189,7 +189,7 @@ class AdapterTrainer:
                 code="search-weights",
             )
         place = store.path(made.artifact)
-        (place / ABOUT).write_text(json.dumps({"metrics": dict(made.metrics), "examples": len(examples)}), encoding="utf-8")
+        (place / ABOUT).write_text(json.dumps({"name": made.name, "metrics": dict(made.metrics)}), encoding="utf-8")
         make_private_folder(folder.parent)
         place.rename(folder)  # the same disk: whole or not there
         shutil.rmtree(work, ignore_errors=True)
@@ -215,7 +215,7 @@ def copy_weights(home: Homeroom, key: str, draft: Path, name: str) -> Mapping[st
     folder = weights_folder(home.settings.home / "prompts", key)
     left_out = ("manifest.json", "recipe.yaml", ABOUT)
     shutil.copytree(folder, draft, dirs_exist_ok=True, ignore=lambda at, names: [n for n in names if n in left_out])
-    card = draft / "README.md"
-    card.write_text(card.read_text(encoding="utf-8").replace(key, name) + TOGETHER, encoding="utf-8")
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    card = draft / "README.md"
+    card.write_text(card.read_text(encoding="utf-8").replace(about["name"], name) + TOGETHER, encoding="utf-8")
     return {f"weights_{key}": value for key, value in about["metrics"].items() if not isinstance(value, dict)}

@@ -30,7 +30,7 @@ class Weights(Recipe):
 
     @model_validator(mode="after")
     def _the_rest_is_the_search(self) -> Weights:
-        for key in ("task", "roles", "method", "objective", "base", "suffix", "system_prompt", "generation"):
+        for key in ("task", "roles", "method", "objective", "weights", "base", "suffix", "system_prompt", "generation"):
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} belongs beside 'weights' or follows from the search; take it out of 'weights'")
         return self

@@ -38,10 +38,11 @@ class NotTried(Exception):
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """DSPy's optimisers print and draw bars; a run tells of itself otherwise."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+def quiet() -> Iterator[io.StringIO]:
+    """DSPy's optimisers print and draw bars; a run tells of itself otherwise. Yields what they say, their log included."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        yield said
 
 
 class Judge(Protocol):

@@ -146,7 +146,7 @@ def bootstrap_finetune(bench: Bench, tried: Sequence[Candidate]) -> Iterator[tup
     teachers = [twin(best, bench.spec, lm=one) for one in (lm, *[fresh_lm] * (bench.recipe.attempts - 1))]
     student = twin(best, bench.spec, (), lm=lm)
     optimiser = _finetune(bench, exclude_demos=True)
-    made = _compiled(bench, lambda: optimiser.compile(student, trainset=bench.pool, teacher=teachers))
+    made, _ = _compiled(bench, lambda: optimiser.compile(student, trainset=bench.pool, teacher=teachers))
     yield f"bootstrap finetune, {bench.weights.learnt[model_of(made)]} replies learnt", (twin(made, bench.spec, lm=made.lm),)
 
 
@@ -159,7 +159,7 @@ def better_together(bench: Bench, tried: Sequence[Candidate]) -> Iterator[tuple[
     lm, _ = bench.tracing
     student = twin(_best(bench, tried), bench.spec, (), lm=lm)
     optimiser = dspy.BetterTogether(metric=bench.metric, p=OwnReplies(bench), w=_finetune(bench, exclude_demos=False))
-    made = _compiled(
+    made, said = _compiled(
         bench,
         lambda: optimiser.compile(
             student,
@@ -176,8 +176,8 @@ def better_together(bench: Bench, tried: Sequence[Candidate]) -> Iterator[tuple[
         program = step["program"]
         tied = program.lm if model_of(program) in bench.weights.tuned else None
         yield f"together {step['strategy']}", (twin(program, bench.spec, lm=tied),)
-    if made.flag_compilation_error_occurred:  # which DSPy has only written to its log
-        raise _nothing(bench) if bench.weights.nothing else RuntimeError("a step of BetterTogether failed: its log says why")
+    if made.flag_compilation_error_occurred:  # by a fault that DSPy has only written to its log
+        raise _nothing(bench) if bench.weights.nothing else RuntimeError(f"a step of BetterTogether failed:\n{said}")
 
 
 def _best(bench: Bench, tried: Sequence[Candidate]) -> Program:
@@ -194,10 +194,11 @@ def _finetune(bench: Bench, *, exclude_demos: bool) -> Any:
     return dspy.BootstrapFinetune(metric=good, adapter=adapter, exclude_demos=exclude_demos, num_threads=bench.concurrency)
 
 
-def _compiled(bench: Bench, compile: Callable[[], Any]) -> Any:
+def _compiled(bench: Bench, compile: Callable[[], Any]) -> tuple[Any, str]:
+    """What an optimiser of DSPy's makes, and what it says."""
     try:
-        with bench.asking(bench.tracing[0], TraceAdapter(bench)), quiet():
-            return compile()
+        with bench.asking(bench.tracing[0], TraceAdapter(bench)), quiet() as said:
+            return compile(), said.getvalue()
     except DataError as error:
         if error.code != "finetune-data":
             raise

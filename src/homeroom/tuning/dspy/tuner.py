@@ -200,7 +200,7 @@ def _nothing_scored(desk: CallDesk, recipe: DspyRecipe, rest: Sequence[Json]) ->
         )
     reasons = "; ".join(f"{row['candidate']}: {row['not_tried']}" for row in rest)
     return DataError(
-        f"Not one candidate could be tried ({reasons}). Add zero-shot and labelled to the recipe's optimisers, lower threshold, or "
+        f"Not one candidate could be tried ({reasons}). Add zero-shot or labelled to the optimisers, lower threshold, or "
         "add examples: homeroom tune plan --method dspy",
         code="nothing-tried",
     )
