@@ -28,7 +28,7 @@ from homeroom.tuning.huggingface.forecast import (
     quantile,
     train_seconds,
 )
-from homeroom.tuning.huggingface.plan import Shape, advice, memory_bytes
+from homeroom.tuning.huggingface.needs import Shape, advice, memory_bytes
 from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 from tests.tuning.conftest import DATA, Recorder, recipe_of
 

@@ -13,6 +13,7 @@ from homeroom.app.deleting import delete_model
 from homeroom.app.engines import Resolve, base_of
 from homeroom.app.fine_tuning.checkpoints import Checkpoint, CheckpointStore, is_checkpoint
 from homeroom.app.metering import CHAT, Use, meter_for
+from homeroom.app.own_weights import own_identity
 from homeroom.chat.directory import ModelCard, ScorecardLink, not_deletable, unknown_model
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.evaluation.metrics import metric
@@ -116,6 +117,9 @@ class HomeDirectory:
                 self._check_base(model)
             program = PromptProgram.load(self._home.artifacts.path(model.artifact))
             return ProgramChatModel(model.name, self.chat_model(model.base), program)
+        if model.kind == "full":  # to an engine it is a base of its own
+            own = own_identity(model)
+            return self._kept(model.name, lambda: EngineChatModel(model.name, lambda failed: self._resolve(own, None, failed)))
         self._check_base(model)
         adapted = self._kept(model.name, lambda: self._adapted_model(model.name, model.base_identity))
         if model.method != "dspy":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from homeroom.app.engines import TASKS, base_of, make_manager, memory_budget, memory_need
+from homeroom.app.own_weights import served_identity
 from homeroom.errors import HomeroomError, NotFoundError
 from homeroom.models.engine_desk import EngineDesk
 from homeroom.models.engine_info import RunFile
@@ -120,7 +121,7 @@ class EngineKeeper:
             except NotFoundError:
                 continue
             if model is not None and model.base_identity:
-                identities.add(model.base_identity)
+                identities.add(served_identity(model))
         return identities
 
     def _note(self, line: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from homeroom.app.fine_tuning.checkpoints import CheckpointStore
+from homeroom.app.own_weights import own_files, own_identity
 from homeroom.errors import ConflictError, NotFoundError, ProviderError
 from homeroom.models import prepared
 from homeroom.models.engine import EngineManager
@@ -133,14 +134,14 @@ def memory_budget(home: Homeroom) -> int:
 
 
 def base_of(home: Homeroom, identity: str) -> BaseFiles:
-    """The files of the base, or of the embedding model, with that identity.
+    """The files of the base, of the embedding model, or of the tuned model with weights of its own, that has that identity.
 
     Raises:
         NotFoundError: no base here has it (``base-not-here``).
     """
     cache = home.settings.cache
     here_now = [*prepared.all_bases(cache), *prepared.all_bases(cache, "embedding")]
-    found = next((base for base in here_now if base.identity == identity), None)
+    found = next((base for base in here_now if base.identity == identity), None) or _own_weights(home, identity)
     if found is None:
         here = ", ".join(base.name for base in here_now) or "none"
         raise NotFoundError(
@@ -149,6 +150,11 @@ def base_of(home: Homeroom, identity: str) -> BaseFiles:
             code="base-not-here",
         )
     return found
+
+
+def _own_weights(home: Homeroom, identity: str) -> BaseFiles | None:
+    whole = (model for model in home.registry.list() if model.kind == "full")
+    return next((own_files(home, model) for model in whole if own_identity(model) == identity), None)
 
 
 @contextmanager

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of, open_endpoint_model
-from homeroom.app.engines import engine
+from homeroom.app.engines import Resolve, engine
 from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings
 from homeroom.app.metering import Use
+from homeroom.app.own_weights import own_files, own_identity
 from homeroom.app.talk import running_directory
 from homeroom.app.tuning import CHARACTERS_A_TOKEN
 from homeroom.data.datasets import Dataset
@@ -22,6 +23,7 @@ from homeroom.evaluation.prompts import PlainPrompt
 from homeroom.evaluation.protocol import protocol
 from homeroom.evaluation.report import write_report
 from homeroom.evaluation.results import Evaluation
+from homeroom.models.engine_info import EngineInfo
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.registry.records import ScorecardRecord
 from homeroom.schema.chat import ChatModel
@@ -91,7 +93,8 @@ def _at_the_engine(home: Homeroom, base: BaseFiles, model: TunedModel) -> Iterat
     tokenizer = ChatTokenizer(base.weights)
     with (
         engine(home, base, batch=True, wanted=(model.name,)) as resolve,
-        closing(HomeDirectory(home.with_base(base.name), resolve)) as directory,
+        engine(home, own_files(home, model), batch=True) if model.kind == "full" else nullcontext() as own,
+        closing(HomeDirectory(home.with_base(base.name), _either(resolve, own, own_identity(model)))) as directory,
     ):
         yield _Asked(
             directory.chat_model(base.name),
@@ -101,6 +104,15 @@ def _at_the_engine(home: Homeroom, base: BaseFiles, model: TunedModel) -> Iterat
             lambda text: len(tokenizer.encode(text)),
             min(home.settings.engine_context, base.context_tokens),
         )
+
+
+def _either(resolve: Resolve, own: Resolve | None, identity: str) -> Resolve:
+    """The base's engine, or for the identity of weights of their own that of these."""
+
+    def resolved(asked: str = "", adapter: str | None = None, failed: EngineInfo | None = None) -> EngineInfo:
+        return (own if own is not None and asked == identity else resolve)(asked, adapter, failed)
+
+    return resolved
 
 
 @contextmanager
@@ -170,7 +182,7 @@ def _losses(
     context: JobContext, base: BaseFiles, model: TunedModel, home: Homeroom, items: Sequence[Item]
 ) -> Mapping[str, float]:
     """Held-out loss of base and tuned model per reply token, where the weights are here; empty otherwise."""
-    if model.kind != "lora" or model.method == "dspy":  # which never answers without its prompt
+    if model.kind not in ("lora", "full") or model.method == "dspy":  # which never answers without its prompt
         return {}
     from homeroom.tuning.huggingface.cores import yield_cores_soon
 
@@ -182,10 +194,12 @@ def _losses(
     examples = list({item.example.id: item.example for item in items}.values())
     keep = [(e.id, item.turn) in wanted for e in examples for item in e.items()]
     found: dict[str, float] = {}
-    for name, adapter in (("base", None), ("tuned", home.artifacts.path(model.artifact))):
+    adapter = None if model.kind == "full" else home.artifacts.path(model.artifact)
+    tuned = own_files(home, model) if model.kind == "full" else base
+    for name, files, adapted in (("base", base, None), ("tuned", tuned, adapter)):
         context.progress(0.0, f"held-out loss of {name}")
         own = [e.with_system(prompt_text) for e in examples]
-        rows = held_out_loss(base, adapter, own, threads=home.settings.threads)
+        rows = held_out_loss(files, adapted, own, threads=home.settings.threads)
         rows = [row for row, kept in zip(rows, keep, strict=True) if kept]
         found[name] = sum(row.nll for row in rows) / max(1, sum(row.tokens for row in rows))
     return found

@@ -168,8 +168,14 @@ def source_of(home: Homeroom, reference: str) -> Source:
 
 
 def _require_weights(model: TunedModel) -> None:
-    if model.kind in ("lora", "full"):
+    if model.kind in ("lora", "full") and model.method != "dspy":
         return
+    if model.kind == "lora":
+        raise ConfigError(
+            f"{model.name!r} is an adapter and a prompt that were searched together, and only here do they answer together. "
+            f"Export the prompt as messages: homeroom tune show-prompt {model.id8} --output FILE.json",
+            code="export-kind",
+        )
     if model.kind == "prompt":
         raise ConfigError(
             f"{model.name!r} is a prompt on {model.base!r}: it has no weights of its own. Export the prompt as messages: "

@@ -10,6 +10,7 @@ from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.engines import engine, resolve_running, server_runs
 from homeroom.app.metering import CHAT, Use
+from homeroom.app.own_weights import own_files
 from homeroom.chat.directory import ModelCard, resolve_card
 from homeroom.chat.scenarios import PracticeScenario, scenarios_from_examples
 from homeroom.data.course import load_course
@@ -51,14 +52,15 @@ def talking(home: Homeroom, model: str | None, task: str) -> Iterator[tuple[Home
         with closing(models):
             yield models, card
         return
-    base = home.base_files(tuned.base if tuned else card.name)
+    whole = tuned is not None and tuned.kind == "full"
+    base = own_files(home, tuned) if tuned and whole else home.base_files(tuned.base if tuned else card.name)
     if server_runs(home):
         with closing(models):
             yield models, card
         return
     with (
         engine(home, base, wanted=(card.name,)) as resolve,
-        closing(HomeDirectory(home.with_base(base.name), resolve)) as own,
+        closing(HomeDirectory(home if whole else home.with_base(base.name), resolve)) as own,
     ):
         yield own, card
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
 from homeroom.schema.chat import GenerationSettings
 
@@ -15,6 +15,14 @@ PLACEHOLDERS = ("subject", "grade", "grade_band")
 
 Tokens = Annotated[int, Field(ge=1, le=10_000_000_000)]
 Steps = Annotated[int, Field(ge=1, le=1_000_000)]
+AUTO = "auto"
+BatchTokens = Annotated[
+    int,
+    Field(ge=0, le=4_000_000),
+    BeforeValidator(lambda value: 0 if value == AUTO else value),
+    PlainSerializer(lambda value: value or AUTO, when_used="json"),
+]
+"""Tokens; ``auto`` is 0 inside, and stands for what fits."""
 Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -152,7 +160,14 @@ class Recipe(_Part):
         system_prompt: Put before examples that have no system turn; may hold ``{subject}``, ``{grade}`` and ``{grade_band}``.
         epochs: Times every example is seen, unless the token budget ends first.
         max_trained_tokens: Budget in tokens processed (prompt and reply); None sets no budget.
-        batch_tokens: Padded tokens of one micro-batch: what memory grows with.
+        weights: ``lora`` trains an adapter; ``full`` every weight of a tiny model, in float32 and at twenty bytes each, and what
+            comes out is a model of its own.
+        quantise: How the frozen weights are kept: ``8bit``, or ``nf4`` with double quantisation (QLoRA, Dettmers et al. 2023,
+            https://arxiv.org/abs/2305.14314), each multiplied in ``dtype``. Needs a GPU.
+        gradient_checkpointing: Keep only what goes into each layer and compute the rest again on the way back: the same result
+            with less memory, in about a third more time.
+        batch_tokens: Padded tokens of one micro-batch: what memory grows with. ``auto`` (0 inside) takes what fits the free
+            memory by the plan's forecast, up to a whole step; a run keeps what it began with.
         threads: 0 uses every core. Results repeat bit for bit only at the same number.
         dtype: ``auto`` takes bfloat16 where the hardware multiplies it fast, else float32.
     """
@@ -171,7 +186,10 @@ class Recipe(_Part):
     optimiser: Optimiser = Optimiser()
     epochs: Annotated[int, Field(ge=1, le=1000)] = 3
     max_trained_tokens: Tokens | None = None
-    batch_tokens: Annotated[int, Field(ge=16, le=4_000_000)] = 1024
+    weights: Literal["lora", "full"] = "lora"
+    quantise: Literal["none", "8bit", "nf4"] = "none"
+    gradient_checkpointing: bool = False
+    batch_tokens: BatchTokens = 1024
     accumulation: Accumulation = Accumulation(examples=8)
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -209,10 +227,20 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _longest_example_fits_a_batch(self) -> Recipe:
-        if self.batch_tokens < self.data.max_sequence_tokens:
+        if 0 < self.batch_tokens < self.data.max_sequence_tokens:
             raise ValueError(
                 f"batch_tokens = {self.batch_tokens} must be at least data.max_sequence_tokens = {self.data.max_sequence_tokens}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_weights_are_trained_as_they_are(self) -> Recipe:
+        if self.weights == "lora":
+            return self
+        for key, only in (("quantise", "none"), ("objective", "supervised"), ("dtype", "auto or float32")):
+            value = getattr(self, key)
+            if value not in only.split(" or "):
+                raise ValueError(f"{key} = {value!r} is for weights = 'lora'; with 'full' it must be {only}")
         return self
 
     @property

@@ -10,13 +10,25 @@ Shapes: B sequences, T positions, H hidden, N = B * T rows, R the sum of the LoR
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
 from torch import Tensor  # noqa: TID253
 from torch.nn import functional  # noqa: TID253
 
 Context = Any  # autograd's context carries whatever is saved on it
+
+
+class Stored(Protocol):
+    """A frozen matrix that is kept in another form than it is multiplied in."""
+
+    def dense(self) -> Tensor:
+        """(out, in), made anew at each call, so that nothing holds it between forward and backward."""
+        ...
+
+
+Weight = Any
+"""A Tensor, or what is `Stored`; PyTorch is untyped here."""
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -134,14 +146,33 @@ class Blocks:
         return [part for rows, ranks in self._places for part in (a[ranks].contiguous(), b[rows, ranks].contiguous())]
 
 
+def frozen_linear(x: Tensor, weight: Weight, bias: Tensor | None) -> Tensor:
+    """A plain linear layer, (..., in) to (..., out), with a gradient for x only."""
+    if isinstance(weight, Tensor):
+        return functional.linear(x, weight, bias)
+    out: Tensor = _StoredLinear.apply(x, weight, bias)
+    return out
+
+
+class _StoredLinear(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(ctx: Context, x: Tensor, w: Stored, bias: Tensor | None) -> Tensor:
+        ctx.w = w
+        return functional.linear(x, w.dense(), bias)
+
+    @staticmethod
+    def backward(ctx: Context, grad: Tensor) -> Any:
+        return grad @ ctx.w.dense(), None, None
+
+
 def lora_linears(
-    x: Tensor, weight: Tensor, bias: Tensor | None, kept: Tensor | None, scale: float, blocks: Blocks, ab: Sequence[Tensor]
+    x: Tensor, weight: Weight, bias: Tensor | None, kept: Tensor | None, scale: float, blocks: Blocks, ab: Sequence[Tensor]
 ) -> Tensor:
     """Layers that share their input, with LoRA: x W' + bias + scale (x A') B'; gradients for x, A and B only.
 
     Args:
         x: (..., in).
-        weight: (out, in), the layers' rows below each other.
+        weight: (out, in), the layers' rows below each other; one that is stored in another form is made dense twice.
         bias: (out,).
         kept: (..., in) from `dropout_mask`, for x on its way to A; None keeps all. ``scale`` then carries 1 / (1 - share).
         scale: alpha / rank.
@@ -158,14 +189,15 @@ def lora_linears(
 class _LoraLinears(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(
-        ctx: Context, x: Tensor, w: Tensor, bias: Tensor | None, kept: Tensor | None, scale: float, blocks: Blocks, *ab: Tensor
+        ctx: Context, x: Tensor, w: Weight, bias: Tensor | None, kept: Tensor | None, scale: float, blocks: Blocks, *ab: Tensor
     ) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])  # (N, in)
+        ctx.stored, w = (None, w) if isinstance(w, Tensor) else (w, w.dense())
         a, b = blocks.join(ab, flat, len(w), scale)
         low = _dropped(flat, kept) @ a.T  # (N, R)
         out = flat @ w.T if bias is None else torch.addmm(bias, flat, w.T)
         out.addmm_(low, b.T)
-        ctx.save_for_backward(flat, w, a, b, low, kept)
+        ctx.save_for_backward(flat, w if ctx.stored is None else None, a, b, low, kept)
         ctx.shape, ctx.scale, ctx.blocks = x.shape, scale, blocks
         return out.view(*x.shape[:-1], -1)
 
@@ -178,7 +210,7 @@ class _LoraLinears(torch.autograd.Function):  # type: ignore[misc]
         grad_a = (grad_low.T @ _dropped(flat, kept)).float()
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = grad @ w
+            grad_x = grad @ (w if ctx.stored is None else ctx.stored.dense())
             if kept is None:
                 grad_x.addmm_(grad_low, a)
             else:

@@ -70,7 +70,7 @@ def facts_of(base: BaseFiles, compute: Compute, machine: Hardware) -> dict[str, 
         "format": FORMAT,
         "code": __version__,
         "torch": torch.__version__,
-        "compute": compute.name,
+        "compute": compute.name + (", recomputing" if compute.recompute else ""),
         "threads": compute.threads,
         "cores": machine.cores,
         "memory_gb": round(machine.memory_bytes / 1e9),
@@ -113,7 +113,7 @@ def _measured(base: BaseFiles, compute: Compute, facts: dict[str, Any]) -> Calib
         vocabulary = model.head.shape[0]
         for rows, length, share in POINTS:
             sequences = [_sequence(length, share, vocabulary, seed) for seed in range(rows)]
-            batch = collate(sequences, compute.device)
+            batch = collate(sequences, compute.device, packed=model.packs)
             shape = BatchShape.of([s.input_length for s in sequences], len(batch.labels), packed=batch.packed is not None)
             rows_train.append((layers, shape, _timed(_training(model, batch))))
             rows_forward.append((layers, shape, _timed(lambda m=model, b=batch: measure(m, b))))  # type: ignore[misc]

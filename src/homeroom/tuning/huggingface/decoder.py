@@ -6,16 +6,27 @@ something else in it (`supports`) is run by transformers' own code instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
 from peft.tuners.lora import LoraLayer  # noqa: TID253
 from torch import Tensor  # noqa: TID253
-from torch.nn import functional  # noqa: TID253
+from torch.utils.checkpoint import checkpoint  # noqa: TID253
 
-from homeroom.tuning.huggingface.arithmetic import Blocks, dropout_mask, half_turn, lora_linears, rms_norm, rotate, swi_glu
+from homeroom.tuning.huggingface.arithmetic import (
+    Blocks,
+    Stored,
+    Weight,
+    dropout_mask,
+    frozen_linear,
+    half_turn,
+    lora_linears,
+    rms_norm,
+    rotate,
+    swi_glu,
+)
 from homeroom.tuning.huggingface.attention import (
     Packed,
     causal_attention,
@@ -26,6 +37,8 @@ from homeroom.tuning.huggingface.attention import (
 )
 
 Module = Any  # of transformers or PEFT: untyped
+Store = Callable[[Tensor], Stored]
+"""Takes a frozen matrix (out, in) and keeps it in another form."""
 FAMILIES = ("llama", "qwen2", "qwen3")
 
 
@@ -36,25 +49,35 @@ def supports(config: Any) -> bool:  # transformers' config: untyped
 
 
 class Linears:
-    """Linear layers of one input: one product with their weights below each other, which become views of it, and their LoRA."""
+    """Linear layers of one input: one product with their weights below each other, which become views of it, and their LoRA.
 
-    def __init__(self, layers: Sequence[Module]) -> None:
+    With ``store`` the weights are kept by it alone, and the layers' own are emptied.
+    """
+
+    def __init__(self, layers: Sequence[Module], store: Store | None = None) -> None:
         plain = [layer.base_layer if isinstance(layer, LoraLayer) else layer for layer in layers]
-        self._weight = plain[0].weight.detach()
+        sizes = [len(layer.weight) for layer in plain]
+        weight = plain[0].weight.detach()
         self._bias = None if plain[0].bias is None else torch.cat([layer.bias.detach() for layer in plain])
         if len(plain) > 1:
-            self._weight = torch.cat([layer.weight.detach() for layer in plain])
-            for layer, rows in zip(plain, self._weight.split([len(layer.weight) for layer in plain]), strict=True):
+            weight = torch.cat([layer.weight.detach() for layer in plain])
+            for layer, rows in zip(plain, weight.split(sizes), strict=True):
                 layer.weight.data = rows
-        ends = [sum(len(other.weight) for other in plain[: i + 1]) for i in range(len(plain))]
+        self._weight: Weight = weight if store is None else store(weight)
+        if store is not None:
+            for layer in plain:
+                layer.weight.data = weight.new_empty(0)
+        ends = [sum(sizes[: i + 1]) for i in range(len(plain))]
         self._lora = [layer for layer in layers if isinstance(layer, LoraLayer)]
-        rows = [(end - len(p.weight), end) for p, end, layer in zip(plain, ends, layers, strict=True) if layer in self._lora]
+        rows = [(end - size, end) for size, end, layer in zip(sizes, ends, layers, strict=True) if layer in self._lora]
         self._blocks = Blocks(rows, [layer.r["default"] for layer in self._lora])
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out of all layers)."""
+        if self._bias is not None and self._bias.device != x.device:  # the model was moved since
+            self._bias = self._bias.to(x.device)
         if not self._lora:
-            return functional.linear(x, self._weight, self._bias)
+            return frozen_linear(x, self._weight, self._bias)
         first = self._lora[0]
         scale, drop, kept = first.scaling["default"], first.lora_dropout["default"], None
         share = float(getattr(drop, "p", 0.0)) if drop.training else 0.0
@@ -79,18 +102,18 @@ class Layer:
     down: Linears
 
     @classmethod
-    def of(cls, layer: Module) -> Layer:
+    def of(cls, layer: Module, store: Store | None = None) -> Layer:
         """Read them from a layer of transformers, with or without LoRA on it."""
         attention, mlp = layer.self_attn, layer.mlp
         return cls(
             layer.input_layernorm,
-            Linears([attention.q_proj, attention.k_proj, attention.v_proj]),
+            Linears([attention.q_proj, attention.k_proj, attention.v_proj], store),
             getattr(attention, "q_norm", None),
             getattr(attention, "k_norm", None),
-            Linears([attention.o_proj]),
+            Linears([attention.o_proj], store),
             layer.post_attention_layernorm,
-            Linears([mlp.gate_proj, mlp.up_proj]),
-            Linears([mlp.down_proj]),
+            Linears([mlp.gate_proj, mlp.up_proj], store),
+            Linears([mlp.down_proj], store),
         )
 
 
@@ -115,14 +138,18 @@ class Decoder:
 
     Args:
         model: transformers' decoder (``LlamaModel`` and its like).
+        store: Keeps the weights of the layers in another form.
+        recompute: Keep what goes into a layer only, and compute the rest of it again on the way back (Chen et al. 2016,
+            https://arxiv.org/abs/1604.06174).
     """
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self, model: Module, store: Store | None = None, *, recompute: bool = False) -> None:
         config = model.config
         self._model = model
         self._head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._heads = [config.num_attention_heads, config.num_key_value_heads, config.num_key_value_heads]  # of q, k, v
-        self._layers = [Layer.of(layer) for layer in model.layers]
+        self._layers = [Layer.of(layer, store) for layer in model.layers]
+        self._recompute = recompute
 
     def __call__(self, ids: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """(B, T) token ids to (B, T, H) hidden states. With ``lengths`` B is 1 and the row holds sequences of these lengths."""
@@ -141,9 +168,16 @@ class Decoder:
             return x
         places = self._places(x, lengths)
         for layer in layers:
-            x = x + layer.output(self._mix(_norm(x, layer.attention_norm), layer, places))
-            x = x + layer.down(swi_glu(layer.gate_up(_norm(x, layer.feed_forward_norm))))
+            if self._recompute and torch.is_grad_enabled():
+                x = checkpoint(self._through, x, layer, places, use_reentrant=False)
+            else:
+                x = self._through(x, layer, places)
         return x
+
+    def _through(self, x: Tensor, layer: Layer, places: Places) -> Tensor:
+        """One layer: (B, T, H) to (B, T, H)."""
+        x = x + layer.output(self._mix(_norm(x, layer.attention_norm), layer, places))
+        return x + layer.down(swi_glu(layer.gate_up(_norm(x, layer.feed_forward_norm))))
 
     def _mix(self, x: Tensor, layer: Layer, places: Places) -> Tensor:
         """What each position takes from those before it: (B, T, H) to (B, T, query heads * d)."""

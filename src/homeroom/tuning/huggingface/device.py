@@ -5,34 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
 
-from homeroom.errors import ConfigError
+from homeroom.errors import ConfigError, MissingExtraError
 from homeroom.runtime.hardware import Hardware, hardware
 from homeroom.tuning.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Device and number type of the frozen weights and activations. LoRA weights and the optimiser are float32 always."""
+    """Device and number type of the frozen weights and activations. LoRA weights and the optimiser are float32 always.
+
+    Attributes:
+        quantise: How the frozen weights of the layers are kept: ``none`` in ``dtype``, ``8bit`` or ``nf4``.
+        recompute: Whether a layer's inner numbers are computed again on the way back, and not kept.
+    """
 
     device: torch.device
     dtype: torch.dtype
     threads: int
+    quantise: str = "none"
+    recompute: bool = False
 
     @property
     def name(self) -> str:
         """In words: ``cpu, float32, 2 threads``."""
         number = str(self.dtype).removeprefix("torch.")
-        return f"{self.device.type}, {number}" + (f", {self.threads} threads" if self.device.type == "cpu" else "")
+        kept = "" if self.quantise == "none" else f", weights in {self.quantise}"
+        return f"{self.device.type}, {number}{kept}" + (f", {self.threads} threads" if self.device.type == "cpu" else "")
 
 
 def choose(recipe: Recipe, machine: Hardware | None = None) -> Compute:
     """CUDA when there is one; bfloat16 only where matrix hardware multiplies it (elsewhere float32 is faster).
 
     Raises:
-        ConfigError: ``no-gpu`` when the recipe asks for CUDA and there is none.
+        ConfigError: ``no-gpu`` when the recipe asks for CUDA, or for quantised weights, and there is none.
+        MissingExtraError: quantised weights are asked for, and bitsandbytes is not installed.
     """
     machine = machine or hardware()
     cuda = torch.cuda.is_available()
@@ -41,13 +51,30 @@ def choose(recipe: Recipe, machine: Hardware | None = None) -> Compute:
             "device = 'cuda', and PyTorch finds no CUDA device here. Use device: auto, or look: homeroom doctor", code="no-gpu"
         )
     on_gpu = cuda and recipe.device != "cpu"
+    if recipe.quantise != "none":
+        _require_quantising(recipe, on_gpu=on_gpu)
     if recipe.dtype != "auto":
         dtype: torch.dtype = getattr(torch, recipe.dtype)
+    elif recipe.weights == "full":  # steps of a small rate would be lost in the rounding of bfloat16
+        dtype = torch.float32
     elif on_gpu:
         dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     else:
         dtype = torch.bfloat16 if machine.amx_bf16 else torch.float32
-    return Compute(torch.device("cuda" if on_gpu else "cpu"), dtype, recipe.threads or machine.cores)
+    where = torch.device("cuda" if on_gpu else "cpu")
+    return Compute(where, dtype, recipe.threads or machine.cores, recipe.quantise, recipe.gradient_checkpointing)
+
+
+def _require_quantising(recipe: Recipe, *, on_gpu: bool) -> None:
+    if not on_gpu:
+        reason = "the recipe says device: cpu" if recipe.device == "cpu" else "PyTorch finds no CUDA device here"
+        raise ConfigError(
+            f"quantise = {recipe.quantise!r} needs a GPU, and {reason}. On a processor take quantise: none and a base that fits: "
+            "homeroom models list --bases",
+            code="no-gpu",
+        )
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtraError(f"quantise: {recipe.quantise}", "bitsandbytes", "gpu")
 
 
 @contextmanager

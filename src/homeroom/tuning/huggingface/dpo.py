@@ -109,7 +109,7 @@ class Preferences:
     def _batch(self, pairs: EncodedPairs, indexes: Sequence[int]) -> Batch:
         """The chosen sequences, then the rejected ones."""
         sequences = [pairs.chosen.sequences[i] for i in indexes] + [pairs.rejected[i] for i in indexes]
-        return collate(sequences, self._model.compute.device)
+        return collate(sequences, self._model.compute.device, packed=self._model.packs)
 
     def _margins(self, log_p: torch.Tensor, base: torch.Tensor, indexes: Sequence[int]) -> torch.Tensor:
         """(2P,) log-probabilities of chosen and rejected replies to (P,) margins, float64 on the CPU."""
@@ -147,7 +147,7 @@ def reference(
             if reporter.should_stop():
                 raise JobCancelled
             reporter.progress(0.0, f"measuring the base on {len(sequences)} replies: {number / len(batches):.0%}")
-            batch = collate([sequences[i] for i in indexes], model.compute.device)
+            batch = collate([sequences[i] for i in indexes], model.compute.device, packed=model.packs)
             found[list(indexes)] = _sums(-measure(model, batch)[0], batch)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

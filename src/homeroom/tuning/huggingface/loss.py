@@ -99,23 +99,38 @@ def backward(model: LoraModel, batch: Batch, step_labels: int) -> Totals:
     gradient = torch.empty_like(hidden)
     nll = torch.zeros((), dtype=torch.float64, device=hidden.device)
     correct = torch.zeros((), dtype=torch.long, device=hidden.device)
+    trained_head = _gradient_of(model.head) if model.head.requires_grad else None
     with torch.no_grad():
         for start in range(0, len(hidden), HEAD_CHUNK):
             chunk = slice(start, start + HEAD_CHUNK)
-            losses, hits, gradient[chunk] = cross_entropy(hidden[chunk], model.head, batch.labels[chunk], 1 / step_labels)
+            losses, hits, gradient[chunk] = cross_entropy(
+                hidden[chunk], model.head, batch.labels[chunk], 1 / step_labels, trained_head
+            )
             nll += losses.double().sum()
             correct += hits
     hidden.backward(gradient)
     return Totals(nll.item(), int(correct), len(batch.labels), batch.tokens)
 
 
+def _gradient_of(weight: torch.Tensor) -> torch.Tensor:
+    """Where the gradient of a weight is gathered."""
+    if weight.grad is None:
+        weight.grad = torch.zeros_like(weight)
+    return weight.grad
+
+
 def cross_entropy(
-    states: torch.Tensor, head: torch.Tensor, labels: torch.Tensor, weight: float | torch.Tensor
+    states: torch.Tensor,
+    head: torch.Tensor,
+    labels: torch.Tensor,
+    weight: float | torch.Tensor,
+    head_gradient: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Loss of each label, how many are the likeliest token, and the gradient of the sum of the losses, each times its weight.
 
     Shapes: states (n, H), head (vocabulary, H), labels (n,), weight one number or (n, 1); results (n,) float32, (), (n, H). One
-    (n, vocabulary) tensor holds the logits, then the probabilities, then their gradient: softmax minus one at the label.
+    (n, vocabulary) tensor holds the logits, then the probabilities, then their gradient: softmax minus one at the label. The
+    head's own gradient (vocabulary, H) is added to ``head_gradient`` where that is given.
     """
     logits = (states @ head.T).float()  # (n, vocabulary)
     top, guess = logits.max(-1, keepdim=True)
@@ -126,7 +141,10 @@ def cross_entropy(
     logits.mul_(weight / total)
     at_its_label = -weight if isinstance(weight, torch.Tensor) else logits.new_full(at_label.shape, -weight)
     logits.scatter_add_(-1, at_label, at_its_label)
-    return losses[:, 0], (guess == at_label).sum(), logits.to(head.dtype) @ head
+    pushes = logits.to(head.dtype)
+    if head_gradient is not None:
+        head_gradient.addmm_(pushes.T, states)
+    return losses[:, 0], (guess == at_label).sum(), pushes @ head
 
 
 def measure(model: LoraModel, batch: Batch) -> tuple[torch.Tensor, Totals]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
 
+from homeroom.errors import ConfigError
 from homeroom.models.lora_gguf import CONFIG, IDENTITY_KEY, WEIGHTS, check_adapter_folder
 from homeroom.schema.models import BaseFiles
 from homeroom.tuning.huggingface.decoder import Decoder, LibraryDecoder, supports
@@ -26,12 +27,12 @@ Tensors = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class LoraModel:
-    """A frozen causal language model with trainable LoRA layers.
+    """A frozen causal language model with trainable LoRA layers; or one whose every weight is trained.
 
     Attributes:
-        peft: The whole as PEFT wraps it.
+        peft: The whole as PEFT wraps it, or as it is.
         decoder: Token ids (B, T) to hidden states (B, T, H).
-        head: (vocabulary, H): hidden states times its transpose are logits. Frozen.
+        head: (vocabulary, H): hidden states times its transpose are logits. Frozen, unless every weight is trained.
         compute: Device and number type.
         identity: Of the base.
         first_adapted: Index of the first layer with LoRA; those below always compute the same.
@@ -44,12 +45,17 @@ class LoraModel:
     identity: str = ""
     first_adapted: int = 0
 
+    @property
+    def packs(self) -> bool:
+        """Whether sequences follow each other in one row: on a GPU, where the arithmetic is ours."""
+        return self.compute.device.type == "cuda" and isinstance(self.decoder, Decoder)
+
     def trainable(self) -> dict[str, torch.Tensor]:
-        """The LoRA weights by name, in a fixed order; the tensors themselves, not copies."""
+        """The weights that are trained by name, in a fixed order; the tensors themselves, not copies."""
         return {name: p for name, p in self.peft.named_parameters() if p.requires_grad}
 
     def copy_weights(self) -> dict[str, torch.Tensor]:
-        """Copies of the LoRA weights on the CPU."""
+        """Copies of the trained weights on the CPU."""
         return {name: p.detach().to("cpu", copy=True).contiguous() for name, p in self.trainable().items()}
 
     def set_weights(self, weights: Tensors) -> None:
@@ -60,14 +66,31 @@ class LoraModel:
 
 
 def load_base(base: BaseFiles, compute: Compute) -> Any:  # transformers' model: untyped here
-    """The base model from its safetensors, in the run's number type and on its device, frozen."""
+    """The base model from its safetensors, in the run's number type and on its device, frozen.
+
+    One that will be quantised waits on the processor: its layers are moved one by one.
+    """
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
         base.weights, dtype=compute.dtype, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
     )
     model.requires_grad_(False)
-    return model.to(compute.device).eval()
+    return model.eval() if compute.quantise != "none" else model.to(compute.device).eval()
+
+
+def train_whole(model: Any, base: BaseFiles, compute: Compute) -> LoraModel:  # transformers' model
+    """A model whose every weight is trained, by transformers' own forward."""
+    model.requires_grad_(True)
+    if compute.recompute:
+        _recompute(model)
+    return LoraModel(model, LibraryDecoder(model.get_decoder()), model.get_output_embeddings().weight, compute, base.identity)
+
+
+def _recompute(model: Any) -> None:  # transformers' model
+    """Have transformers' forward keep only what goes into each layer; its newer versions call that otherwise."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def attach_lora(model: Any, lora: Lora, base: BaseFiles, compute: Compute) -> LoraModel:
@@ -116,7 +139,10 @@ def _with_layers(model: Any, config: Any, base: BaseFiles, compute: Compute) -> 
         peft_model = get_peft_model(model, config)
     config.base_model_name_or_path = base.name
     first = min(config.layers_to_transform) if config.layers_to_transform else 0
-    return LoraModel(peft_model, make_decoder(model), head_of(model), compute, base.identity, first)
+    decoder = make_decoder(model, compute)
+    if compute.quantise != "none":
+        peft_model.to(compute.device)  # what was not taken: embeddings, norms, LoRA
+    return LoraModel(peft_model, decoder, head_of(model), compute, base.identity, first)
 
 
 def plain_model(model: Any, base: BaseFiles, compute: Compute) -> LoraModel:  # transformers' model
@@ -124,9 +150,29 @@ def plain_model(model: Any, base: BaseFiles, compute: Compute) -> LoraModel:  # 
     return LoraModel(model, make_decoder(model), head_of(model), compute, base.identity)
 
 
-def make_decoder(model: Any) -> Decoder | LibraryDecoder:  # transformers' model
-    """Our arithmetic where it is the model's, transformers' otherwise. Once LoRA is on its layers."""
-    return Decoder(model.get_decoder()) if supports(model.config) else LibraryDecoder(model.get_decoder())
+def make_decoder(model: Any, compute: Compute | None = None) -> Decoder | LibraryDecoder:  # transformers' model
+    """Our arithmetic where it is the model's, transformers' otherwise. Once LoRA is on its layers.
+
+    Raises:
+        ConfigError: ``quantise-unsupported``: the weights are to be quantised, which only ours does.
+    """
+    quantise, recompute = (compute.quantise, compute.recompute) if compute else ("none", False)
+    if supports(model.config):
+        store = None
+        if compute is not None and quantise != "none":
+            from homeroom.tuning.huggingface.quantised import store_for
+
+            store = store_for(quantise, compute.device)
+        return Decoder(model.get_decoder(), store, recompute=recompute)
+    if quantise != "none":
+        raise ConfigError(
+            f"quantise = {quantise!r} is not there for models of the type {model.config.model_type!r} with these settings. Take "
+            "quantise: none, or another base: homeroom models list --bases",
+            code="quantise-unsupported",
+        )
+    if recompute:
+        _recompute(model)
+    return LibraryDecoder(model.get_decoder())
 
 
 def head_of(model: Any) -> torch.Tensor:  # transformers' model

@@ -106,5 +106,5 @@ class Replies:
         remove(self._folder)
 
     def _batch(self, sequences: Sequence[TokenSequence], frozen: FrozenStates | None, indexes: Sequence[int]) -> Batch:
-        batch = collate([sequences[i] for i in indexes], self._model.compute.device)
+        batch = collate([sequences[i] for i in indexes], self._model.compute.device, packed=self._model.packs)
         return batch if frozen is None else frozen.into(batch, indexes)

@@ -6,31 +6,31 @@ import hashlib
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch  # noqa: TID253 - this package is torch's leaf: only a run imports it
-
-from homeroom.errors import StorageError
-from homeroom.runtime.hardware import Hardware, hardware
+from homeroom.runtime.hardware import Hardware
 from homeroom.schema.models import BaseFiles
 from homeroom.schema.tuning import Plan
-from homeroom.tuning.huggingface.attention import WHOLE_LIMIT
 from homeroom.tuning.huggingface.batches import Step, length_batches, padding_share
 from homeroom.tuning.huggingface.calibrate import calibration, facts_of, probe_flops
 from homeroom.tuning.huggingface.device import Compute
 from homeroom.tuning.huggingface.encode import Encoded, TokenSequence
 from homeroom.tuning.huggingface.forecast import RECORD, BatchShape, Calibration, Past, Work, corrected, train_seconds
 from homeroom.tuning.huggingface.frozen import frozen_bytes, recur
-from homeroom.tuning.huggingface.loss import HEAD_CHUNK
-from homeroom.tuning.huggingface.model import parameter_count
+from homeroom.tuning.huggingface.needs import (
+    PROCESS_BYTES,
+    SMALL_FILES_BYTES,
+    Shape,
+    advice,
+    disk_bytes,
+    memory_bytes,
+    room_bytes,
+    weights_bytes,
+)
 from homeroom.tuning.recipe import Lora, Recipe
 
-PROCESS_BYTES = 600_000_000
-"""Python, PyTorch and transformers before any model."""
-SMALL_FILES_BYTES = 2_000_000
-"""Recipe, history, previews, manifest."""
 MEMORY_HIGH = 1.25
 """Of the expected memory: what it should stay below, until runs here have shown it."""
 FORWARD_SHARE = 0.4
@@ -50,61 +50,6 @@ class Known:
     folder: Path | None = None
     record: Sequence[Past] = ()
     tokens_per_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Sizes of a base model, from its ``config.json`` and the headers of its weights."""
-
-    parameters: int
-    embedding: int
-    layers: int
-    hidden: int
-    intermediate: int
-    kv_width: int
-    vocabulary: int
-    heads: int
-
-    @classmethod
-    def of(cls, base: BaseFiles) -> Shape:
-        """Read the sizes."""
-        config = json.loads((base.weights / "config.json").read_text(encoding="utf-8"))
-        heads = int(config["num_attention_heads"])
-        head = int(config.get("head_dim") or config["hidden_size"] // heads)
-        parameters, embedding = parameter_count(base)
-        return cls(
-            parameters=parameters,
-            embedding=embedding,
-            layers=int(config["num_hidden_layers"]),
-            hidden=int(config["hidden_size"]),
-            intermediate=int(config["intermediate_size"]),
-            kv_width=head * int(config.get("num_key_value_heads") or heads),
-            vocabulary=int(config["vocab_size"]),
-            heads=heads,
-        )
-
-    def adapted_layers(self, recipe: Recipe) -> int:
-        """How many layers get LoRA."""
-        return min(self.layers, recipe.lora.last_layers or self.layers)
-
-    def lora_parameters(self, recipe: Recipe) -> int:
-        """Weights that are trained."""
-        h, f, kv = self.hidden, self.intermediate, self.kv_width
-        sides = {
-            "q_proj": h + h,
-            "k_proj": h + kv,
-            "v_proj": h + kv,
-            "o_proj": h + h,
-            "gate_proj": h + f,
-            "up_proj": h + f,
-            "down_proj": f + h,
-        }
-        return recipe.lora.rank * self.adapted_layers(recipe) * sum(sides[name] for name in recipe.lora.target_modules)
-
-    def layer_flops(self, recipe: Recipe) -> float:
-        """Operations of one trained token in an adapted layer: forward and back, of the frozen weights without their gradient."""
-        body = (self.parameters - self.embedding) / self.layers
-        return 4 * body + 6 * self.lora_parameters(recipe) / self.adapted_layers(recipe)
 
 
 def make_plan(
@@ -147,6 +92,7 @@ def make_plan(
         "label_tokens": labels,
         "validation_examples": len(validation.sequences),
         "lora_parameters": shape.lora_parameters(recipe),
+        "weights_bytes": weights_bytes(shape, compute),
         "padding_share": round(padding_share(lengths, steps), 4),
         "frozen_cache_bytes": kept,
     }
@@ -173,24 +119,6 @@ def machine_key(base: BaseFiles, compute: Compute, machine: Hardware) -> str:
     """What runs must share for one to tell of the other: machine, number type and code, whatever the base's shape."""
     facts = {k: v for k, v in facts_of(base, compute, machine).items() if k != "shape"}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def require_disk(shape: Shape, recipe: Recipe, folder: Path) -> None:
-    """Refuse to begin what the disk has no room to finish: checkpoints and the result.
-
-    What frozen layers keep is not counted: a run does without it.
-
-    Raises:
-        StorageError: ``no-space``.
-    """
-    free, needed = hardware(folder).disk_free_bytes, disk_bytes(shape, recipe) - SMALL_FILES_BYTES
-    if free and needed > free:
-        raise StorageError(
-            f"The run would need about {needed / 1e6:.1f} MB for checkpoints and its result, and the disk of {str(folder)!r} has "
-            f"{free / 1e6:.1f} MB free. Nothing was begun. Make space: homeroom jobs prune; or lower checkpoint.keep (now "
-            f"{recipe.checkpoint.keep}) or lora.rank (now {recipe.lora.rank}) in the recipe",
-            code="no-space",
-        )
 
 
 def _raw_seconds(
@@ -239,7 +167,7 @@ def _raw_seconds(
         steps=len(steps),
         adapted=adapted,
         frozen=shape.layers - adapted,
-        lora_parameters=shape.lora_parameters(recipe),
+        lora_parameters=shape.trained_parameters(recipe),
         layer_share=shape.layer_flops(recipe) / shape.layer_flops(recipe.model_copy(update={"lora": Lora(rank=found.rank)})),
     )
     return train_seconds(found, work, probe_flops(base, compute)[1]), found
@@ -254,52 +182,13 @@ def expected_memory(shape: Shape, recipe: Recipe, compute: Compute, record: Sequ
     """Peak of the host's memory and of the GPU's; the host's moved by what runs here took, once there are three."""
     computed = memory_bytes(shape, recipe, compute)
     if compute.device.type != "cpu":
-        return PROCESS_BYTES + shape.parameters * compute.dtype.itemsize, computed
+        return PROCESS_BYTES + shape.parameters * compute.dtype.itemsize, computed  # read on the host first
     past = [one.actual_bytes / one.forecast_bytes for one in record[-RECORD:] if one.actual_bytes and one.forecast_bytes]
     return round(computed * (statistics.median(past) if len(past) >= 3 else 1.0)), 0
 
 
-def advice(shape: Shape, recipe: Recipe, compute: Compute, machine: Hardware) -> list[str]:
-    """What to change in the recipe so that the run fits the memory, each with what it would then need."""
-    room = _room(compute, machine)
-    if not room:
-        return []
-    found = []
-
-    def tried(text: str, changed: dict[str, Any], where: Compute = compute) -> bool:
-        needed = memory_bytes(shape, recipe.model_copy(update=changed), where)
-        if needed <= room:
-            found.append(f"{text}: about {needed / 1e9:.1f} GB")
-        return needed <= room
-
-    batch = recipe.batch_tokens // 2
-    while batch >= recipe.data.max_sequence_tokens:
-        if tried(f"batch_tokens: {batch} (steps see as many examples as before, in more micro-batches)", {"batch_tokens": batch}):
-            break
-        batch //= 2
-    length = recipe.data.max_sequence_tokens // 2
-    while length >= 64:
-        shorter = recipe.data.model_copy(update={"max_sequence_tokens": length})
-        if tried(f"data.max_sequence_tokens and batch_tokens: {length}", {"data": shorter, "batch_tokens": length}):
-            break
-        length //= 2
-    half = max(1, shape.adapted_layers(recipe) // 2)
-    tried(f"lora.last_layers: {half}", {"lora": recipe.lora.model_copy(update={"last_layers": half})})
-    if compute.dtype == torch.float32:
-        tried("dtype: bfloat16 (slow on a processor without matrix hardware)", {}, replace(compute, dtype=torch.bfloat16))
-    found.append("a smaller base: homeroom models list --bases, then --base NAME")
-    return found
-
-
-def _room(compute: Compute, machine: Hardware) -> int:
-    """Memory of the device that trains; 0 where it is not known."""
-    if compute.device.type == "cuda":
-        return int(torch.cuda.get_device_properties(compute.device).total_memory)
-    return machine.memory_bytes
-
-
 def _lacks_memory(recipe: Recipe, shape: Shape, compute: Compute, machine: Hardware, host: int) -> list[str]:
-    room = _room(compute, machine)
+    room = room_bytes(compute, machine)
     needed = host if compute.device.type == "cpu" else memory_bytes(shape, recipe, compute)
     if not room or needed <= room:
         return []
@@ -321,23 +210,6 @@ def _lacks_room_to_keep(machine: Hardware, disk: int, kept: int) -> list[str]:
     if not kept or not machine.disk_free_bytes or disk <= machine.disk_free_bytes:
         return []
     return [f"The disk has no room to keep what the frozen layers compute ({kept / 1e6:.0f} MB): later epochs take longer."]
-
-
-def memory_bytes(shape: Shape, recipe: Recipe, compute: Compute) -> int:
-    """Peak memory: weights, LoRA with gradients, moments and best copy, one micro-batch, one chunk of logits."""
-    size = compute.dtype.itemsize
-    # Numbers that backward needs, a token and layer: `decoder.py`, the probabilities of `causal_attention` last.
-    looks = min(recipe.data.max_sequence_tokens, WHOLE_LIMIT) * shape.heads if size == 2 else 0
-    kept = 6 * shape.hidden + 4 * shape.intermediate + 2 * shape.kv_width + looks
-    activations = recipe.batch_tokens * kept * shape.adapted_layers(recipe) * size
-    logits = HEAD_CHUNK * shape.vocabulary * 4 * 4
-    process = PROCESS_BYTES if compute.device.type == "cpu" else 0
-    return int(process + shape.parameters * size + shape.lora_parameters(recipe) * 4 * 7 + activations + logits)
-
-
-def disk_bytes(shape: Shape, recipe: Recipe) -> int:
-    """Checkpoints (weights, two moments, best; one more while it is written) and the artifact (safetensors and GGUF)."""
-    return shape.lora_parameters(recipe) * 4 * (4 * (recipe.checkpoint.keep + 1) + 2) + SMALL_FILES_BYTES
 
 
 def frozen_cache_bytes(

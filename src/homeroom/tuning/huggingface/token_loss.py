@@ -109,7 +109,7 @@ class TokenLoss:
                 wanted = [i for i in indexes if sequences[i].labels]
                 if not wanted:
                     continue
-                batch = collate([sequences[i] for i in wanted], self._compute.device)
+                batch = collate([sequences[i] for i in wanted], self._compute.device, packed=self._model.packs)
                 nll = measure(self._model, batch)[0].tolist()
                 for index, count in zip(wanted, batch.counts, strict=True):
                     scored[index], nll = nll[:count], nll[count:]

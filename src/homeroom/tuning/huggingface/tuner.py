@@ -31,6 +31,7 @@ from homeroom.tuning.huggingface.prepare import Prepared, prepare
 from homeroom.tuning.recipe import Recipe
 
 if TYPE_CHECKING:
+    from homeroom.tuning.huggingface.device import Compute
     from homeroom.tuning.huggingface.forecast import Past
     from homeroom.tuning.huggingface.milestones import Milestones
     from homeroom.tuning.huggingface.model import LoraModel
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf")
 # Parts of a recipe that may change while a run is under way: they decide nothing about its weights beyond rounding.
-FREE_TO_CHANGE = ("name", "suffix", "base", "checkpoint", "generation", "threads", "device")
+FREE_TO_CHANGE = ("name", "suffix", "base", "checkpoint", "generation", "threads", "device", "gradient_checkpointing")
+# Keys that older versions did not have: at these values a run is the one that was begun without them.
+ADDED: dict[str, Any] = {"weights": "lora", "quantise": "none"}
 
 
 class HuggingFaceTuner:
-    """Trains a LoRA adapter on this machine.
+    """Trains a LoRA adapter, or every weight of a tiny model, on this machine.
 
     Args:
         base: The base model's files.
@@ -105,6 +108,7 @@ class HuggingFaceTuner:
 
         model.quiet_libraries()
         prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
+        recipe = self._sized(recipe)
         return self._planned(prepared, schedule(prepared.lengths, recipe), recipe)
 
     def _planned(self, prepared: Prepared, steps: Sequence[Step], recipe: Recipe) -> Plan:
@@ -118,14 +122,31 @@ class HuggingFaceTuner:
             data = (prepared.training, prepared.validation)
             return make_plan(self._base, recipe, data, steps, compute, machine, known, lengths=prepared.lengths)
 
+    def _sized(self, recipe: Recipe) -> Recipe:
+        """The recipe with a number for ``batch_tokens: auto``: that of the run in ``work_dir``, or what fits the memory now."""
+        from homeroom.tuning.huggingface import device
+        from homeroom.tuning.huggingface.needs import Shape, free_bytes, with_batch_tokens
+
+        path = self._work_dir / "run.json"
+        begun = json.loads(path.read_text(encoding="utf-8")).get("batch_tokens") if path.exists() else None
+        if begun and not recipe.batch_tokens:
+            return recipe.model_copy(update={"batch_tokens": int(begun)})
+        machine = hardware(self._work_dir)
+        compute = device.choose(recipe, machine)
+        return with_batch_tokens(recipe, Shape.of(self._base), compute, free_bytes(compute, machine))
+
     def _forecast(self, prepared: Prepared, steps: Sequence[Step], recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
         """What the run is expected to take, as JSON, to be stored beside what it took; empty where nobody wants it.
 
         Raises:
             StorageError: ``no-space``: it would not end.
+            ConfigError: ``full-too-large``.
         """
-        from homeroom.tuning.huggingface.plan import Shape, require_disk
+        from homeroom.tuning.huggingface import device
+        from homeroom.tuning.huggingface.needs import Shape, require_disk, require_memory
 
+        machine = hardware(self._work_dir)
+        require_memory(Shape.of(self._base), recipe, device.choose(recipe, machine), machine)
         if not (self._work_dir / "run.json").exists():  # one that goes on has its checkpoints already
             require_disk(Shape.of(self._base), recipe, self._work_dir)
         if self._calibrations is None:
@@ -153,7 +174,7 @@ class HuggingFaceTuner:
             JobCancelled: the reporter asked to stop; the run can be continued.
             DataError: ``too-few-examples``, ``no-labels``, ``no-preferences``, ``prefix-unstable``.
             ConflictError: ``template-parity``; ``resume-mismatch`` when ``work_dir`` holds another run.
-            ConfigError: ``loss-diverged``, ``out-of-memory``, ``no-gpu``.
+            ConfigError: ``loss-diverged``, ``out-of-memory``, ``no-gpu``, ``full-too-large``, ``quantise-unsupported``.
             StorageError: ``no-space``.
             MissingExtraError: the training packages are not installed.
         """
@@ -165,17 +186,17 @@ class HuggingFaceTuner:
 
         model.quiet_libraries()
         prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
+        given, recipe = recipe, self._sized(recipe)
         steps = schedule(prepared.lengths, recipe)
         forecast = self._forecast(prepared, steps, recipe, reporter)
         started = time.monotonic()
         reporter.event(prepared.training.report("training") + "; " + prepared.validation.report("validation"))
         self._check_parity(prepared, reporter)
-        name = self._claim_folder(data, recipe, prepared)
+        name = self._claim_folder(data, given, prepared, recipe.batch_tokens)
         compute = device.choose(recipe)
         with device.computing(compute, recipe.seed), keeping_freed_memory():
             reporter.progress(0.0, f"loading {self._base.name} ({compute.name})")
-            frozen = (self._load_base or model.load_base)(self._base, compute)
-            lora = model.attach_lora(frozen, recipe.lora, self._base, compute)
+            lora = self._loaded(recipe, compute)
             objective = self._objective(lora, recipe, prepared, steps, reporter)
             publish = None
             if self._milestones is not None:
@@ -190,14 +211,24 @@ class HuggingFaceTuner:
                 write_artifact(
                     draft.folder,
                     model=lora,
-                    recipe=recipe,
+                    recipe=given,
                     training=prepared.training,
                     tokenizer=prepared.tokenizer,
                     history=state.history,
                     facts=facts,
                 )
         _warn_if_no_better(state, reporter)
-        return self._tuned(name, draft.id, data, recipe, metrics)
+        return self._tuned(name, draft.id, data, given, metrics)
+
+    def _loaded(self, recipe: Recipe, compute: Compute) -> LoraModel:
+        """The base with new LoRA layers, or with every weight to be trained."""
+        from homeroom.tuning.huggingface import model
+
+        if recipe.weights == "full":  # never a shared base: its weights will be others
+            return model.train_whole(model.load_base(self._base, compute), self._base, compute)
+        own = compute.quantise != "none" or compute.recompute  # these change the base's layers
+        frozen = (model.load_base if own else self._load_base or model.load_base)(self._base, compute)
+        return model.attach_lora(frozen, recipe.lora, self._base, compute)
 
     def _objective(
         self, lora: LoraModel, recipe: Recipe, prepared: Prepared, steps: Sequence[Step], reporter: Reporter
@@ -219,7 +250,7 @@ class HuggingFaceTuner:
             count = check_parity(prepared.training, prepared.tokenizer, render_ids)
         reporter.event(f"{count} prompts give the same tokens in training and in the engine.")
 
-    def _claim_folder(self, data: TrainingData, recipe: Recipe, prepared: Prepared) -> str:
+    def _claim_folder(self, data: TrainingData, recipe: Recipe, prepared: Prepared, batch_tokens: int) -> str:
         """Mark ``work_dir`` as this run's, or check that it is. The run's model name: the same after every resume."""
         path = self._work_dir / "run.json"
         identity = run_identity(self._base, data, recipe, prepared)
@@ -230,7 +261,9 @@ class HuggingFaceTuner:
         name = self._new_name(self._base.name, recipe.model_suffix)
         with disk_errors(self._work_dir):
             self._work_dir.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps({"name": name, "identity": identity}, indent=1).encode())
+            write_atomically(
+                path, json.dumps({"name": name, "identity": identity, "batch_tokens": batch_tokens}, indent=1).encode()
+            )
         return name
 
     def _tuned(self, name: str, artifact: str, data: TrainingData, recipe: Recipe, metrics: dict[str, Any]) -> TunedModel:
@@ -239,7 +272,7 @@ class HuggingFaceTuner:
             base=self._base.name,
             base_identity=self._base.identity,
             method="huggingface",
-            kind="lora",
+            kind=recipe.weights,
             task=recipe.task,
             suffix=recipe.model_suffix,
             suitability=self._suitability,
@@ -269,7 +302,8 @@ def _prepare_packages() -> None:
 def run_identity(base: BaseFiles, data: TrainingData, recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
     """What makes two runs the same run, as JSON data."""
     ids = "\n".join(example.id for encoded in (prepared.training, prepared.validation) for example in encoded.examples)
-    settings = {key: value for key, value in recipe.to_dict().items() if key not in FREE_TO_CHANGE}
+    told = recipe.to_dict().items()
+    settings = {key: value for key, value in told if key not in FREE_TO_CHANGE and (key not in ADDED or ADDED[key] != value)}
     return {
         "base": base.identity,
         "dataset": data.dataset,
