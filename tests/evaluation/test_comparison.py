@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 
 from homeroom.evaluation.comparison import Comparison, Facts, compare
+from homeroom.evaluation.comparison_report import render_comparison
 from homeroom.evaluation.evaluate import Replies
 from homeroom.evaluation.protocol import protocol
 from homeroom.evaluation.results import Role, SystemInfo
@@ -131,8 +132,11 @@ def test_too_few_replies_show_nothing_however_large_the_difference() -> None:
         Replies(SystemInfo(n, r, n, n), [Answer(i.id, n, t) for i, t in zip(few, w(few), strict=True)])  # type: ignore[arg-type]
         for n, r, w in rows
     ]
-    found = compare(few, replies, [Facts("base"), Facts("good")], plan=protocol("tutor"))
+    found = compare(few, replies, [Facts("base"), Facts("good", model="<script>x</script>")], plan=protocol("tutor"))
     assert found.advice.kind == "too-few" and "10 replies" in found.advice.headline
+    page = render_comparison(found)
+    assert "<script" not in page and "&lt;script&gt;x" in page, "what a model is called is text"
+    assert "Too few examples" in page and page.count("<svg") >= 2
 
 
 def test_the_measure_that_decides_cannot_be_won_by_being_alike() -> None:

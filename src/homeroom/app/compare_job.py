@@ -136,6 +136,9 @@ def _own(model: TunedModel) -> Any:  # the prompt of a participant, whoever asks
 
 
 def _labels(home: Homeroom, models: Sequence[TunedModel]) -> list[str]:
-    """The method of each; with its id where two have the same."""
+    """The method of each; with its suffix and id where two have the same."""
     labels = [f"{'a short tune, ' if of_a_probe(m) else ''}{label_of(home, m)}" for m in models]
-    return [f"{label} {model.id8}" if labels.count(label) > 1 else label for label, model in zip(labels, models, strict=True)]
+    return [
+        f"{label} {model.suffix}:{model.id8}" if labels.count(label) > 1 else label
+        for label, model in zip(labels, models, strict=True)
+    ]

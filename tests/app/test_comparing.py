@@ -1,0 +1,150 @@
+"""Who takes part in a comparison: what is there and fits is taken, what is missing is a run, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from homeroom.app.compare_facts import label_of, text_goes
+from homeroom.app.comparing import PROBE, Wanted, default_run, known_methods, lineup, submit_comparison
+from homeroom.app.probing import Question, submit_probe
+from homeroom.data.reading import load_examples
+from homeroom.errors import ConfigError, DataError, NotFoundError
+from homeroom.models import tiny
+from homeroom.schema.models import TunedModel
+from homeroom.settings import Endpoint
+from homeroom.tuning.recipe_file import METHODS
+from tests.app import material
+
+
+@pytest.fixture
+def dataset(home, tmp_path):
+    records = [*material.tutor_records(), *material.learner_records()]
+    return home.datasets.create("mine", load_examples(material.write_jsonl(tmp_path / "mine.jsonl", records)))
+
+
+@pytest.fixture
+def made(home, dataset):
+    """Registers a model that was tuned on the dataset."""
+
+    def make(name: str, **changed) -> TunedModel:
+        about = {"method": "huggingface", "kind": "lora", "task": "tutor", "dataset": dataset.info.id, **changed}
+        model = TunedModel(f"ft:tiny:homeroom:{name}:{len(home.registry.list()):08d}", tiny.NAME, "x", suffix=name,
+                           suitability="practice", **about)  # fmt: skip
+        return home.registry.register(model)
+
+    return make
+
+
+def names(found) -> list[str]:
+    return [entry.label for entry in found.entries]
+
+
+@pytest.mark.slow  # DSPy is looked for
+def test_with_nothing_named_every_method_takes_part_with_its_own_recipe(home, dataset):
+    pytest.importorskip("dspy")
+    found = lineup(home, Wanted("mine"))
+    assert (found.task, found.base) == ("tutor", tiny.NAME)
+    assert [entry.run.method for entry in found.entries] == list(known_methods())
+    assert set(known_methods()) == {type_.model_fields["method"].default for type_ in METHODS.values()}
+    assert all(entry.run.base == tiny.NAME and entry.run.task == "tutor" for entry in found.entries)
+    assert home.jobs.list() == (), "it starts nothing"
+    assert {default_run(method, "learner").tasks for method in known_methods()} == {("learner",)}
+
+
+def test_the_newest_fitting_model_of_a_method_is_taken_and_no_other(home, dataset, made):
+    made("older")
+    newest = made("newer")
+    made("other-data", dataset="another version")
+    made("learner", task="learner")
+    made("short", recipe={"name": f"{PROBE}-1"})
+    made("step", metrics={"checkpoint_of": "x"})
+    found = lineup(home, Wanted("mine", methods=("huggingface",)))
+    assert names(found) == [newest.name]
+    assert names(lineup(home, Wanted("mine", methods=("local",)))) == [newest.name], "another name of the same"
+    learner = lineup(home, Wanted("mine", methods=("huggingface",), task="learner"))
+    assert names(learner)[0].startswith("ft:tiny:homeroom:learner:")
+
+
+def test_the_same_question_is_the_same_job_in_any_order(home, dataset, made):
+    one, two = made("one"), made("two")
+    wanted = Wanted("mine", models=(one.name, two.name))
+    job = submit_comparison(home, lineup(home, wanted), wanted).job
+    turned = Wanted("mine@1", models=("two", "one"))
+    assert submit_comparison(home, lineup(home, turned), turned).job.id == job.id
+    for other in (Wanted("mine", models=("one",)), Wanted("mine", models=("one", "two"), prompt="Be kind."),
+                  Wanted("mine", models=("one", "two"), again=True)):  # fmt: skip
+        assert submit_comparison(home, lineup(home, other), other).job.id != job.id
+    assert job.payload["task"] == "tutor" and home.held_out.openings(dataset.info.id) == (), "queued is not opened"
+
+
+def test_a_missing_model_is_tuned_before_the_comparison(home, dataset):
+    wanted = Wanted("mine", methods=("huggingface",))
+    submitted = submit_comparison(home, lineup(home, wanted), wanted)
+    ((label, tuning),) = submitted.tunings
+    assert label.startswith("huggingface (") and tuning.kind == "tune"
+    assert submitted.job.depends_on == (tuning.id,)
+
+
+def test_a_model_that_was_tuned_on_other_examples_is_named(home, dataset, made):
+    made("far", dataset="another version")
+    (note,) = lineup(home, Wanted("mine", models=("far",))).notes
+    assert "was not tuned on mine@1" in note and "may hold test examples" in note
+
+
+def test_what_cannot_be_compared_is_refused(home, dataset, made):
+    made("learner", task="learner")
+    for wanted, code in (
+        (Wanted("mine", methods=("magic",)), "unknown-method"),
+        (Wanted("mine", models=("learner",), task="tutor"), "compare-task"),
+        (Wanted("mine", models=("nobody",)), "model-not-found"),
+        (Wanted("nothing"), "dataset-not-found"),
+    ):
+        with pytest.raises((ConfigError, NotFoundError)) as refused:
+            lineup(home, wanted)
+        assert refused.value.code == code
+
+
+def test_where_text_goes_follows_from_the_endpoints(home, made):
+    near = Endpoint("near", "http://127.0.0.1:9/v1", (), "")
+    far = Endpoint("far", "https://api.example.org/v1", (), "")
+    home.settings = type(home.settings)(**{**vars_of(home.settings), "endpoints": (near, far)})
+    there = made("there", method="openai", kind="remote", remote_id="far/x")
+    here = made("here", method="openai")
+    by = made("by", method="openai", kind="remote", remote_id="near/x")
+    helped = made("helped", method="dspy", kind="prompt", recipe={"prompt_model": "far/wise"})
+    assert text_goes(home, tiny.NAME, there) == ("api.example.org", True)
+    assert text_goes(home, tiny.NAME, by) == ("this machine (near)", False)
+    assert text_goes(home, tiny.NAME, helped) == ("api.example.org", True), "what writes its instructions sees the examples"
+    assert text_goes(home, tiny.NAME, None) == ("this machine", False)
+    assert [label_of(home, m) for m in (there, here, by)] == ["openai", "openai (this server)", "openai (this server)"]
+
+
+def vars_of(settings) -> dict:
+    import dataclasses
+
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+
+
+def test_a_probe_sets_whole_topics_aside_before_anything_is_tuned(home, dataset):
+    question = Question("mine", task="tutor", items=4)
+    submitted = submit_probe(home, question)
+    ((_, tuning),) = submitted.tunings
+    aside = home.datasets.get("mine").set_aside
+    topics = {e.metadata["topic"] for e in dataset.examples if e.id in aside}
+    left = {e.metadata["topic"] for e in home.datasets.get("mine").part("train", "tutor")}
+    assert topics and not topics & left and len(topics) <= len(topics | left) / 3
+    assert aside <= {e.id for e in dataset.part("train", "tutor")}
+    assert tuning.payload["recipe"]["name"].startswith(PROBE) and submitted.job.depends_on == (tuning.id,)
+    again = submit_probe(home, question)
+    assert again.job.id == submitted.job.id and home.datasets.get("mine").set_aside == aside
+    submit_probe(home, Question("mine", task="tutor", items=3))
+    assert home.datasets.get("mine").set_aside > aside, "another question is judged on other examples"
+
+
+def test_a_probe_is_refused_when_no_topic_can_be_spared(home, tmp_path):
+    few = material.tutor_records()[:6]
+    home.datasets.create("few", load_examples(material.write_jsonl(tmp_path / "few.jsonl", few)))
+    with pytest.raises(DataError) as refused:
+        submit_probe(home, Question("few"))
+    assert refused.value.code == "too-few-examples"
+    assert home.datasets.get("few").set_aside == frozenset()
