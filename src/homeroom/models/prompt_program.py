@@ -45,6 +45,10 @@ def with_demonstrations(messages: Sequence[Message], shown: Sequence[Demonstrati
     return [Message("system", text), *tail]
 
 
+def _turns(dialogue: Demonstration) -> list[tuple[str, str]]:
+    return [(m.role, m.content) for m in dialogue if m.role != "system"]
+
+
 def _appendix(shown: Sequence[Demonstration]) -> str:
     parts = [f"Example {number}\n{_script(dialogue)}" for number, dialogue in enumerate(shown, start=1)]
     return "Examples of how other students talked with their teacher:\n\n" + "\n\n".join(parts) + "\n\nNow it is your turn."
@@ -97,6 +101,12 @@ class PromptProgram:
         turns = [self._filled(m) for m in messages if m.role != "system"]
         whole = [Message("system", system), *turns] if system else turns
         return with_demonstrations(whole, self.demonstrations, self.shown_as)
+
+    def without(self, messages: Sequence[Message]) -> PromptProgram:
+        """The program without the demonstrations in which these messages are answered."""
+        asked = [(m.role, self._filled(m).content) for m in messages if m.role != "system"]
+        kept = tuple(d for d in self.demonstrations if _turns(d)[: len(asked)] != asked)
+        return replace(self, demonstrations=kept, members=tuple(member.without(messages) for member in self.members))
 
     def _filled(self, message: Message) -> Message:
         if message.role != "user" or len(self.slots) < 2:
@@ -223,6 +233,10 @@ class ProgramChatModel:
     def __init__(self, name: str, inner: ChatModel, program: PromptProgram) -> None:
         self.name = name
         self._inner, self._program = inner, program
+
+    def without_own(self, messages: Sequence[Message]) -> ProgramChatModel:
+        """The same model without the demonstrations of this very conversation, whose answer they would give away."""
+        return ProgramChatModel(self.name, self._inner, self._program.without(messages))
 
     def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
         """The whole reply.

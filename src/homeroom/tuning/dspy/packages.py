@@ -8,8 +8,11 @@ from importlib.util import find_spec
 from homeroom.errors import MissingExtraError
 
 
-def require_dspy() -> None:
+def require_dspy(*, caches: bool = False) -> None:
     """Import DSPy as Homeroom uses it: offline (its price list is read from its own files) and without its pickled cache.
+
+    Args:
+        caches: Leave DSPy's caches as they are: the process is another program's.
 
     Raises:
         MissingExtraError: DSPy is not installed.
@@ -19,4 +22,5 @@ def require_dspy() -> None:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # before the import: it is read there
     import dspy
 
-    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
+    if not caches:
+        dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
