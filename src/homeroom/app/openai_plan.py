@@ -112,6 +112,15 @@ def data_of(dataset: Dataset, recipe: OpenAIRecipe) -> TrainingData:
     return data
 
 
+def plan_cost(home: Homeroom, dataset: str, recipe: OpenAIRecipe) -> Plan:
+    """As `plan_remote`, without the time and memory of this machine, which have to be measured.
+
+    Raises:
+        DataError: ``too-few-examples``, ``file-invalid``.
+    """
+    return plan_of(place_of(home, recipe), data_of(home.datasets.get(dataset), recipe), recipe)
+
+
 def plan_remote(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe) -> Plan:
     """What the run will need; asks nobody. On this machine that is time and memory as well.
 

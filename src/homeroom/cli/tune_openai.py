@@ -64,12 +64,12 @@ def agree(home: Homeroom, dataset: str, run: Run, *, yes: bool, as_json: bool) -
         ConfigError: ``needs-yes``.
         click.Abort: the person said no.
     """
-    from homeroom.app.tuning import plan_tuning
+    from homeroom.app.openai_plan import plan_cost
     from homeroom.tuning.openai.recipe import OpenAIRecipe
 
     if not isinstance(run, OpenAIRecipe):
         return
-    plan = plan_tuning(home, dataset, run)
+    plan = plan_cost(home, dataset, run)
     if not as_json:
         click.echo(f"{run.name}: {told(plan)}", err=True)
         for warning in plan.warnings:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 from homeroom.errors import ProviderError
 from homeroom.models.openai_account import OpenAIAccount
 from homeroom.models.wire import ChatWire
@@ -47,15 +49,15 @@ class OpenAITuning:
         pause_s: float = 0.5,
     ) -> None:
         self.where = where
-        self.account = OpenAIAccount(where, base_url, api_key, timeout_s=timeout_s, max_retries=max_retries, pause_s=pause_s)
-        self._wire = ChatWire(where, base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries, pause_s=pause_s)
-        self._once = ChatWire(where, base_url, api_key=api_key, timeout_s=timeout_s, max_retries=0)
+        self._client = httpx.Client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=4))
+        told: Json = {"timeout_s": timeout_s, "pause_s": pause_s, "client": self._client}
+        self.account = OpenAIAccount(where, base_url, api_key, max_retries=max_retries, **told)
+        self._wire = ChatWire(where, base_url, api_key=api_key, max_retries=max_retries, **told)
+        self._once = ChatWire(where, base_url, api_key=api_key, max_retries=0, **told)
 
     def close(self) -> None:
         """Close the connections."""
-        self.account.close()
-        self._wire.close()
-        self._once.close()
+        self._client.close()
 
     def reach(self) -> None:
         """Ask for one job, to learn whether there is such an API and whether the key opens it.

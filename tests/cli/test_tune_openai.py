@@ -1,0 +1,155 @@
+"""``homeroom tune run --method openai``: at an endpoint on a real socket, killed at every request, and on this machine's server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homeroom.app.home import Homeroom
+from homeroom.app.talk import running_directory, talking
+from homeroom.models import tiny
+from homeroom.schema.chat import GenerationSettings
+from homeroom.schema.examples import Message
+from tests.cli.commands import eventually, processes_of
+from tests.doubles.tuning_server import KEY, TuningDouble
+
+pytestmark = pytest.mark.slow  # processes of their own, and a training
+
+RUN = ("tune", "run", "--dataset", "small-course", "--method", "openai", "--task", "tutor")
+AT_SCHOOL = (*RUN, "--base", "school/gpt-4.1-mini")
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def school(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TuningDouble]:
+    monkeypatch.setenv("SCHOOL_API_KEY", KEY)
+    home.mkdir(exist_ok=True)
+    with TuningDouble() as made:
+        (home / "config.yaml").write_text(
+            f"endpoints: [{{name: school, base_url: '{made.address}', models: [gpt-4.1-mini], api_key_env: SCHOOL_API_KEY}}]\n"
+        )
+        # It is on this machine, so its price is counted only where one is written for it.
+        (home / "prices.yaml").write_text("endpoints: {school/gpt-4.1-mini: {input: 0.8, output: 3.2, training: 5.0}}\n")
+        yield made
+
+
+@pytest.fixture
+def dataset(homeroom, course: Path) -> None:
+    assert homeroom("data", "split", course).code == 0
+
+
+def costs(homeroom: Callable[..., Any]) -> Json:
+    with Homeroom.open() as home:
+        (total,) = home.ledger.totals(())
+        return {"spent": total.usd, "held": total.held_usd}
+
+
+def test_it_asks_before_money_is_spent_and_the_model_answers_in_the_chat(school, homeroom, dataset):
+    no = homeroom(*AT_SCHOOL, typed="n\n")
+    assert no.code != 0 and school.requests == [] and "the most that it can be" in no.err
+    told = homeroom(*AT_SCHOOL, "--json")
+    assert told.code == 2 and told.json["error"]["code"] == "needs-yes" and school.requests == []
+
+    told = homeroom(*AT_SCHOOL, typed="y\n")
+    assert told.code == 0, told.err
+    assert "Registered ft:" in told.out and len(school.paid) == 1
+    with Homeroom.open() as home, closing(running_directory(home)) as directory:
+        (model,) = home.registry.list()
+        assert (model.kind, model.method, model.task) == ("remote", "openai", "tutor")
+        reply = directory.chat_model(model.name).complete([Message("user", "Half of 14 is 8.")], GenerationSettings())
+        assert model.metrics["cost_usd"] > 0 and model.dataset == home.datasets.info("small-course").id
+    assert reply.text == f"{model.remote_id.partition('/')[2]} says hello"
+    again = homeroom(*AT_SCHOOL, "--yes", "--json").json
+    assert again[0]["result"]["model"] == model.name and len(school.paid) == 1, "the same again costs nothing"
+
+
+def test_the_plan_tells_the_cost_and_sends_nothing(school, homeroom, dataset):
+    (plan,) = homeroom("tune", "plan", *RUN[2:], "--base", "school/gpt-4.1-mini", "--json").json
+    assert plan["method"] == "openai" and 0 < plan["cost_usd"] < plan["cost_high_usd"] and school.requests == []
+    assert plan["details"]["jobs"] == [{"examples": plan["examples"], "epochs": plan["details"]["jobs"][0]["epochs"]}]
+    text = homeroom("tune", "plan", *RUN[2:], "--base", "school/gpt-4.1-mini").out
+    assert "could be shorter" in text or "validation examples" in text
+
+
+def test_an_endpoint_that_is_not_in_the_settings_is_told_with_the_line_to_add(homeroom, dataset):
+    told = homeroom(*RUN, "--base", "openai/gpt-4.1-mini", "--yes")
+    assert told.code == 2 and "#endpoint-unknown" in told.error and "https://api.openai.com/v1" in told.error
+
+
+def test_checkpoints_that_are_better_become_models_of_their_own(school, homeroom, dataset):
+    school.losses = (2.0, 1.2, 1.6)
+    told = homeroom(*AT_SCHOOL, "--yes", "--delete-files")
+    assert told.code == 0 and "rose to 1.600" in told.err
+    with Homeroom.open() as home:
+        models = {model.suffix: model for model in home.registry.list()}
+    (step,) = [suffix for suffix in models if suffix.endswith("-step-2")]
+    assert models[step].remote_id.endswith(":ckpt-step-2") and len(models) == 2
+    assert [f["purpose"] for f in school.files.values()] == ["fine-tune-results"], "what was uploaded is deleted"
+
+
+def test_a_cancelled_job_ends_there_as_well(school, homeroom, dataset, start, home):
+    school.script = ("validating_files", *["running"] * 1000)
+    running = start(*AT_SCHOOL, "--yes")
+    eventually(lambda: school.paid and school.paid[0]["polls"])
+    job = homeroom("jobs", "list", "--json").json[0]["id"]
+    assert homeroom("jobs", "cancel", job).code == 0
+    assert running.ended().code == 1
+    assert school.paid[0]["status"] == "cancelled" and costs(homeroom)["held"] == 0.0
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_every_request_it_goes_on_and_pays_once(school, homeroom, dataset, start, home, moment):
+    """The process of the job dies at each request in turn, the answer never seen. In the end there is one job, paid once."""
+    school.script = ("validating_files", "succeeded")
+    killed: set[str] = set()
+
+    def strike(number: int, method: str, path: str) -> None:
+        about = f"{method} {path}"
+        if about in killed or "chat" in path:
+            return
+        killed.add(about)
+        for pid in processes_of(home):
+            with suppress(OSError):
+                if b"homeroom.app.run_job" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+
+    setattr(school, moment, strike)
+    outcome = None
+    for _ in range(30):
+        outcome = start(*AT_SCHOOL, "--yes", "--json").ended()
+        if outcome.code == 0:
+            break
+    assert outcome is not None and outcome.code == 0, outcome
+    assert len(killed) >= 9, killed
+    assert len(school.paid) == 1, "the one job is never created twice"
+    spent = costs(homeroom)
+    assert spent["held"] == 0.0 and spent["spent"] == pytest.approx(school.paid[0]["trained_tokens"] * 5e-6)
+    with Homeroom.open() as opened:
+        assert [model.remote_id for model in opened.registry.list()] == [f"school/{school.paid[0]['fine_tuned_model']}"]
+
+
+def test_without_an_endpoint_this_machine_s_own_server_trains_and_the_model_answers(homeroom, dataset, tmp_path):
+    recipe = tmp_path / "here.yaml"
+    recipe.write_text(
+        json.dumps({"method": "openai", "task": "tutor", "epochs": 1, "suffix": "own", "generation": {"max_tokens": 12}})
+    )
+    told = homeroom("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--json")
+    assert told.code == 0, told.err
+    name = told.json[0]["result"]["model"]
+    with Homeroom.open() as home:
+        model = home.registry.get(name)
+        assert (model.kind, model.method, model.base, model.task) == ("lora", "openai", tiny.NAME, "tutor")
+        assert model.metrics["trained_tokens"] > 0 and model.metrics["cost_usd"] == 0.0
+        assert home.ledger.totals(()) == () or home.ledger.totals(())[0].calls == 0
+        with talking(home, name, "tutor") as (directory, card):
+            assert card.name == name
+            reply = directory.chat_model(name).complete([Message("user", "Half of 14 is 8.")], GenerationSettings(max_tokens=8))
+        assert reply.usage.completion_tokens > 0
+    assert processes_of(Path(os.environ["HOMEROOM_HOME"])) in ([], [os.getpid()]), "nothing is left running"
