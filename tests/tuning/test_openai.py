@@ -321,6 +321,32 @@ def test_a_job_that_fails_there_says_why_costs_nothing_and_is_begun_anew_when_as
     assert model.remote_id.endswith(":2") and bench.money == {"spent": 0.015, "held": 0.0}
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"error": "no object"},
+        {"error": {"message": "\x1b[31mred\x07", "code": None}},
+        {"error": None, "metadata": ["a", "list"], "result_files": "one"},
+    ],
+)
+def test_a_failed_job_of_an_odd_form_is_told_in_plain_words(bench: Bench, odd: dict[str, Any]) -> None:
+    bench.double.script = ("running", "failed")
+    bench.double.ending = lambda job: job.update(odd)
+    with pytest.raises(ProviderError) as caught:
+        bench.run()
+    assert caught.value.code == "fine-tuning-failed" and caught.value.message.isprintable()
+
+
+def test_a_success_without_a_model_is_no_success(bench: Bench) -> None:
+    bench.double.ending = lambda job: job.update(fine_tuned_model=None)
+    with pytest.raises(ProviderError) as caught:
+        bench.run()
+    assert caught.value.code == "provider-answer" and "names no model" in caught.value.message
+    bench.double.paid[0]["fine_tuned_model"] = "ft:late"
+    bench.double.jobs["ftjob-1"]["fine_tuned_model"] = "ft:late"
+    assert bench.run().remote_id == "school/ft:late" and len(bench.double.paid) == 1
+
+
 def test_a_file_that_is_rejected_is_told_as_such(bench: Bench) -> None:
     bench.double.script = ("validating_files", "failed")
     bench.double.ending = lambda job: job.update(error={"code": "invalid_file", "message": "line 3", "param": "training_file"})

@@ -178,7 +178,8 @@ class Follower:
         """By its tag; by its training file, which only this run has, where an endpoint keeps no metadata."""
         if job["id"] in rung.past:
             return False
-        tag = (job.get("metadata") or {}).get("homeroom")
+        about = job.get("metadata")
+        tag = about.get("homeroom") if isinstance(about, dict) else None
         return bool(tag == self._state.tag_of(rung) or (tag is None and rung.file and job.get("training_file") == rung.file))
 
     def _known(self, rung: Rung, job: Json) -> None:
@@ -191,7 +192,7 @@ class Follower:
         kind = "metrics" if event.get("type") == "metrics" else "message"
         level = _LEVELS.get(str(event.get("level")), "info")
         about = {"examples": rung.examples} if len(self._state.rungs) > 1 else {}
-        self._reporter.event(str(event.get("message") or "")[:2000], level=level, type=kind, data={**(data or {}), **about})
+        self._reporter.event(plain(str(event.get("message") or "")), level=level, type=kind, data={**(data or {}), **about})
         step, total = (data or {}).get("step"), (data or {}).get("total_steps")
         return step / total if isinstance(step, int) and isinstance(total, int) and total else 0.0
 
@@ -214,6 +215,11 @@ class Follower:
             if left <= 0:
                 return
             time.sleep(min(self._pace.tick_s, left))
+
+
+def plain(text: str) -> str:
+    """What an endpoint says, without what could steer a terminal, and not endless."""
+    return "".join(c if c.isprintable() else " " for c in text)[:2000]
 
 
 def _refused(error: ProviderError) -> bool:

@@ -113,7 +113,8 @@ def _result(
     table, rows = "", []
     path = work.folder / f"steps-{rung.examples}.csv"
     try:
-        for file_id in (rung.outcome or {}).get("result_files") or ():
+        listed = (rung.outcome or {}).get("result_files")
+        for file_id in listed if isinstance(listed, list) else ():
             follower.asked(lambda file_id=file_id: service.account.download(str(file_id), path), FETCH_S)  # type: ignore[misc]
             table = table or path.read_text("utf-8", errors="replace")
         rows = follower.asked(lambda: service.account.checkpoints(rung.job), FETCH_S)

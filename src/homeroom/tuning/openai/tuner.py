@@ -16,7 +16,7 @@ from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
 from homeroom.tuning.openai import access
-from homeroom.tuning.openai.follow import Follower
+from homeroom.tuning.openai.follow import Follower, plain
 from homeroom.tuning.openai.lines import lines_of
 from homeroom.tuning.openai.place import Place, Work
 from homeroom.tuning.openai.plan import parts_of, plan_of, rungs_of
@@ -139,7 +139,7 @@ class OpenAITuner:
                 reporter.progress((number + done) / len(state.rungs), f"{self._place.endpoint}: {status}{of}")
 
             try:
-                rung.outcome = follower.follow(rung, told)
+                rung.outcome = self._whole(rung, follower.follow(rung, told))
             except ProviderError as error:
                 if error.status != 404:
                     raise
@@ -153,6 +153,15 @@ class OpenAITuner:
         if rung.status != SUCCEEDED:
             raise self._failed(rung)
 
+    def _whole(self, rung: Rung, job: Json) -> Json:
+        """The job as it ended, refused where it succeeded and names no model."""
+        if job["status"] == SUCCEEDED and not isinstance(job.get("fine_tuned_model"), str):
+            raise ProviderError(
+                f"{self._place.endpoint!r} says that the job {rung.job} succeeded and names no model. Run the same command again",
+                code="provider-answer",
+            )
+        return job
+
     def _vanished(self, rung: Rung) -> None:
         """The endpoint does not know the job any more: what it cost, nobody knows, so it stays held."""
         rung.left += [rung.cost] if rung.cost else []
@@ -161,9 +170,9 @@ class OpenAITuner:
 
     def _failed(self, rung: Rung) -> ProviderError:
         job = rung.outcome or {}
-        error = job.get("error") or {}
+        error = job["error"] if isinstance(job.get("error"), dict) else {}
         reason = " ".join(str(part) for part in (error.get("message"), f"[{error['code']}]" if error.get("code") else "") if part)
-        where = self._place.endpoint
+        reason, where = plain(reason), self._place.endpoint
         if rung.status == "cancelled":
             return ProviderError(
                 f"The job {rung.job} was cancelled at {where!r}, not from here. Begin it anew: run the same command again",
