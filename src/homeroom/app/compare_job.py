@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
@@ -15,7 +15,7 @@ from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError
 from homeroom.evaluation.comparison import Comparison, compare
 from homeroom.evaluation.comparison_report import write_comparison
-from homeroom.evaluation.prompts import FewShotPrompt, PlainPrompt
+from homeroom.evaluation.prompts import FewShotPrompt, PlainPrompt, PromptBuilder
 from homeroom.evaluation.protocol import protocol
 from homeroom.evaluation.transcripts import picked
 from homeroom.evaluation.written_prompt import WRITTEN, WrittenPrompt
@@ -82,28 +82,8 @@ def compared(
     """
     task, base = str(payload["task"]), str(payload["base"])
     order = sorted(models, key=lambda m: (EASE[m.kind], text_goes(home, m.base, m)[1], float(m.metrics.get("seconds") or 0)))
-    labels = _labels(home, order)
-    visible = next((text for m in order if (text := str(m.settings.get("system_prompt") or ""))), "")
     settings = judged_settings(order[0], int(payload["max_tokens"]))
-
-    def shown(asked: Asked) -> FewShotPrompt:
-        return few_shot_control(
-            dataset,
-            task,
-            items,
-            shots=int(payload["shots"]),
-            system_text=visible,
-            count=asked.count,
-            context_tokens=asked.context_tokens,
-        )
-
-    written = WrittenPrompt(str(payload.get("prompt") or WRITTEN[task]))
-    participants = [
-        Participant("base", "base", lambda asked: PlainPrompt(visible)),
-        Participant("prompt", "other", lambda asked: written),
-        Participant("few-shot", "few-shot", shown),
-        *(Participant(label, "candidate", _own(model), model, "tuned") for label, model in zip(labels, order, strict=True)),
-    ]
+    participants = _participants(home, dataset, items, order, payload)
     plan = protocol(task)
     context.event("\n".join(plan.lines()), data={"hash": plan.hash, "transcripts": picked(items, plan.transcripts, plan.seed)})
     replies, spent = ask_all(context, home, base, participants, items, settings)
@@ -113,7 +93,7 @@ def compared(
         "dataset": dataset.info.id,
         "base": base,
         "base identity": place_identity(home, base)[:16],
-        **{f"recipe of {label}": str(model.recipe.get("name", "")) for label, model in zip(labels, order, strict=True)},
+        **{f"recipe of {one.name}": str(one.model.recipe.get("name", "")) for one in participants if one.model is not None},
         "test split": str(opening.get("text", "")),
         "code": __version__,
     }
@@ -130,7 +110,36 @@ def compared(
     )
 
 
-def _own(model: TunedModel) -> Any:  # the prompt of a participant, whoever asks
+def _participants(
+    home: Homeroom, dataset: Dataset, items: Sequence[Item], models: Sequence[TunedModel], payload: Mapping[str, Any]
+) -> list[Participant]:
+    """The controls and the models, the easiest to take back first."""
+    task = str(payload["task"])
+    visible = next((text for m in models if (text := str(m.settings.get("system_prompt") or ""))), "")
+    written = WrittenPrompt(str(payload.get("prompt") or WRITTEN[task]))
+
+    def shown(asked: Asked) -> FewShotPrompt:
+        return few_shot_control(
+            dataset,
+            task,
+            items,
+            shots=int(payload["shots"]),
+            system_text=visible,
+            count=asked.count,
+            context_tokens=asked.context_tokens,
+        )
+
+    labels = _labels(home, models)
+    return [
+        Participant("base", "base", lambda asked: PlainPrompt(visible)),
+        Participant("prompt", "other", lambda asked: written),
+        Participant("few-shot", "few-shot", shown),
+        *(Participant(label, "candidate", _own(model), model, "tuned") for label, model in zip(labels, models, strict=True)),
+    ]
+
+
+def _own(model: TunedModel) -> Callable[[Asked], PromptBuilder]:
+    """A tuned model's own visible prompt, whoever asks."""
     prompt = PlainPrompt(str(model.settings.get("system_prompt") or ""))
     return lambda asked: prompt
 

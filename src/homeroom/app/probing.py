@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeroom.app.comparing import PROBE, Submitted, default_run, for_task
+from homeroom.app.comparing import PROBE, Submitted, Task, default_run, for_task
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, MAX_TURNS
 from homeroom.app.tuning import submit_tuning
@@ -94,7 +94,7 @@ def submit_probe(home: Homeroom, question: Question) -> Submitted:
 
 def _short(question: Question, task: str, base: str) -> Recipe:
     """The short tune: on weights here, on the prompt where the base answers at an endpoint."""
-    part = "learner" if task == "learner" else "tutor"
+    part: Task = "learner" if task == "learner" else "tutor"
     runs = [] if question.recipe is None else [r for r in load_runs(question.recipe) if part in r.tasks]
     run = for_task(runs[0], part) if runs else default_run("huggingface", part)
     if not isinstance(run, Recipe):
