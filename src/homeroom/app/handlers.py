@@ -18,6 +18,7 @@ KINDS: Mapping[str, str] = {
     "compare": "homeroom.app.compare_job",
     "probe": "homeroom.app.probe_job",
     "sweep": "homeroom.app.sweep_job",
+    "batch": "homeroom.app.batch_job",
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from homeroom.cli import compare, sweep, tune_openai, tune_prompt
+from homeroom.cli import compare, sweep, tune_batch, tune_openai, tune_prompt, tune_traces, unsolved
 from homeroom.cli.common import emit, json_option, open_home, size, table
 from homeroom.cli.recommend import command as recommend
 
@@ -28,10 +28,13 @@ def command() -> None:
 
 
 command.add_command(tune_prompt.command)
+command.add_command(tune_traces.command)
 
 command.add_command(recommend)
 
 command.add_command(sweep.command)
+
+command.add_command(unsolved.command)
 
 command.add_command(compare.command)
 
@@ -228,7 +231,14 @@ def forecast(home: Homeroom, dataset: str, recipe: Run) -> None:
 
 @command.command()
 @dataset_option
-@recipe_option
+@click.argument("recipes", nargs=-1, type=click.Path(path_type=Path), metavar="[RECIPE]...")
+@click.option(
+    "--recipe",
+    "recipe_paths",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Recipe file; may be given several times.  [default: recipes/demo.yaml]",
+)
 @base_option
 @task_option
 @method_options
@@ -237,6 +247,7 @@ def forecast(home: Homeroom, dataset: str, recipe: Run) -> None:
 @click.option("--priority", default=0, show_default=True, type=click.INT, help="Higher ones run first.")
 @click.option("--at", type=click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]), help="Do not run before this local time.")
 @click.option("--after", multiple=True, metavar="JOB", help="Run when this job has succeeded; may be given several times.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Of several runs: begin no further one after so long.")
 @click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--delete-files", is_flag=True, help="With openai: delete what was uploaded once the run is over.")
 @json_option
@@ -244,7 +255,8 @@ def forecast(home: Homeroom, dataset: str, recipe: Run) -> None:
 def run(
     ctx: click.Context,
     dataset: str,
-    recipe_path: Path,
+    recipes: tuple[Path, ...],
+    recipe_paths: tuple[Path, ...],
     base: str | None,
     task: str | None,
     method: Method,
@@ -253,11 +265,16 @@ def run(
     priority: int,
     at: datetime | None,
     after: tuple[str, ...],
+    minutes: float | None,
     yes: bool,
     delete_files: bool,
     as_json: bool,
-) -> None:
-    """Tune: each run of the recipe becomes a job and, at its end, a registered model."""
+) -> int:
+    """Tune: each run of the recipe becomes a job and, at its end, a registered model.
+
+    Several recipe files are one batch: runs on weights here share a job and the base in memory, and one table tells what came of
+    each. Exit code 1: one of them is missing.
+    """
     from homeroom.app.prompts import candidates_of
     from homeroom.app.tuning import submit_tuning
     from homeroom.app.work import When
@@ -265,12 +282,18 @@ def run(
 
     home = open_home(ctx)
     results = []
-    runs = chosen_runs(home, dataset, recipe_path, base, task, method, quiet=as_json)
-    for recipe in tune_openai.deleting(runs, delete_files):
+    paths = (*recipes, *recipe_paths) or (Path("recipes/demo.yaml"),)
+    found = [(path, chosen_runs(home, dataset, path, base, task, method, quiet=as_json)) for path in paths]
+    files = [(path, tune_openai.deleting(runs, delete_files)) for path, runs in found]
+    moment = When(priority, at.timestamp() if at else None, after)
+    if len(files) > 1 or minutes is not None:
+        how: dict[str, Any] = {"again": again, "when": moment, "wait": wait, "yes": yes, "as_json": as_json}
+        return tune_batch.run_batch(home, dataset, tune_batch.labelled(files), minutes=minutes, **how)
+    for recipe in files[0][1]:
         if not as_json:
             forecast(home, dataset, recipe)
         tune_openai.agree(home, dataset, recipe, yes=yes, as_json=as_json)
-        job = submit_tuning(home, dataset, recipe, again=again, when=When(priority, at.timestamp() if at else None, after))
+        job = submit_tuning(home, dataset, recipe, again=again, when=moment)
         if not as_json:
             before = "; done before, --again repeats it" if job.done else ""
             click.echo(f"{recipe.name}: job {job.id}{before}", err=True)
@@ -285,8 +308,10 @@ def run(
     def text() -> None:
         if wait:
             click.echo("Compare it with its base: homeroom eval run    Chat with it: homeroom chat")
+            click.echo("What it does not solve yet, as a file for editing: homeroom tune unsolved MODEL --out FILE.jsonl")
         else:
             for job in results:
                 click.echo(f"Queued. Follow it: homeroom jobs follow {job['id']}")
 
     emit(results, as_json, text)
+    return 0

@@ -90,6 +90,20 @@ def share_of_checks(items: Sequence[Item], answers: Sequence[Answer]) -> list[fl
     return [p / a if a else 0.0 for p, a in zip(passed, applied, strict=True)]
 
 
+def failed_of_set(items: Sequence[Item], answers: Sequence[Answer]) -> list[list[str]]:
+    """Titles of the checks behind `SoundTurn` that each reply of a set does not pass: none where it gives 1.
+
+    All items must be of one task.
+    """
+    learner = bool(items) and items[0].example.task == "learner"
+    failed: list[list[str]] = [[] for _ in items]
+    for metric, holds in _LEARNER if learner else _TUTOR:
+        for index, value in enumerate(metric.score(items, answers)):
+            if value is not None and not holds(value):
+                failed[index].append(metric.title)
+    return failed
+
+
 def failed_checks(item: Item, answer: Answer) -> list[str]:
     """Titles of the checks behind `SoundTurn` that a reply does not pass by itself: advice for whoever writes instructions."""
     failed = []

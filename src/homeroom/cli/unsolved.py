@@ -1,0 +1,84 @@
+"""``homeroom tune unsolved``: the examples that tuned models fail on, as a file for editing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from homeroom.cli.common import emit, json_option, open_home, plural, table
+
+
+@click.command(name="unsolved")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="File for the examples: JSON Lines.")
+@click.option("--dataset", default="", help="Dataset to take the questions from; the model's own when omitted.")
+@click.option("--task", type=click.Choice(["tutor", "learner"]), help="What to ask a model that plays both parts.")
+@click.option("--items", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Most replies to ask for.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    models: tuple[str, ...],
+    out: Path,
+    dataset: str,
+    task: str | None,
+    items: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the validation examples that none of the models solves to a file, to edit and to write more like them.
+
+    A reply is solved when it passes every check behind the verdict. The test split is not opened.
+    """
+    from homeroom.app.unsolved import unsolved
+    from homeroom.cli.progress import Line
+    from homeroom.errors import ConflictError
+    from homeroom.storage.files import write_atomically
+
+    if out.exists() and not force:
+        raise ConflictError(f"{str(out)!r} exists. Choose another name or add --force.", code="file-exists")
+    line = Line(quiet=as_json)
+    found = unsolved(
+        open_home(ctx),
+        models,
+        dataset=dataset,
+        task=task or "",
+        items=items,
+        tell=lambda name, done, total: line.show(f"{name}: {done} of {total} replies", final=done == total),
+    )
+    examples = found.examples()
+    if examples:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        lines = "".join(json.dumps(example.to_dict(), ensure_ascii=False) + "\n" for example in examples)
+        write_atomically(out, lines.encode())
+
+    def text() -> None:
+        asked = plural(found.asked, "validation reply").replace("replys", "replies")
+        if not examples:
+            click.echo(
+                f"Nothing is left: each of {asked} of {found.dataset} was solved by one of the models. No file was written."
+            )
+            return
+        count = plural(len(models), "model")
+        click.echo(f"{len(found.items)} of {asked} of {found.dataset} ({found.task}) not solved by any of {count}")
+        table(("check that was not passed", "replies"), found.checks.most_common())
+        written = plural(len(examples), "example")
+        click.echo(f"{written} written to {out}: better the replies, and write more of the kind on other topics")
+        click.echo(f"Then look at it and take it in: homeroom data check {out}    homeroom data merge --help")
+
+    emit(
+        {
+            "dataset": found.dataset,
+            "task": found.task,
+            "asked": found.asked,
+            "unsolved": found.items,
+            "checks": dict(found.checks),
+            "examples": len(examples),
+            "file": str(out) if examples else None,
+        },
+        as_json,
+        text,
+    )

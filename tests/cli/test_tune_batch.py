@@ -1,0 +1,110 @@
+"""`homeroom tune run A.yaml B.yaml`: one batch, one base in memory, one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from homeroom.app.home import Homeroom
+from tests.app import material
+from tests.cli.commands import eventually
+
+TUTOR = {**material.QUICK, "task": "tutor"}
+
+
+@pytest.fixture
+def dataset(homeroom, course) -> str:
+    assert homeroom("data", "split", course).code == 0
+    return "small-course"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Two runs that differ in the rank, and one that nothing fits."""
+    cramped = {**TUTOR, "data": {"max_sequence_tokens": 16}}
+    recipes = {"small": TUTOR, "large": {**TUTOR, "lora": {"rank": 4}}, "cramped": cramped}
+    return [material.write_recipe(tmp_path / f"{name}.yaml", recipe) for name, recipe in recipes.items()]
+
+
+def test_several_recipes_are_one_job(homeroom, dataset, files):
+    small, large, _ = files
+    told = homeroom("tune", "run", small, large, "--dataset", dataset, "--no-wait", "--json").json
+    (job,) = told["jobs"]
+    assert (job["kind"], job["state"], told["runs"]) == ("batch", "queued", [])
+    assert [(run["label"], run["recipe"]["lora"]["rank"]) for run in job["payload"]["runs"]] == [("small", 2), ("large", 4)]
+    again = homeroom("tune", "run", small, "--recipe", large, "--dataset", dataset, "--no-wait", "--json").json
+    assert again["jobs"][0]["id"] == job["id"], "named either way it is the same batch"
+    assert len(homeroom("jobs", "list", "--json").json) == 1
+    alone = homeroom("tune", "run", small, "--dataset", dataset, "--no-wait", "--json").json
+    assert alone[0]["kind"] == "tune", "one recipe is a run as ever"
+
+
+def test_runs_of_one_name_are_told_apart_by_their_files(homeroom, dataset, tmp_path):
+    runs = {"runs": {"tutor": {"task": "tutor"}}}
+    one, two = (
+        material.write_recipe(tmp_path / f"{name}.yaml", {**material.QUICK, "seed": at, **runs}) for at, name in enumerate("ab")
+    )
+    told = homeroom("tune", "run", one, two, "--dataset", dataset, "--no-wait", "--json").json
+    assert [run["label"] for run in told["jobs"][0]["payload"]["runs"]] == ["a.tutor", "b.tutor"]
+    refused = homeroom("tune", "run", one, one, "--dataset", dataset, "--no-wait")
+    assert (refused.code, "called 'a.tutor'" in refused.error) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_batch_from_start_to_table(homeroom, dataset, files):
+    command = ("tune", "run", *files, "--dataset", dataset)
+    told = homeroom(*command)
+    assert told.code == 1, "one of them is missing"
+    lines = told.out.splitlines()
+    assert lines[0].split()[:2] == ["run", "method"]
+    assert [line.split()[:2] for line in lines[1:4]] == [
+        ["small", "huggingface"],
+        ["large", "huggingface"],
+        ["cramped", "huggingface"],
+    ]
+    assert "failed: None of" in lines[3] and "1 of 3 missing" in told.out
+    again = homeroom(*command, "--json")
+    made = [row["state"] for row in again.json["runs"]]
+    assert (again.code, made) == (1, ["made", "made", "failed"])
+    (job,) = again.json["jobs"]
+    assert job["payload"]["before"], "the missing one was tried once more, by another job"
+    with Homeroom.open() as home:
+        models = {model.name: model for model in home.registry.list()}
+        jobs = {job.id: job for job in home.jobs.list()}
+    assert [name for row in again.json["runs"] for name in row["models"]] == sorted(
+        models, key=lambda n: models[n].recipe["lora"]["rank"]
+    )
+    assert {model.job_id for model in models.values()} == {job["payload"]["before"]}, "and only that one"
+    assert (jobs[job["payload"]["before"]].result or {})["loads"] == 1
+    assert all(row["valid_loss"] < row["base_valid_loss"] for row in again.json["runs"][:2])
+    assert [row["verdicts"] for row in again.json["runs"]] == [["unjudged"], ["unjudged"], []]
+
+
+@pytest.mark.slow
+def test_no_run_is_begun_after_the_minutes_and_the_same_command_makes_it_later(homeroom, dataset, files):
+    command = ("tune", "run", *files[:2], "--dataset", dataset, "--json")
+    short = homeroom(*command, "--minutes", "0.0001")
+    assert (short.code, [row["state"] for row in short.json["runs"]]) == (1, ["made", "not begun"])
+    whole = homeroom(*command)
+    assert (whole.code, [row["state"] for row in whole.json["runs"]]) == (0, ["made", "made"])
+    assert whole.json["runs"][0]["models"] == short.json["runs"][0]["models"], "what was made is not made again"
+
+
+@pytest.mark.slow
+def test_a_killed_batch_goes_on_with_the_run_it_was_in(homeroom, start, dataset, tmp_path, home):
+    recipes = {"short": TUTOR, "long": {**material.LONG, "task": "tutor", "epochs": 2}}
+    files = [material.write_recipe(tmp_path / f"{name}.yaml", recipe) for name, recipe in recipes.items()]
+    command = ("tune", "run", *files, "--dataset", dataset, "--json")
+    running = start(*command)
+    eventually(lambda: list((home / "jobs").glob("*/work/run-001/checkpoints/step-*")))
+    running.process.kill()
+    running.ended()
+    with Homeroom.open() as opened:
+        (before,) = opened.registry.list()
+    told = homeroom(*command)
+    assert (told.code, [row["state"] for row in told.json["runs"]]) == (0, ["made", "made"])
+    assert told.json["runs"][0]["models"] == [before.name]
+    with Homeroom.open() as opened:
+        (job,) = opened.jobs.list()
+        assert any("Continuing from the checkpoint" in event.message for event in opened.jobs.events(job.id))
