@@ -58,7 +58,7 @@ def test_practice_lists_the_learners_of_the_newest_dataset(tuned, homeroom):
 
 
 def test_practice_lists_the_learners_of_the_course_in_a_fresh_home(homeroom):
-    assert len(homeroom("practice", "--list", "--json").json) == 66
+    assert len(homeroom("practice", "--list", "--json").json) == 96
 
 
 def test_practice_quotes_the_teachers_own_words(tuned, homeroom):

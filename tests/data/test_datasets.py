@@ -3,6 +3,10 @@ import pytest
 from homeroom.data.course import load_course
 from homeroom.data.datasets import DatasetStore
 from homeroom.errors import DataError, NotFoundError
+from homeroom.evaluation.metrics.false_confirmation import FalseConfirmation
+from homeroom.evaluation.metrics.missed_confirmation import MissedConfirmation
+from homeroom.evaluation.metrics.withholding import Withholding
+from homeroom.schema.evaluation import Answer
 from homeroom.schema.examples import Example, Message
 from homeroom.storage.artifacts import ArtifactStore
 from homeroom.storage.database import Database
@@ -68,7 +72,7 @@ def test_the_course_is_whole_and_keeps_its_promises():
     course = load_course()
     tutor = [e for e in course if e.task == "tutor"]
     learner = [e for e in course if e.task == "learner"]
-    assert len(tutor) >= 160 and len(learner) >= 60
+    assert len(tutor) >= 396 and len(learner) >= 96
     assert {e.metadata["subject"] for e in tutor} == {"mathematics", "science", "reading", "history"}
     assert {e.metadata["grade_band"] for e in tutor} == {"K-2", "3-5", "6-8"}
     assert {e.metadata["question_type"] for e in tutor} == {"factual", "conceptual", "analytical"}
@@ -90,6 +94,19 @@ def test_the_course_is_whole_and_keeps_its_promises():
         claim = e.reference.get("claim")
         opening = e.messages[0].content
         assert claim is None or str(claim) in opening, e.metadata["id"]
+
+
+def test_the_courses_tutors_do_as_the_measures_want():
+    """They confirm no wrong work, leave hardly anybody who is right without hearing it, and give hardly an answer away."""
+    items = [item for e in load_course() if e.task == "tutor" for item in e.items()]
+    answers = [Answer(item.id, "people", item.gold) for item in items]
+    for metric, bad, least, most in (
+        (FalseConfirmation(), 1.0, 200, 1),
+        (MissedConfirmation(), 1.0, 80, 2),
+        (Withholding(), 0.0, 390, 5),
+    ):
+        scores = [score for score in metric.score(items, answers) if score is not None]
+        assert len(scores) >= least and sum(score == bad for score in scores) <= most, metric.name
 
 
 def test_course_replies_are_varied():

@@ -182,7 +182,7 @@ def test_the_lines_of_python_run() -> None:
     assert len(blocks) == 1
     done = subprocess.run([sys.executable, "-c", blocks[0]], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "{'train': 149, 'validation': 11, 'test': 74}\n"
+    assert done.stdout == "{'train': 307, 'validation': 35, 'test': 150}\n"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
