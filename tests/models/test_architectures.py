@@ -1,4 +1,4 @@
-"""Two other architectures than the embedded one, from tuning to serving: a real LoRA run on a tiny random model of each, exported as
+"""Other architectures than the embedded one, from tuning to serving: a real LoRA run on a tiny random model of each, exported as
 GGUF base and GGUF LoRA, answers in the engine with the tokens and the probabilities that torch gives."""
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from homeroom.storage.artifacts import ArtifactStore
 from homeroom.tuning.recipe_file import parse_recipe
 
 # What sets them apart from llama: biases in attention, other rotary rows; normed heads of a size of their own.
-OTHERS = {"Qwen2": {"tie_word_embeddings": False}, "Qwen3": {"head_dim": 32}}
+# Phi 3 is taken apart into a Llama; a window that is as long as what is read of it changes nothing.
+OTHERS = {
+    "Qwen2": {"tie_word_embeddings": False},
+    "Qwen3": {"head_dim": 32},
+    "Mistral": {"head_dim": 32, "tie_word_embeddings": False, "sliding_window": 512},
+    "Phi3": {"tie_word_embeddings": False, "pad_token_id": 0},
+}
 PROMPTS = ("What is the sum?", "Draw both pieces and tell me what you notice.", "Why? " * 20)
 TOKENS, SHOWN = 10, 20
 END = tiny.SPECIAL.index("<|im_end|>")
@@ -91,14 +97,17 @@ def tuned(base, home, tmp_path):
     return store.path(model.artifact)
 
 
-def torch_answers(base, adapter):
-    """For each prompt the greedy tokens, and at each the log-probabilities of the whole vocabulary."""
+def torch_answers(base, adapter, published=None):
+    """For each prompt the greedy tokens, and at each the log-probabilities of the whole vocabulary.
+
+    Of ``published``, where it is given, in place of what was made of it.
+    """
     torch = pytest.importorskip("torch")
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(1)
-    model = AutoModelForCausalLM.from_pretrained(base.weights, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(published or base.weights, dtype=torch.float32)
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter)
     tokenizer = ChatTokenizer(base.weights)
@@ -152,15 +161,21 @@ def test_another_architecture_is_tuned_exported_and_served_as_torch_computes_it(
     finally:
         manager.stop()
     assert told["base"] != told["tuned"]
-    for name, adapter in (("base", None), ("tuned", artifact)):
+    for name, adapter, published in (("base", None, tmp_path / "m"), ("tuned", artifact, None)):
         compared = 0
-        for theirs, (tokens, steps) in zip(torch_answers(base, adapter), told[name], strict=True):
-            assert tokens == [token for token, _ in theirs]
-            rows = iter(theirs)
-            for token, tops in steps:  # the engine says nothing of tokens that are parts of a character
-                row = next(row for likeliest, row in rows if likeliest == token)
+        for theirs, (tokens, steps) in zip(torch_answers(base, adapter, published), told[name], strict=True):
+            known = [token for token, _ in theirs]
+            same = next((at for at, both in enumerate(zip(tokens, known, strict=False)) if both[0] != both[1]), len(known))
+            if same < len(known):  # two tokens as likely as each other: from there on the answers are not the same text
+                row = theirs[same][1]
+                assert max(row) - row[tokens[same]] < 0.01
+            rows = iter(theirs[:same])
+            for token, tops in steps[:same]:  # the engine says nothing of tokens that are parts of a character
+                row = next((row for likeliest, row in rows if likeliest == token), None)
+                if row is None:  # past the tie
+                    break
                 # The engine keeps keys and values in 16 bits; a wrong row order or a missing bias is off by whole units.
                 assert len(tops) == SHOWN
                 assert all(math.isclose(row[top], logprob, abs_tol=0.03) for top, logprob in tops.items())
                 compared += 1
-        assert compared >= TOKENS
+        assert compared >= 2 * TOKENS

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from homeroom.tuning.huggingface import decoder
 from homeroom.tuning.huggingface.decoder import Decoder, LibraryDecoder
@@ -37,6 +37,7 @@ FAMILIES = {
         },
     ),
     "qwen2": Qwen2Config(**SIZES),
+    "mistral with wide heads": MistralConfig(**SIZES, head_dim=16, sliding_window=None),
     "qwen3 with wide heads": Qwen3Config(**{**SIZES, "head_dim": 16}),
 }
 IDS = torch.arange(2 * 11).view(2, 11)
@@ -140,8 +141,9 @@ def test_dropout_is_drawn_in_training_only_and_has_the_right_mean() -> None:
         LlamaConfig(**SIZES, hidden_act="gelu"),
         LlamaConfig(**SIZES, attention_dropout=0.1),
         Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=4, max_window_layers=1),
+        MistralConfig(**SIZES, sliding_window=4),
     ],
-    ids=["another activation", "dropout in attention", "a sliding window"],
+    ids=["another activation", "dropout in attention", "a sliding window", "a sliding window in every layer"],
 )
 def test_what_we_do_not_compute_is_left_to_the_library(config: Any) -> None:
     peft = adapted(config)

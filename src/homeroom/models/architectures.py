@@ -70,6 +70,8 @@ _SUPPORTED = (
     LLAMA,
     Architecture("Qwen2ForCausalLM", "qwen2", reordered=False),
     Architecture("Qwen3ForCausalLM", "qwen3", reordered=False),
+    Architecture("MistralForCausalLM", "llama", reordered=True),
+    Architecture("Phi3ForCausalLM", "llama", reordered=True),  # taken apart first: `homeroom.models.unfuse`
 )
 
 

@@ -32,7 +32,12 @@ QUANTISATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """Number formats of the engine's weights, from the largest to the smallest."""
 
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_PRE_BY_PATTERN = {_WORDS % "{1,3}": "llama-bpe", _WORDS % "": "qwen2"}
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CASES = (  # words in the cases of their letters: Mistral's Tekken
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_PRE_BY_PATTERN = {_WORDS % "{1,3}": "llama-bpe", _WORDS % "": "qwen2", _CASES: "tekken"}
 
 
 Load = Callable[[Tensor], "NDArray[np.float32]"]

@@ -15,8 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from homeroom.errors import ConfigError
 from homeroom.models.architectures import ENDPOINT_HINT
 from homeroom.models.folder import read_json
+from homeroom.models.unfuse import FUSED
 
-MODEL_TYPES = {"LlamaForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3"}
+MODEL_TYPES = {
+    "LlamaForCausalLM": "llama",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+    "MistralForCausalLM": "mistral",
+    "Phi3ForCausalLM": "phi3",
+}
+_WINDOWED = ("mistral", "phi3")
+"""Models that look back over a window where one is set, and like any other within it."""
 MAX_MERGES = 2_000_000
 MAX_TOKEN_CHARACTERS = 1_000
 
@@ -116,7 +125,30 @@ def plain_config(record: Mapping[str, Any], name: str) -> dict[str, Any]:
         for key in _PLAIN_KEYS
         if isinstance(value := record.get(key), str | int | float) or (key in record and value is None)
     }
-    return {**kept, **config.model_dump(exclude_unset=True, exclude_none=True), "model_type": kinds[0]}
+    found = {**kept, **config.model_dump(exclude_unset=True, exclude_none=True), "model_type": kinds[0]}
+    return _without_window(found, record, name) if kinds[0] in _WINDOWED else found
+
+
+def _without_window(config: dict[str, Any], record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The model as far as its window reaches, where it is one without; Phi 3 as the Llama model that it is (`unfuse`).
+
+    Raises:
+        ConfigError: ``architecture-unsupported`` where only a part of each head is turned.
+    """
+    turned = (record.get("rope_parameters") or {}).get("partial_rotary_factor", record.get("partial_rotary_factor"))
+    if turned not in (None, 1, 1.0):
+        raise ConfigError(
+            f"{name!r} turns {turned!r} of each head by its position, which is not converted here. {ENDPOINT_HINT}",
+            code="architecture-unsupported",
+        )
+    window = record.get("sliding_window")
+    if isinstance(window, int) and window > 0:
+        config["max_position_embeddings"] = min(config["max_position_embeddings"], window)
+    config["sliding_window"] = None
+    if config["architectures"] == [FUSED]:
+        config |= {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "attention_bias": False, "mlp_bias": False}
+        del config["sliding_window"]
+    return config
 
 
 class _Added(_Strict):

@@ -28,6 +28,7 @@ from typing import Protocol
 
 from homeroom.errors import ConfigError, StorageError
 from homeroom.models.folder import chat_template, read_json, read_tensors
+from homeroom.models.unfuse import FUSED, parts, unfuse
 from homeroom.schema.models import BaseFiles, Purpose
 from homeroom.storage.plain import check_plain
 
@@ -205,14 +206,23 @@ def prepare_folder(
 
     check_folder(folder)
     config = check_convertible(folder, name)
-    places = {tensor.name: tensor.path.name for tensor in read_tensors(folder)}
+    fused = read_json(folder / "config.json").get("architectures") == [FUSED]
+    places = {
+        name: tensor.path.name
+        for tensor in read_tensors(folder)
+        for name in (fused and parts(tensor.name, config)) or [tensor.name]
+    }
     hashes = {path.name: file_sha256(path) for path in _weights(folder)}
     identity = identity_of(hashes, file_sha256(folder / "tokenizer.json"), chat_template(folder))
 
     def fill(weights: Path) -> None:
         weights.mkdir()
         for path in (*_weights(folder), *(folder / kept for kept in _KEPT if (folder / kept).exists())):
-            if move:
+            if fused and path.suffix == ".safetensors":
+                unfuse(path, weights / path.name, config)
+                if move:
+                    path.unlink()
+            elif move:
                 shutil.move(path, weights / path.name)
             else:
                 shutil.copyfile(path, weights / path.name, follow_symlinks=False)
@@ -222,10 +232,8 @@ def prepare_folder(
             index = {"metadata": {}, "weight_map": places}
             (weights / f"{_SINGLE}.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
-    size = sum(path.stat().st_size for path in _weights(folder))
-    return commit(
-        name, cache, identity, fill, size_bytes=size if move else 2 * size, quantisation=quantisation, progress=progress
-    )
+    size = sum(path.stat().st_size for path in _weights(folder)) * (1 if move and not fused else 2)
+    return commit(name, cache, identity, fill, size_bytes=size, quantisation=quantisation, progress=progress)
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """Token ids to hidden states through the layers of a transformers model, with its weights and our arithmetic.
 
-Llama, Qwen2 and Qwen3 are one architecture with options (biases, normed heads), so that one page shows all of it. A model with
-something else in it (`supports`) is run by transformers' own code instead.
+Llama, Mistral, Qwen2 and Qwen3 are one architecture with options (biases, normed heads), so that one page shows all of it. A
+model with something else in it (`supports`) is run by transformers' own code instead.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ from homeroom.tuning.huggingface.attention import (
 Module = Any  # of transformers or PEFT: untyped
 Store = Callable[[Tensor], Stored]
 """Takes a frozen matrix (out, in) and keeps it in another form."""
-FAMILIES = ("llama", "qwen2", "qwen3")
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
 
 
 def supports(config: Any) -> bool:  # transformers' config: untyped
     """Whether `Decoder` computes what this model computes."""
     plain = set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"} and not config.attention_dropout
+    if config.model_type == "mistral":
+        plain = plain and config.sliding_window is None
     return config.model_type in FAMILIES and config.hidden_act == "silu" and plain
 
 
