@@ -174,6 +174,7 @@ def test_what_subsets_cost_is_held_together_or_not_at_all(bench: Bench) -> None:
     assert len(bench.double.paid) == 3
 
 
+@pytest.mark.slow
 def test_a_hundred_starts_at_once_never_overspend(bench: Bench, tmp_path: Path) -> None:
     bench.ledger.set_budget(Budget(usd(100_000, PRICE) * 7.5))
 
@@ -220,6 +221,7 @@ def test_access_is_asked_for_before_anything_is_uploaded(
         assert "not authorized to create" in caught.value.message and "--method huggingface" in caught.value.message
 
 
+@pytest.mark.slow
 def test_a_wrong_key_is_said_and_never_shown(bench: Bench) -> None:
     with pytest.raises(ProviderError) as caught:
         bench.run(key="sk-wrong-one")
@@ -283,6 +285,7 @@ def test_a_lost_confirmation_is_found_by_its_file_where_no_metadata_are_kept(ben
     assert len(bench.double.paid) == 1 and "no second one is created" in bench.told.text
 
 
+@pytest.mark.slow
 def test_when_nobody_knows_whether_there_is_a_job_the_money_stays_held_until_it_is_found(bench: Bench) -> None:
     state = {"lost": False}
 
@@ -321,6 +324,7 @@ def test_a_job_that_fails_there_says_why_costs_nothing_and_is_begun_anew_when_as
     assert model.remote_id.endswith(":2") and bench.money == {"spent": 0.015, "held": 0.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "odd",
     [
@@ -337,6 +341,7 @@ def test_a_failed_job_of_an_odd_form_is_told_in_plain_words(bench: Bench, odd: d
     assert caught.value.code == "fine-tuning-failed" and caught.value.message.isprintable()
 
 
+@pytest.mark.slow
 def test_a_success_without_a_model_is_no_success(bench: Bench) -> None:
     bench.double.ending = lambda job: job.update(fine_tuned_model=None)
     with pytest.raises(ProviderError) as caught:
@@ -347,6 +352,7 @@ def test_a_success_without_a_model_is_no_success(bench: Bench) -> None:
     assert bench.run().remote_id == "school/ft:late" and len(bench.double.paid) == 1
 
 
+@pytest.mark.slow
 def test_a_file_that_is_rejected_is_told_as_such(bench: Bench) -> None:
     bench.double.script = ("validating_files", "failed")
     bench.double.ending = lambda job: job.update(error={"code": "invalid_file", "message": "line 3", "param": "training_file"})
@@ -356,6 +362,7 @@ def test_a_file_that_is_rejected_is_told_as_such(bench: Bench) -> None:
     assert bench.double.files == {}, "what was uploaded is deleted, as asked, however it ended"
 
 
+@pytest.mark.slow
 def test_files_are_deleted_when_asked(bench: Bench) -> None:
     bench.run(RECIPE.model_copy(update={"delete_files": True}))
     assert [f["purpose"] for f in bench.double.files.values()] == ["fine-tune-results"]
@@ -371,6 +378,7 @@ def test_a_cancelled_run_ends_there_as_well_and_pays_for_what_was_done(bench: Be
     assert bench.money["held"] == 0.0 and 0 < bench.money["spent"] < 0.01
 
 
+@pytest.mark.slow
 def test_a_paused_run_goes_on_there_and_is_followed_again(bench: Bench) -> None:
     bench.cancelled = False
     bench.told.stops = lambda: bool(bench.double.paid) and bench.double.paid[0]["polls"] == 1
@@ -382,6 +390,7 @@ def test_a_paused_run_goes_on_there_and_is_followed_again(bench: Bench) -> None:
     assert len(bench.double.paid) == 1 and bench.money == {"spent": 0.015, "held": 0.0}
 
 
+@pytest.mark.slow
 def test_a_job_that_the_endpoint_forgot_keeps_its_money_held(bench: Bench) -> None:
     bench.double.after = lambda number, method, path: bench.double.jobs.clear() if path.endswith("/events") else None
     with pytest.raises(ProviderError) as caught:
@@ -389,6 +398,7 @@ def test_a_job_that_the_endpoint_forgot_keeps_its_money_held(bench: Bench) -> No
     assert "does not know it any more" in caught.value.message and bench.money["held"] > 0
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_away_for_long_ends_the_run_and_the_next_one_goes_on(bench: Bench) -> None:
     bench.double.faults = [("GET", "/jobs/ftjob-1", "500")] * 500
     with pytest.raises(HomeroomError):
@@ -399,6 +409,7 @@ def test_an_endpoint_that_is_away_for_long_ends_the_run_and_the_next_one_goes_on
     assert len(bench.double.paid) == 1 and bench.money == {"spent": 0.015, "held": 0.0}
 
 
+@pytest.mark.slow
 def test_it_is_asked_seldom_while_nothing_happens(bench: Bench) -> None:
     bench.double.script = ("queued",) * 6 + ("succeeded",)
     bench.run()
@@ -426,6 +437,7 @@ def test_a_little_noise_is_not_overfitting() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_key_that_is_taken_away_ends_the_run_and_the_next_one_goes_on(bench: Bench) -> None:
     bench.double.faults = [("GET", "/jobs/ftjob-1", "401")]
     with pytest.raises(ProviderError) as caught:
