@@ -2,6 +2,7 @@
 
     python benchmarks/gpu_tuning.py                     all shapes, under ten minutes
     python benchmarks/gpu_tuning.py --shapes 0.1B 0.5B  some
+    python benchmarks/gpu_tuning.py --variants 1.5B     ours alone, one way to train after another: what each costs and saves
     python benchmarks/gpu_tuning.py --rehearse          a tiny shape on the processor: does the script work? No figures
 
 Tokens/s, memory and loss; random weights do for speed and memory, and equal losses show that both sides compute the same. Needs
@@ -41,6 +42,13 @@ TRL_SETTINGS: tuple[Record, ...] = (
     {"attention": "sdpa", "padding_free": False, "batch": 8},
     {"attention": "sdpa", "padding_free": False, "batch": 16},
 )
+VARIANTS: dict[str, Record] = {
+    "plain": {},
+    "recomputing": {"recompute": True},
+    "8bit": {"quantise": "8bit"},
+    "nf4": {"quantise": "nf4"},
+    "nf4, recomputing": {"quantise": "nf4", "recompute": True},
+}
 STEP_EXAMPLES, RANK, RATE, SEED = 16, 16, 2e-4, 0
 
 
@@ -86,9 +94,10 @@ def ours(settings: Record, device: torch.device) -> Record:
     from homeroom.tuning.huggingface.schedule import make_optimiser, optimiser_step
     from homeroom.tuning.recipe import Lora, Optimiser
 
-    compute = Compute(device, torch.bfloat16, 0)
+    compute = Compute(device, torch.bfloat16, 0, **settings.get("variant", {}))
     base = BaseFiles("random", Path(), Path(), Path(), "0" * 64, 8192)
-    lora = models.attach_lora(random_model(settings["shape"], device, "sdpa"), Lora(rank=RANK, alpha=2 * RANK), base, compute)
+    host = torch.device("cpu") if compute.quantise != "none" else device  # layers are quantised on their way to the device
+    lora = models.attach_lora(random_model(settings["shape"], host, "sdpa"), Lora(rank=RANK, alpha=2 * RANK), base, compute)
     lora.peft.train()
     recipe = Optimiser(learning_rate=RATE, weight_decay=0.0, clip_norm=1.0)
     optimiser = make_optimiser(lora, recipe)
@@ -255,10 +264,23 @@ def compare(name: str, shape: tuple[int, ...], options: argparse.Namespace, devi
     return row
 
 
+def variants(name: str, options: argparse.Namespace) -> Record:
+    """Our ways to train one shape, with the same examples in the same order."""
+    shape = SHAPES[name]
+    common = {"shape": shape, "device": "cuda", "seconds": options.seconds, "data": (options.examples, shape[-1], 2048)}
+    rows: Record = {}
+    for variant, settings in VARIANTS.items():
+        found = child({**common, "side": "ours", "batch_tokens": 8192, "variant": settings})
+        rows[variant] = {**found, "losses": found.get("losses", [])[:3]}
+        print(f"{name}, {variant}: {json.dumps(rows[variant])[:300]}", flush=True)
+    return rows
+
+
 def main() -> int:
     """All shapes; 2 without a GPU."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", nargs="+", choices=[*SHAPES], default=[*SHAPES])
+    parser.add_argument("--variants", choices=[*SHAPES])
     parser.add_argument("--seconds", type=float, default=12, help="of training in each run")
     parser.add_argument("--examples", type=int, default=512)
     parser.add_argument("--rehearse", action="store_true")
@@ -277,6 +299,10 @@ def main() -> int:
         print("There is no CUDA device here, so nothing was measured. Try the script itself: --rehearse", file=sys.stderr)
         return 2
     record: Record = {"machine": facts(), "gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "shapes": {}}
+    if options.variants:
+        record["variants"] = {options.variants: variants(options.variants, options)}
+        RESULT.with_name("gpu_variants.json").write_text(json.dumps(record, indent=2) + "\n")
+        return 0
     for name in options.shapes:
         record["shapes"][name] = compare(name, SHAPES[name], options, "cuda")
         RESULT.parent.mkdir(exist_ok=True)

@@ -1,17 +1,21 @@
-"""What is different on a GPU: packed sequences, attention for variable lengths, the fused optimiser, and a whole run."""
+"""What is different on a GPU: packed sequences, attention for variable lengths, the fused optimiser, weights in fewer bits, runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from homeroom.models.tokenizer import ChatTokenizer
+from homeroom.runtime.hardware import hardware
 from homeroom.schema.models import BaseFiles
 from homeroom.tuning.huggingface import attention, device, loss, model
 from homeroom.tuning.huggingface.encode import encode_examples
+from homeroom.tuning.huggingface.needs import Shape, free_bytes, with_batch_tokens
+from homeroom.tuning.huggingface.quantised import store_for
 from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 from homeroom.tuning.recipe import Lora
 from tests.tuning.conftest import DATA, TRAIN, Recorder, recipe_of
@@ -61,3 +65,77 @@ def test_a_run_learns_and_resumes(tuner: Callable[..., HuggingFaceTuner], last_l
         tuner().run(DATA, recipe, Recorder(stop_at=9))
     metrics = tuner().run(DATA, recipe, Recorder()).metrics
     assert metrics["valid_loss"] < metrics["base_valid_loss"]
+
+
+@pytest.mark.parametrize("quantise", ["8bit", "nf4"])
+def test_quantised_weights_compute_what_their_dense_form_computes(base: BaseFiles, quantise: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    cuda = device.Compute(torch.device("cuda"), torch.bfloat16, 1)
+    ids, found = torch.arange(5, 45, device="cuda")[None], []
+    for kept in (quantise, "none"):
+        with device.computing(cuda, seed=3):
+            compute = replace(cuda, quantise=kept)
+            frozen = model.load_base(base, compute)
+            if kept == "none":  # what the quantised weights stand for, in their place
+                for group in groups(frozen):
+                    rows = dense(torch.cat([layer.weight for layer in group]), quantise)
+                    for layer, part in zip(group, rows.split([len(layer.weight) for layer in group]), strict=True):
+                        layer.weight.data = part
+            lora = model.attach_lora(frozen, Lora(rank=4), base, compute)
+            torch.manual_seed(4)
+            lora.set_weights({name: torch.randn(weight.shape) * 0.1 for name, weight in lora.trainable().items()})
+            states = lora.decoder(ids)
+            torch.manual_seed(5)
+            states.backward(torch.randn_like(states))
+        found.append([states.detach(), *(weight.grad for weight in lora.trainable().values())])
+    torch.testing.assert_close(found[0], found[1], rtol=2e-2, atol=2e-2)
+
+
+def groups(frozen: Any) -> Iterator[list[Any]]:  # transformers' model
+    """The layers that are quantised together."""
+    for layer in frozen.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        yield [attention.q_proj, attention.k_proj, attention.v_proj]
+        yield [attention.o_proj]
+        yield [mlp.gate_proj, mlp.up_proj]
+        yield [mlp.down_proj]
+
+
+def dense(weight: torch.Tensor, quantise: str) -> torch.Tensor:
+    store = store_for(quantise, torch.device("cuda"))
+    assert store is not None
+    return store(weight.detach()).dense()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quantise": "nf4"},
+        {"quantise": "8bit", "gradient_checkpointing": True},
+        {"batch_tokens": "auto"},
+        {"weights": "full", "optimiser": {"learning_rate": 0.001}},
+    ],
+    ids=str,
+)
+def test_every_way_to_train_learns(tuner: Callable[..., HuggingFaceTuner], changes: dict[str, Any]) -> None:
+    if "quantise" in changes:
+        pytest.importorskip("bitsandbytes")
+    recipe = recipe_of(**{"device": "cuda", "dtype": "auto", "epochs": 8, **changes})
+    plan = tuner().plan(DATA, recipe)
+    assert plan.gpu_memory_bytes > 0
+    metrics = tuner().run(DATA, recipe, Recorder()).metrics
+    assert metrics["valid_loss"] < metrics["base_valid_loss"]
+    assert metrics["compute"].startswith("cuda")
+
+
+def test_the_batch_follows_the_free_memory(base: BaseFiles) -> None:
+    recipe = recipe_of(batch_tokens="auto", accumulation={"examples": 100_000}, device="cuda", dtype="auto")
+    compute, shape = device.choose(recipe), Shape.of(base)
+    free = free_bytes(compute, hardware())
+    assert 0 < free <= torch.cuda.mem_get_info()[1]
+    held = torch.empty(free // 2, dtype=torch.uint8, device="cuda")
+    less = free_bytes(compute, hardware())
+    assert less < free * 0.6
+    del held
+    sizes = [with_batch_tokens(recipe, shape, compute, room).batch_tokens for room in (less, free)]
+    assert sizes[0] <= sizes[1]
