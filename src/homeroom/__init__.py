@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Homeroom": ("homeroom.app.home", "Homeroom"),
     "open": ("homeroom.app", "open"),
+    "homeroom_lm": ("homeroom.app.dspy_lm", "homeroom_lm"),
     "check_data": ("homeroom.data.lint.run", "lint"),
     "read_examples": ("homeroom.data.reading", "read_examples"),
     "load_examples": ("homeroom.data.reading", "load_examples"),
@@ -27,6 +28,16 @@ _PUBLIC = {
     "difference": ("homeroom.data.diff", "difference"),
     "merge": ("homeroom.data.merge", "merge"),
     "nested_samples": ("homeroom.data.sample", "nested_samples"),
+    "load_course": ("homeroom.data.course", "load_course"),
+    # What the commands do, on an open home.
+    "fetch": ("homeroom.app.steps", "fetch"),
+    "plan": ("homeroom.app.steps", "plan"),
+    "tune": ("homeroom.app.steps", "tune"),
+    "evaluate": ("homeroom.app.steps", "evaluate"),
+    "conversation": ("homeroom.app.steps", "conversation"),
+    "shown_prompt": ("homeroom.app.prompts", "shown_prompt"),
+    "scenarios_from_examples": ("homeroom.chat.scenarios", "scenarios_from_examples"),
+    "feedback": ("homeroom.chat.practice_feedback", "feedback"),
 }
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names above
 

@@ -96,6 +96,16 @@ def _sweep_of(record: Plain, file: Path) -> SweepSpec:
     raise _invalid(file, list(dict.fromkeys(lines)))
 
 
+def parse_run(record: Mapping[str, Any], source: str = "recipe") -> Run:
+    """A recipe of any method from plain data: the keys of a file with one run. The name is the method's where none is given.
+
+    Raises:
+        ConfigError: ``recipe-invalid`` with one line for each mistake.
+    """
+    (run,) = _validated({"": {"name": str(record.get("method", "run")), **record}}, Path(source))
+    return run
+
+
 def parse_recipe(record: Mapping[str, Any], source: str = "recipe") -> Recipe:
     """A recipe from plain data, such as a stored one.
 

@@ -1,0 +1,139 @@
+"""The commands as functions, for programs and notebooks: fetch a base, tune, talk, evaluate.
+
+Each does what its command does, without a screen, and is a durable job where the command makes one: asked for the same again it
+returns what is there, and after an interruption it goes on. ``examples/`` shows each of them on a real situation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from homeroom.app.bases import fetch_base
+from homeroom.app.endpoints import endpoint_of
+from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, submit_evaluation
+from homeroom.app.talk import talking
+from homeroom.app.tuning import plan_tuning, submit_tuning
+from homeroom.app.work import wait_for
+from homeroom.evaluation.report import read_report
+from homeroom.evaluation.results import Evaluation
+from homeroom.schema.chat import ChatModel, GenerationSettings
+from homeroom.schema.examples import Message
+from homeroom.schema.models import TunedModel
+from homeroom.schema.tuning import Plan
+from homeroom.tuning.recipe_file import Run, parse_run
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+
+def fetch(home: Homeroom, base: str = "") -> str:
+    """``homeroom models pull``: have a base on this machine. Returns its name: the default base's when none is given.
+
+    A base of an endpoint (``ENDPOINT/MODEL``) is not fetched.
+
+    Raises:
+        HomeroomError: it is unknown, or could not be fetched or verified.
+    """
+    name = base or home.settings.default_base
+    if endpoint_of(home.settings, name) is None:
+        fetch_base(home, name, lambda _file, _done, _size: None)
+    return name
+
+
+def plan(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any]) -> Plan:
+    """``homeroom tune plan``: what `tune` would need, in time, memory, disk and money. Starts nothing.
+
+    Raises:
+        HomeroomError: no such dataset, nothing to train on, or a mistake in the recipe.
+    """
+    return plan_tuning(home, dataset, _run(recipe))
+
+
+def tune(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any], *, again: bool = False) -> tuple[TunedModel, ...]:
+    """``homeroom tune run``: tune and wait. Returns what was registered.
+
+    Args:
+        home: The open home.
+        dataset: Name, ``name@version`` or id.
+        recipe: Keys of a recipe file, such as ``{"name": "fractions", "task": "tutor", "max_trained_tokens": 6000}``.
+        again: Tune anew even if this very run was made before.
+
+    Raises:
+        HomeroomError: the first thing that went wrong; asked for again, the run goes on.
+    """
+    job = wait_for(home, submit_tuning(home, dataset, _run(recipe), again=again).id)
+    return tuple(home.registry.get(str(name)) for name in (job.result or {})["models"])
+
+
+def evaluate(
+    home: Homeroom,
+    model: TunedModel,
+    *,
+    items: int = DEFAULT_ITEMS,
+    max_tokens: int = DEFAULT_MAX_TOKENS,
+    again: bool = False,
+) -> Evaluation:
+    """``homeroom eval run``: the model, its base, and its base with demonstrations, on whole topics that it never saw.
+
+    Args:
+        home: The open home.
+        model: What `tune` returned.
+        items: Most held-out replies.
+        max_tokens: Longest reply, in tokens.
+        again: Ask anew.
+
+    Raises:
+        HomeroomError: nothing is held out, or a model could not answer.
+    """
+    job = wait_for(home, submit_evaluation(home, model, items=items, max_tokens=max_tokens, again=again).id)
+    return read_report(home.artifacts.path(str((job.result or {})["report"])) / "evaluation.json")
+
+
+class Conversation:
+    """A conversation with one model. `messages` is all that was said, the system prompt first if there is one."""
+
+    def __init__(self, name: str, model: ChatModel, settings: GenerationSettings, system: str) -> None:
+        self.name = name
+        self.messages: list[Message] = [Message("system", system)] if system else []
+        self._model = model
+        self._settings = settings
+        self._opening = tuple(self.messages)
+
+    def ask(self, text: str) -> str:
+        """Say something; returns the reply.
+
+        Raises:
+            ProviderError: the model could not answer; what was said is not kept.
+        """
+        said = Message("user", text)
+        reply = self._model.complete([*self.messages, said], self._settings).text
+        self.messages += [said, Message("assistant", reply)]
+        return reply
+
+    def start_over(self) -> None:
+        """Forget what was said, but not the system prompt."""
+        self.messages = list(self._opening)
+
+
+@contextmanager
+def conversation(home: Homeroom, model: str, *, task: str = "tutor", system: str | None = None) -> Iterator[Conversation]:
+    """Talk to a model: one that was tuned, a base of this machine, or one of an endpoint, for as long as the block lasts.
+
+    Args:
+        home: The open home.
+        model: Its name, id8 or suffix.
+        task: ``tutor`` or ``learner``: the part that it plays.
+        system: System prompt in place of the model's own.
+
+    Raises:
+        NotFoundError: no such model, or its base is not on this machine.
+    """
+    with talking(home, model, task) as (models, card):
+        own = str(card.settings.get("system_prompt") or "")
+        yield Conversation(card.name, models.chat_model(card.name), card.generation, own if system is None else system)
+
+
+def _run(recipe: Run | Mapping[str, Any]) -> Run:
+    return parse_run(recipe) if isinstance(recipe, Mapping) else recipe
