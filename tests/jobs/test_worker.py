@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ import pytest
 
 from homeroom.errors import NotFoundError, StorageError
 from homeroom.jobs import JobStore, ManualClock, Worker, log_path
+from homeroom.jobs.execute import MARK, forget_dead
 from homeroom.schema.jobs import Job
 from homeroom.storage import Database
 from homeroom.storage.errors import storage_error
+from homeroom.storage.held import hold
 from homeroom.storage.tables import JobRow
 
 Program = Callable[[str], list[str]]
@@ -112,6 +114,26 @@ def test_bug_is_final_and_its_last_words_are_told(make_worker: MakeWorker, live_
 def test_process_that_ends_without_outcome_failed(make_worker: MakeWorker, live_store: JobStore) -> None:
     job = run_one(make_worker, sh("exit 0"), live_store)
     assert (job.state, job.error_code) == ("failed", "job-crashed")
+
+
+def test_a_killed_process_leaves_no_mark_although_nobody_tries_again(
+    make_worker: MakeWorker, program: Program, live_store: JobStore, home: Path
+) -> None:
+    job = run_one(
+        make_worker, program("def handle(context):\n    os.kill(os.getpid(), signal.SIGKILL)"), live_store, max_attempts=1
+    )
+    assert job.state == "failed"
+    assert list(home.glob("jobs/*/running.lock")) == []
+
+
+def test_marks_that_a_dead_worker_s_jobs_left_are_removed_and_held_ones_stay(home: Path) -> None:
+    left, mine = home / "jobs" / "left", home / "jobs" / "mine"
+    for folder in (left, mine):
+        folder.mkdir(parents=True)
+    (left / MARK).touch()
+    with hold(mine / MARK) or nullcontext():
+        forget_dead([left, mine, home / "jobs" / "none"])
+        assert [path.parent for path in home.glob(f"jobs/*/{MARK}")] == [mine]
 
 
 def test_killed_process_is_tried_again(make_worker: MakeWorker, program: Program, live_store: JobStore) -> None:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ EXIT_LEASE_LOST = 76
 
 _KEPT_WRITES = 1000
 _PASSING = (RateLimitError, ProviderTimeoutError)
+MARK = "running.lock"  # in a job's folder: held by its process
 _PREDECESSOR_S = 30.0
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,15 @@ def _run(
         return "failed", None, error
 
 
+def forget_dead(folders: Iterable[Path]) -> None:
+    """Remove what processes that were killed left in the folders of their jobs: the marks that nobody holds."""
+    for path in (folder / MARK for folder in folders):
+        with suppress(OSError):
+            mark = hold(path) if path.exists() else None
+            if mark is not None:
+                mark.release()
+
+
 @contextmanager
 def _sole(folder: Path) -> Iterator[None]:
     """Be the only process in the job's folder.
@@ -104,7 +114,7 @@ def _sole(folder: Path) -> Iterator[None]:
     with suppress(OSError):  # no room for a mark: the lease alone keeps others out
         make_private_folder(folder)
         deadline = time.monotonic() + _PREDECESSOR_S
-        while (mark := hold(folder / "running.lock")) is None and time.monotonic() < deadline:
+        while (mark := hold(folder / MARK)) is None and time.monotonic() < deadline:
             time.sleep(0.05)
     with mark or nullcontext():
         yield

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from homeroom.errors import HomeroomError, StorageError
-from homeroom.jobs.execute import EXIT_NOT_TOLD
+from homeroom.jobs.execute import EXIT_NOT_TOLD, forget_dead
 from homeroom.jobs.logs import last_words, log_path, trim_log
 from homeroom.jobs.presence import Presence
 from homeroom.jobs.store import JobStore, LeaseLost
@@ -127,6 +127,8 @@ class Worker:
         job = self._store.claim(self.worker_id, self._lease_s, self._job_id, is_dead=self._presence.is_dead, slots=self._slots)
         if job is None and self._job_id is None:
             self._presence.forget(dead)
+            if dead:
+                forget_dead(self._home.glob("jobs/*"))
         return job
 
     def _work(self, job: Job, stop: threading.Event) -> None:
@@ -143,6 +145,7 @@ class Worker:
             interrupted = self._watch(job, child, stop)
         finally:
             status = child.terminate(self._stop_grace_s)
+            forget_dead([log_path(self._home, job.id).parent])
             trim_log(log_path(self._home, job.id), self._max_log_bytes)
             self._tell(lambda: self._settle(job, status, interrupted))
 
