@@ -1,12 +1,11 @@
-"""``homeroom tune run --method openai``: at an endpoint on a real socket, killed at every request, and on this machine's server."""
+"""``homeroom tune run --method openai``: at an endpoint on a real socket, and on this machine's server."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,37 +101,6 @@ def test_a_cancelled_job_ends_there_as_well(school, homeroom, dataset, start, ho
     assert homeroom("jobs", "cancel", job).code == 0
     assert running.ended().code == 1
     assert school.paid[0]["status"] == "cancelled" and costs(homeroom)["held"] == 0.0
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_every_request_it_goes_on_and_pays_once(school, homeroom, dataset, start, home, moment):
-    """The process of the job dies at each request in turn, the answer never seen. In the end there is one job, paid once."""
-    school.script = ("validating_files", "succeeded")
-    killed: set[str] = set()
-
-    def strike(number: int, method: str, path: str) -> None:
-        about = f"{method} {path}"
-        if about in killed or "chat" in path:
-            return
-        killed.add(about)
-        for pid in processes_of(home):
-            with suppress(OSError):
-                if b"homeroom.app.run_job" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    os.kill(pid, signal.SIGKILL)
-
-    setattr(school, moment, strike)
-    outcome = None
-    for _ in range(30):
-        outcome = start(*AT_SCHOOL, "--yes", "--json").ended()
-        if outcome.code == 0:
-            break
-    assert outcome is not None and outcome.code == 0, outcome
-    assert len(killed) >= 9, killed
-    assert len(school.paid) == 1, "the one job is never created twice"
-    spent = costs(homeroom)
-    assert spent["held"] == 0.0 and spent["spent"] == pytest.approx(school.paid[0]["trained_tokens"] * 5e-6)
-    with Homeroom.open() as opened:
-        assert [model.remote_id for model in opened.registry.list()] == [f"school/{school.paid[0]['fine_tuned_model']}"]
 
 
 def test_without_an_endpoint_this_machine_s_own_server_trains_and_the_model_answers(homeroom, dataset, tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -462,6 +465,43 @@ def test_subsets_draw_a_learning_curve(bench: Bench) -> None:
     assert "more examples will probably help" in bench.told.text
     assert model.remote_id.endswith(":3"), "the model is the one of all examples"
     assert bench.money["held"] == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_every_request_it_goes_on_and_pays_once(bench: Bench, home: Path, moment: str) -> None:
+    """The process dies at each request in turn: before it was done, or when it was done and its answer not yet seen."""
+    bench.double.script = ("validating_files", "succeeded")
+    struck: set[str] = set()
+    child: list[int] = []
+
+    def strike(number: int, method: str, path: str) -> None:
+        about = f"{method} {path} {sum(request == (method, path) for request in bench.double.requests[:number]) % 3}"
+        if about not in struck:
+            struck.add(about)
+            os.kill(child[-1], signal.SIGKILL)
+
+    setattr(bench.double, moment, strike)
+
+    def attempt() -> None:
+        database = Database.for_home(home)
+        replace(bench, ledger=Ledger(database), artifacts=ArtifactStore(home / "artifacts")).run()
+        (bench.folder / "done").write_text("done")
+        database.close()
+
+    for _ in range(60):
+        process = multiprocessing.get_context("fork").Process(target=attempt)
+        with bench.double.lock:  # a request that arrives now waits until its sender is known
+            process.start()
+            child.append(process.pid or 0)
+        process.join()
+        if (bench.folder / "done").exists():
+            break
+    assert (bench.folder / "done").exists() and len(struck) >= 10, struck
+    assert len(bench.double.paid) == 1, "the one job is never created twice"
+    assert bench.money == {"spent": 0.015, "held": 0.0}
+    assert len([f for f in bench.double.files.values() if f["purpose"] == "fine-tune"]) == 2, "no file is there twice"
 
 
 def test_the_curve_says_when_more_will_not_help() -> None:

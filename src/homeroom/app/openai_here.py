@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 NAME = "this-server"
-READY_S = 60.0
+READY_S = 180.0
 POLL_S = 0.1
 KEY_DAYS = 14
 
