@@ -73,9 +73,9 @@ class Participant:
 
 
 def place_of(home: Homeroom, base: str, model: TunedModel | None) -> Place:
-    """Where a system answers."""
+    """Where a system answers; a model at an endpoint together with its base where that is known, as by ``homeroom eval run``."""
     if model is not None and model.kind == "remote":
-        return "endpoint", model.remote_id
+        return "endpoint", model.base if endpoint_of(home.settings, model.base) is not None else model.remote_id
     if model is not None and model.kind == "full":
         return "own", model.name
     name = model.base if model is not None else base

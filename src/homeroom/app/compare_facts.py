@@ -56,7 +56,7 @@ def text_goes(home: Homeroom, base: str, model: TunedModel | None) -> tuple[str,
     """Where examples and questions go, and whether that is another machine."""
     names = [name for kind, name in [place_of(home, base, model)] if kind == "endpoint"]
     if model is not None:
-        names += [str(model.recipe.get(key) or "") for key in ("base", "prompt_model")]
+        names += [model.remote_id, *(str(model.recipe.get(key) or "") for key in ("base", "prompt_model"))]
     found: dict[str, Endpoint] = {e.name: e for name in names if (e := endpoint_of(home.settings, name)) is not None}
     away = [e for e in found.values() if leaves_this_machine(e)]
     if away:
