@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -110,7 +111,9 @@ class HomeModels:
         from homeroom.tuning.dspy.provider import PREFIX
 
         model = self._chat_model(request.model.removeprefix(PREFIX))
-        return response_of(request.model, model.complete(messages_of(request), settings_of(request)))
+        reply = model.complete(messages_of(request), settings_of(request))
+        # DSPy raises where a reply is empty; where it gathers what to train on, it takes that for a good one and falls over it.
+        return response_of(request.model, replace(reply, text=reply.text or " "))
 
     def stream(self, request: Any) -> Any:
         """The same as events; nothing here streams."""

@@ -1,0 +1,133 @@
+"""DSPy's own optimisers on a home's models, offline: `homeroom.homeroom_lm`."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import homeroom
+from homeroom.errors import ConfigError, NotFoundError
+from homeroom.models import tiny
+from homeroom.tuning.recipe_file import parse_recipe
+from tests.app import material
+from tests.doubles.openai_server import KEY, OpenAIDouble
+
+dspy = pytest.importorskip("dspy")
+
+RECIPE = parse_recipe({**material.QUICK, "name": "mine", "task": "any", "data": {"max_sequence_tokens": 512}})
+DATA = [dspy.Example(question=f"What is {n} and 1?", answer=f"{n + 1}").with_inputs("question") for n in range(6)]
+
+
+class Plain(dspy.ChatAdapter):
+    """The completion is the field: the tiny model writes no markers."""
+
+    def parse(self, signature, completion):
+        return dict.fromkeys(signature.output_fields, completion)
+
+
+def program(lm):
+    made = dspy.Predict("question -> answer")
+    made.set_lm(lm)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_bootstrap_finetune_of_dspy_trains_here_and_gets_a_model_that_is_registered(home):
+    lm = homeroom.homeroom_lm(home, tiny.NAME, recipe=RECIPE, max_tokens=8)
+    with dspy.context(adapter=Plain()):
+        optimiser = dspy.BootstrapFinetune(train_kwargs={"seed": 3}, num_threads=2)
+        tuned = optimiser.compile(program(lm), trainset=DATA)
+        (model,) = home.registry.list()
+        assert tuned.lm.model == f"homeroom/{model.name}"
+        assert (model.method, model.kind, model.recipe["seed"]) == ("huggingface", "lora", 3)
+        examples = home.datasets.get(model.dataset).examples
+        assert {e.messages[-2].content.count("and 1?") for e in examples} == {1} and len(examples) == len(DATA)
+        assert all(e.metadata["source"] == "generated" for e in examples)
+        assert isinstance(tuned(question="What is 2 and 1?").answer, str)
+        again = optimiser.compile(program(lm), trainset=DATA)
+        assert again.lm.model == tuned.lm.model and len(home.registry.list()) == 1, "the same training is the same job"
+    named = homeroom.homeroom_lm(home, model.id8, max_tokens=8)
+    assert named.model == tuned.lm.model
+    assert len(home.jobs.list()) == 1
+    lm.kill()
+    tuned.lm.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_better_together_of_dspy_runs_here(home):
+    lm = homeroom.homeroom_lm(home, tiny.NAME, recipe=RECIPE, max_tokens=8)
+
+    def metric(example, prediction, trace=None):
+        return float(bool(prediction.answer))
+
+    with dspy.context(adapter=Plain()):
+        finetune = dspy.BootstrapFinetune(metric=metric, num_threads=2)
+        optimiser = dspy.BetterTogether(metric=metric, p=dspy.LabeledFewShot(k=1), w=finetune)
+        made = optimiser.compile(program(lm), trainset=DATA[:4], valset=DATA[4:], strategy="p -> w")
+    assert not made.flag_compilation_error_occurred
+    assert {c["strategy"] for c in made.candidate_programs} == {"", "p", "p -> w"}
+    (model,) = home.registry.list()
+    shown = [e for e in home.datasets.get(model.dataset).examples if sum(m.role == "assistant" for m in e.messages) > 1]
+    assert shown, "demonstrations are part of what is trained on"
+    assert all([m.weight for m in e.messages if m.role == "assistant"][:-1] == [0] for e in shown)
+    lm.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_cancelled_training_is_told_as_that_and_registers_nothing(home):
+    slow = parse_recipe({**material.LONG, "name": "slow", "task": "any", "epochs": 400})
+    lm = homeroom.homeroom_lm(home, tiny.NAME, recipe=slow)
+    data = [{"messages": [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b."}]}]
+    job = lm.finetune(data, "chat", None)
+    while job.status().value != "running":
+        assert not job.done(), job.result()
+        time.sleep(0.1)
+    assert job.cancel()
+    assert "cancelled" in str(job.result())
+    assert (job.status().value, job.cancel(), home.registry.list()) == ("cancelled", False, ())
+
+
+def test_what_cannot_be_trained_is_the_result_of_the_job(home):
+    lm = homeroom.homeroom_lm(home, tiny.NAME)
+    data = [{"messages": [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b."}]}]
+    for given, kind, options, code in (
+        ([], "chat", {}, "finetune-data"),
+        (data, "completion", {}, "finetune-data"),
+        (data, "chat", {"epoch": 3}, "recipe-invalid"),
+    ):
+        job = lm.finetune(given, kind, options)
+        error = job.result()
+        assert getattr(error, "code", error) == code
+        assert job.status().value == "failed" and job.done()
+    assert home.jobs.list() == ()
+
+
+def test_an_empty_reply_is_one_that_dspy_can_take(home, monkeypatch):
+    monkeypatch.setenv("SCHOOL_API_KEY", KEY)
+    with OpenAIDouble() as school:
+        school.reply = lambda body: ""
+        (home.settings.home / "config.yaml").write_text(
+            f"endpoints: [{{name: school, base_url: '{school.address}', models: [large], api_key_env: SCHOOL_API_KEY}}]\n"
+        )
+        with homeroom.open() as other, dspy.context(adapter=Plain()):
+            lm = homeroom.homeroom_lm(other, "school/large")
+            assert program(lm)(question="Why?").answer == " "
+            lm.kill()
+        assert school.charged[0]["messages"][-1]["content"].count("Why?") == 1
+
+
+def test_names_are_looked_up_and_weights_elsewhere_are_not_trained(home, monkeypatch):
+    with pytest.raises(NotFoundError):
+        homeroom.homeroom_lm(home, "nobody")
+    folder = home.settings.home
+    (folder / "config.yaml").write_text("endpoints: [{name: school, base_url: 'http://127.0.0.1:9/v1', models: [large]}]\n")
+    with homeroom.open() as other:
+        lm = homeroom.homeroom_lm(other, "school/large")
+        assert lm.model == "homeroom/school/large"
+        data = [{"messages": [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b."}]}]
+        error = lm.finetune(data, "chat", None).result()
+        assert isinstance(error, ConfigError) and error.code == "search-weights"
