@@ -193,8 +193,8 @@ def test_a_run_keeps_the_size_that_it_began_with(tuner: Make, tmp_path, monkeypa
     assert begun == 4 * 256
     monkeypatch.setattr(needs, "free_bytes", lambda compute, machine: 1)
     assert (
-        tuner().plan(DATA, recipe).steps
-        == tuner("other").plan(DATA, recipe_of(batch_tokens=begun, accumulation={"examples": 4})).steps
+        tuner(tokens_per_s=1e3).plan(DATA, recipe).steps
+        == tuner("other", tokens_per_s=1e3).plan(DATA, recipe_of(batch_tokens=begun, accumulation={"examples": 4})).steps
     )
     resumed = tuner().run(DATA, recipe, Recorder())
     assert json.loads((tmp_path / "run" / "run.json").read_text())["batch_tokens"] == begun
