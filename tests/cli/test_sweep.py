@@ -42,6 +42,9 @@ def test_the_same_command_is_the_same_study_and_job(homeroom, dataset, swept, ho
     assert first["payload"]["study"].startswith("swept-")
     assert (first["payload"]["sweep"]["trials"], more["payload"]["sweep"]["trials"]) == (5, 7)
     assert first["payload"]["recipe"]["base"] == "tiny" and "sweep" not in first["payload"]["recipe"]
+    whole = material.write_recipe(home.parent / "whole.yaml", {**SWEPT, "weights": "full", "lora": {"rank": 2, "alpha": 4}})
+    ranges = homeroom("tune", "sweep", "--dataset", dataset, "--recipe", whole, "--no-wait", "--json").json["payload"]["sweep"]
+    assert (ranges["rank"], ranges["alpha"]) == ([2], [4.0]), "where every weight is trained there is no adapter to vary"
     assert homeroom(*arguments, "--seed", "3").json["payload"]["study"] != first["payload"]["study"]
     assert not (home / "studies").exists(), "nothing is begun"
 
@@ -108,7 +111,8 @@ def test_a_sweep_from_start_to_winner(homeroom, dataset, swept, home, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_goes_on_in_the_middle_of_its_trial(homeroom, start, dataset, swept, home):
+def test_a_killed_sweep_goes_on_in_the_middle_of_its_trial(homeroom, start, dataset, tmp_path, home):
+    swept = material.write_recipe(tmp_path / "swept.yaml", {**SWEPT, "batch_tokens": "auto"})
     arguments = ("tune", "sweep", "--dataset", dataset, "--recipe", swept, "--study", "mine", "--trials", "4")
     running = start(*arguments)
     study = home / "studies" / "mine" / "study.json"
@@ -122,3 +126,7 @@ def test_a_killed_sweep_goes_on_in_the_middle_of_its_trial(homeroom, start, data
     assert [trial["point"] for trial in after[:2]] == [trial["point"] for trial in before[:2]]
     assert {**before[0], "model": after[0]["model"]} == after[0], "what was whole is not made again"
     assert result["sweep"]["best"] is not None
+    with Homeroom.open() as opened:
+        (model,) = opened.registry.list()
+        found = json.loads(study.read_text())["batch_tokens"]
+    assert model.recipe["batch_tokens"] == found >= 384, "one number for every trial"

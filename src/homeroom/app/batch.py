@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 MOST_RUNS = 100
+MOST_JOBS = 1000  # that are looked through for an earlier one of the same batch
 
 
 def is_local(home: Homeroom, run: Run) -> bool:
@@ -61,7 +62,8 @@ def submit_batch(
             code="batch-too-long",
         )
     found = home.datasets.get(dataset)
-    ready, identities = [], []
+    ready: list[dict[str, object]] = []
+    identities = []
     for label, recipe in runs:
         training_data(found, recipe)
         base = home.base_files(recipe.base)
@@ -69,13 +71,20 @@ def submit_batch(
         identities.append(base.identity)
     about = {"kind": "batch", "dataset": found.info.id, "runs": ready, "base_identities": identities}
     resource = "gpu" if any(on_gpu(recipe) for _, recipe in runs) else "cpu"
-    key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
-    payload = {"dataset": found.info.id, "runs": ready, "minutes": minutes, "before": ""}
-    attempt = 0
-    while True:
-        job = submit_once(home, "batch", payload, f"{key}-{attempt}" if attempt else key, resource=resource, when=when)
-        missing = job.state == "succeeded" and any(row["state"] != "made" for row in (job.result or {})["runs"])
-        if not missing:
-            return job
-        payload["before"] = job.id
-        attempt += 1
+    before = None if again else _made_before(home, found.info.id, ready)
+    if before is not None and not _missing(before):
+        return before
+    payload = {"dataset": found.info.id, "runs": ready, "minutes": minutes, "before": before.id if before else ""}
+    key = key_of({**about, **payload, "again": secrets.token_hex(8) if again else ""})
+    return submit_once(home, "batch", payload, key, resource=resource, when=when)
+
+
+def _made_before(home: Homeroom, dataset: str, runs: list[dict[str, object]]) -> Job | None:
+    """The last job of this very batch that ended, whatever minutes it had."""
+    ended = home.jobs.list(state="succeeded", kind="batch", limit=MOST_JOBS)
+    return next((job for job in ended if job.payload["dataset"] == dataset and job.payload["runs"] == runs), None)
+
+
+def _missing(job: Job) -> bool:
+    """Whether one of its runs failed or was not begun."""
+    return any(row["state"] != "made" for row in (job.result or {})["runs"])

@@ -71,6 +71,8 @@ def submit_sweep(home: Homeroom, dataset: str, recipe: Recipe, spec: SweepSpec, 
             "nothing to choose by. Add examples about more topics and split them: homeroom data split FILE",
             code="sweep-no-validation",
         )
+    if recipe.weights == "full":  # no adapter, so nothing of it to vary
+        spec = spec.model_copy(update={"rank": (recipe.lora.rank,), "alpha": (recipe.lora.alpha,)})
     base = home.base_files(recipe.base)
     recipe = recipe.model_copy(update={"base": base.name})
     identity = study_identity(found.info.id, base, recipe, spec)

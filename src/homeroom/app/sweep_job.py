@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from homeroom.app.tuning import training_data
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConflictError, NotFoundError
 from homeroom.models.tokenizer import ChatTokenizer
+from homeroom.runtime.hardware import hardware
 from homeroom.schema.jobs import JobContext, Reporter
 from homeroom.schema.models import BaseFiles, TunedModel
 from homeroom.schema.tuning import TrainingData
@@ -35,7 +37,7 @@ from homeroom.tuning.recipe import Recipe
 from homeroom.tuning.recipe_file import parse_recipe
 from homeroom.tuning.sweep.loop import sweep
 from homeroom.tuning.sweep.report import HTML_NAME, render
-from homeroom.tuning.sweep.space import SweepSpec
+from homeroom.tuning.sweep.space import Point, SweepSpec
 from homeroom.tuning.sweep.study import Study, Trial
 from homeroom.tuning.sweep.summary import summary, verdict, winners_recipe
 
@@ -63,7 +65,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         )
     with mark:
         study = Study.open(folder, study_identity(dataset.info.id, base, recipe, spec))
-        trials = Trials(context, home, base, dataset, recipe, spec, folder)
+        trials = Trials(context, home, base, dataset, sized(recipe, base, spec, study), spec, folder)
         best = sweep(study, spec, trials.recipe, trials.train, context, trials.dropped)
         report = _report(home, study, spec, trials.recipe, best, dataset)
     assert best.model is not None
@@ -124,6 +126,22 @@ class Trials:
 
     def _place(self, number: int) -> Path:
         return self._folder / f"trial-{number:03d}"
+
+
+def sized(recipe: Recipe, base: BaseFiles, spec: SweepSpec, study: Study) -> Recipe:
+    """The recipe with a number for ``batch_tokens: auto``: the same for every trial, and so that the largest adapter fits."""
+    if recipe.batch_tokens:
+        return recipe
+    if not study.batch_tokens:
+        from homeroom.tuning.huggingface import device
+        from homeroom.tuning.huggingface.needs import Shape, free_bytes, with_batch_tokens
+
+        compute = device.choose(recipe)
+        largest = replace(Point.of(recipe), rank=spec.rank[-1]).applied(recipe)
+        free = free_bytes(compute, hardware(study.folder))
+        study.batch_tokens = with_batch_tokens(largest, Shape.of(base), compute, free).batch_tokens
+        study.save()
+    return recipe.model_copy(update={"batch_tokens": study.batch_tokens})
 
 
 def checked_often(recipe: Recipe, data: TrainingData, base: BaseFiles, checks: int) -> Recipe:

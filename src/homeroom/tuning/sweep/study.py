@@ -67,12 +67,14 @@ class Study:
         folder: Where it lies; each trial has a folder in it while it runs.
         identity: What its trials share, as JSON: a study takes no others.
         base_loss: Validation loss of the base model; None before it was measured.
+        batch_tokens: What every trial takes for ``batch_tokens: auto``, so that they are alike; 0 before it is known.
     """
 
     folder: Path
     identity: Mapping[str, Any]  # JSON
     trials: list[Trial] = field(default_factory=list)
     base_loss: float | None = None
+    batch_tokens: int = 0
 
     @classmethod
     def open(cls, folder: Path, identity: Mapping[str, Any]) -> Study:
@@ -103,7 +105,7 @@ class Study:
         except FileNotFoundError:
             return None
         trials = [Trial.from_dict(trial) for trial in record["trials"]]
-        return cls(folder, record["identity"], trials, record["base_loss"])
+        return cls(folder, record["identity"], trials, record["base_loss"], record["batch_tokens"])
 
     def save(self) -> None:
         """Have it on the disk before this returns.
@@ -118,7 +120,8 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         trials = [asdict(trial) for trial in self.trials]
-        return {"format": FORMAT, "identity": self.identity, "base_loss": self.base_loss, "trials": trials}
+        known = {"identity": self.identity, "base_loss": self.base_loss, "batch_tokens": self.batch_tokens}
+        return {"format": FORMAT, **known, "trials": trials}
 
     @property
     def seconds(self) -> float:
