@@ -116,7 +116,8 @@ def _result(
         listed = (rung.outcome or {}).get("result_files")
         for file_id in listed if isinstance(listed, list) else ():
             follower.asked(lambda file_id=file_id: service.account.download(str(file_id), path), FETCH_S)  # type: ignore[misc]
-            table = table or path.read_text("utf-8", errors="replace")
+            text = path.read_text("utf-8", errors="replace")
+            table = table or (text if outcome.steps_of(text) else "")  # anything may have come under that name
         rows = follower.asked(lambda: service.account.checkpoints(rung.job), FETCH_S)
     except ProviderError as error:
         reporter.event(f"The losses of {rung.job} could not be fetched: {error.message}", level="warning")
