@@ -106,11 +106,11 @@ def _at_the_engine(home: Homeroom, base: BaseFiles, model: TunedModel) -> Iterat
         )
 
 
-def _either(resolve: Resolve, own: Resolve | None, identity: str) -> Resolve:
-    """The base's engine, or for the identity of weights of their own that of these."""
+def _either(resolve: Resolve, own: Resolve | None, of_own: str) -> Resolve:
+    """The base's engine, or for the identity ``of_own`` that of a model with weights of its own."""
 
-    def resolved(asked: str = "", adapter: str | None = None, failed: EngineInfo | None = None) -> EngineInfo:
-        return (own if own is not None and asked == identity else resolve)(asked, adapter, failed)
+    def resolved(identity: str = "", adapter: str | None = None, failed: EngineInfo | None = None) -> EngineInfo:
+        return (own if own is not None and identity == of_own else resolve)(identity, adapter, failed)
 
     return resolved
 

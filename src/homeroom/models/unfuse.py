@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from homeroom.models.safetensors_header import ITEM_BYTES, Entry, read_header
 
 FUSED = "Phi3ForCausalLM"
 """The architecture whose projections are taken apart."""
+_CHUNK_BYTES = 1 << 20
 _QKV, _GATE_UP = "self_attn.qkv_proj.weight", "mlp.gate_up_proj.weight"
 
 
@@ -66,6 +66,6 @@ def _apart(entry: Entry, config: Mapping[str, Any]) -> Iterator[tuple[str, tuple
 
 def _copy(read: Any, written: Any, size: int) -> None:  # binary files
     while size:
-        chunk = read.read(min(size, shutil.COPY_BUFSIZE))
+        chunk = read.read(min(size, _CHUNK_BYTES))
         written.write(chunk)
         size -= len(chunk)
