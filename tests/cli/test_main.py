@@ -83,7 +83,7 @@ def hook(event, args):
 for name in ("torch", "transformers", "peft", "matplotlib"):
     sys.modules.pop(name, None)
 quiet = {"homeroom.tuning.huggingface", "homeroom.server"}
-quiet |= {f"homeroom.tuning.dspy.{name}" for name in ("library", "task", "optimisers", "iterative")}  # dspy's packages try a socket
+quiet |= {f"homeroom.tuning.dspy.{name}" for name in ("library", "task", "optimisers", "iterative", "provider", "together")}  # dspy's packages try a socket
 sys.addaudithook(hook)
 for name in names:
     if not any(name == q or name.startswith(q + ".") for q in quiet):

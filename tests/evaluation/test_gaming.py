@@ -34,8 +34,8 @@ REJECTED = {
 
 @cache
 def items(task: str) -> tuple[Item, ...]:
-    """Enough topics of the bundled course that a good tutor can be promoted: 16 wrong claims at least."""
-    return tuple(course_items(task, 30 if task == "tutor" else 11))
+    """Enough topics of the bundled course that a good tutor can be promoted, 16 wrong claims at least, and a bank must repeat itself."""
+    return tuple(course_items(task, 34 if task == "tutor" else 14))
 
 
 def test_the_set_can_promote() -> None:
