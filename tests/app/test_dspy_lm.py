@@ -15,7 +15,9 @@ from tests.doubles.openai_server import KEY, OpenAIDouble
 
 dspy = pytest.importorskip("dspy")
 
-RECIPE = parse_recipe({**material.QUICK, "name": "mine", "task": "any", "batch_tokens": 2048, "data": {"max_sequence_tokens": 2048}})
+RECIPE = parse_recipe(
+    {**material.QUICK, "name": "mine", "task": "any", "batch_tokens": 2048, "data": {"max_sequence_tokens": 2048}}
+)
 DATA = [dspy.Example(question=f"What is {n} and 1?", answer=f"{n + 1}").with_inputs("question") for n in range(6)]
 
 
