@@ -13,11 +13,12 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/pytest -n logical --maxprocesses 4 $(ARGS)
 
-# The real models are fetched first (about 90 and 84 MB, once): the tests themselves stay on loopback.
+# The real models are fetched first (about 90 and 84 MB, once): the tests themselves stay on loopback. Two at a time, not more: some
+# take gigabytes.
 test-slow: $(VENV)/.dev
 	HOMEROOM_CACHE="$${HOMEROOM_TEST_CACHE:-$$HOME/.cache/homeroom}" HOMEROOM_HOME="$$(mktemp -d)" $(BIN)/homeroom models pull
 	HOMEROOM_CACHE="$${HOMEROOM_TEST_CACHE:-$$HOME/.cache/homeroom}" HOMEROOM_HOME="$$(mktemp -d)" $(BIN)/homeroom models pull all-minilm-l6-v2
-	$(BIN)/pytest -m "(slow or browser) and not gpu and not faults" $(ARGS)
+	$(BIN)/pytest -n logical --maxprocesses 2 -m "(slow or browser) and not gpu and not faults" $(ARGS)
 
 # Minutes of killing and filling disks, as root for the disks: docs/explanation/reliability.md says what was seen to pass.
 test-faults: $(VENV)/.dev
