@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from homeroom.app.evaluation import held_out_items, spread, submit_evaluation
@@ -10,9 +12,12 @@ from homeroom.app.tuning import plan_tuning, submit_tuning, training_data
 from homeroom.app.work import child_environment, key_of, submit_once, wait_for
 from homeroom.data.reading import load_examples
 from homeroom.errors import ConfigError, DataError, JobFailed, NotFoundError, StorageError
+from homeroom.evaluation.protocol import protocol
+from homeroom.evaluation.situation import situation
 from homeroom.storage.errors import storage_error
 from homeroom.tuning.recipe_file import parse_recipe
 from tests.app import material
+from tests.evaluation.lazy import course_items
 
 RECIPE = parse_recipe({**material.QUICK, "name": "quick", "task": "tutor"})
 
@@ -126,6 +131,17 @@ def test_held_out_items_are_dealt_over_the_topics(home, dataset):
     learner = dataset.part("test", "learner")
     first_turns = {item.id for item in spread(learner, 1000) if item.turn == 0}
     assert {item.id for item in spread(learner, 1000, max_turns=1)} == first_turns != set()
+
+
+def test_few_held_out_items_of_the_course_try_every_rule() -> None:
+    everything = [item.example for item in course_items("tutor", 80)]
+    dealt = spread(list({example.id: example for example in everything}.values()), 24)
+    counts = Counter(situation(item) for item in dealt)
+    needed = {rule.metric: rule.needed for rule in protocol("tutor").guards}
+    assert counts["right"] >= needed["missed_confirmation"]
+    assert counts["danger"] >= 1 and counts["wrong"] >= 6 and counts["open"] >= 6
+    topics = Counter(item.example.metadata["topic"] for item in dealt)
+    assert max(topics.values()) - min(topics.values()) <= 1
 
 
 def test_the_same_question_is_the_same_evaluation(home, dataset, model):

@@ -34,7 +34,7 @@ REJECTED = {
 
 @cache
 def items(task: str) -> tuple[Item, ...]:
-    """Enough topics of the bundled course that a good tutor can be promoted, 16 wrong claims at least, and a bank must repeat itself."""
+    """Enough topics of the bundled course that a good tutor can be promoted, and 16 wrong claims at least."""
     return tuple(course_items(task, 34 if task == "tutor" else 14))
 
 
@@ -139,6 +139,15 @@ def test_shuffled_replies_sit_at_chance() -> None:
     assert card is not None
     mean = card.summaries["specificity"].mean
     assert mean is not None and 0.35 < mean < 0.65
+
+
+def test_without_the_claim_a_bank_of_phrases_is_at_chance_and_people_are_not() -> None:
+    few = course_items("learner", 6)
+    bank, people = (judged(few, writer).scorecard("candidate") for writer in (LEARNERS["bank of child phrases"], authored))
+    assert bank is not None and people is not None
+    fit = bank.summaries["beyond_its_claim"]
+    assert bank.summaries["specificity"].mean > 0.8 > 0.55 > fit.mean > 0.45
+    assert people.summaries["beyond_its_claim"].mean > 0.75
 
 
 def test_masking_makes_fillings_of_a_template_equal() -> None:

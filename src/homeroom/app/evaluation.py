@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from homeroom.app.work import key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.prompts import FewShotPrompt, few_shot_prompt, leaks
+from homeroom.evaluation.situation import Situation, situation
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Example, Item
 from homeroom.schema.jobs import Job
@@ -31,24 +33,37 @@ MAX_TURNS = 3
 
 
 def spread(examples: Sequence[Example], limit: int, *, max_turns: int = MAX_TURNS) -> list[Item]:
-    """At most ``limit`` replies of ``examples``, spread over their topics, the same every time.
+    """At most ``limit`` replies of ``examples``, spread over their topics and situations, the same every time.
 
-    The order is a hash of each item's id, dealt topic by topic: no topic has two more items than another that has any left.
+    The order is a hash of each item's id, dealt topic by topic: no topic has two more items than another that has any left. A
+    topic deals an item of the `situation` of which the fewest have been dealt, so that few items still try every rule: of the
+    questions to a tutor, few hold work that is right, and very few a child in danger.
     Later turns of long dialogues are left out (``max_turns``): their prompts hold most of the answer already.
     """
     by_topic: dict[str, list[Item]] = {}
     for example in examples:
         topic = str(example.metadata.get("topic") or example.id)
         by_topic.setdefault(topic, []).extend(item for item in example.items() if item.turn < max_turns)
-    for items in by_topic.values():
-        items.sort(key=lambda item: hashlib.sha256(item.id.encode()).hexdigest())
-    queues = [by_topic[topic] for topic in sorted(by_topic)]
+    topics = [_by_situation(by_topic[topic]) for topic in sorted(by_topic)]
     dealt: list[Item] = []
-    while len(dealt) < limit and any(queues):
-        for queue in queues:
-            if queue and len(dealt) < limit:
-                dealt.append(queue.pop(0))
+    counts: Counter[Situation] = Counter()
+    while len(dealt) < limit and any(topics):
+        for left in topics:
+            if left and len(dealt) < limit:
+                scarcest = min(left, key=lambda kind: (counts[kind], kind))
+                dealt.append(left[scarcest].popleft())
+                counts[scarcest] += 1
+                if not left[scarcest]:
+                    del left[scarcest]
     return dealt
+
+
+def _by_situation(items: Sequence[Item]) -> dict[Situation, deque[Item]]:
+    """The items of a topic by what they try, each in the order of a hash."""
+    queues: dict[Situation, deque[Item]] = {}
+    for item in sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).hexdigest()):
+        queues.setdefault(situation(item), deque()).append(item)
+    return queues
 
 
 def held_out_items(dataset: Dataset, task: str, limit: int) -> list[Item]:

@@ -26,7 +26,7 @@ from homeroom.schema.examples import Item, Json
 
 FORMAT = "homeroom-comparison/1"
 DECIDES = "sound_turn"
-GENUINE = frozenset({"specificity", "variety", "openings", "own_words", "repetition"})
+GENUINE = frozenset({"specificity", "beyond_its_claim", "variety", "openings", "own_words", "repetition"})
 """Measures whose own rules a system must keep before its share of sound replies is believed."""
 ABSOLUTE = frozenset({"at_least", "at_most", "share_of_authored", "above_chance"})
 GIVES_AWAY = 0.5

@@ -16,7 +16,7 @@ from homeroom.errors import ConfigError
 from homeroom.evaluation.compare import DRAWS, LEVEL
 from homeroom.evaluation.metrics import metric
 
-VERSION = 2
+VERSION = 3
 Kind = Literal["beats", "not_worse", "at_least", "at_most", "share_of_authored", "above_chance", "surely_at_most", "always"]
 
 
@@ -156,6 +156,7 @@ _LEARNER = Protocol(
         Rule("uses_own_numbers", "share_of_authored", 0.75),
         Rule("uses_own_numbers", "not_worse", -0.15, "base"),
         Rule("keeps_misconception", "at_least", 0.85),
+        Rule("beyond_its_claim", "above_chance", 0.5),
         *_SHARED,
     ),
 )

@@ -31,6 +31,7 @@ PLAIN: Mapping[str, str] = MappingProxyType(
         "asks_next_step": "It leaves learners without a next step",
         "sound_turn": "Too few replies pass every check at once",
         "specificity": "Its replies fit other questions nearly as well as their own",
+        "beyond_its_claim": "Its replies are phrases with the claim put in, which would fit any question",
         "follows_the_turn": "Its replies do not follow what the learner said last",
         "variety": "It repeats itself: this share of replies is not a near duplicate of another",
         "openings": "It opens in the same way again and again",

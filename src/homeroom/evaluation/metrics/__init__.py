@@ -16,7 +16,7 @@ from homeroom.evaluation.metrics.missed_confirmation import MissedConfirmation
 from homeroom.evaluation.metrics.own_words import OwnWords
 from homeroom.evaluation.metrics.persona import KeepsMisconception, UsesOwnNumbers
 from homeroom.evaluation.metrics.sound_turn import SoundTurn
-from homeroom.evaluation.metrics.specificity import FollowsTheTurn, Specificity
+from homeroom.evaluation.metrics.specificity import BeyondItsClaim, FollowsTheTurn, Specificity
 from homeroom.evaluation.metrics.staying_in_role import StayingInRole
 from homeroom.evaluation.metrics.variety import Openings, Variety
 from homeroom.evaluation.metrics.withholding import Withholding
@@ -33,6 +33,7 @@ METRICS: tuple[Metric, ...] = (
     KeepsMisconception(),
     StayingInRole(),
     Specificity(),
+    BeyondItsClaim(),
     FollowsTheTurn(),
     Variety(),
     Openings(),

@@ -1,6 +1,6 @@
-"""Specificity: a reply fits its own prompt better than the prompts of other items, and its own turn better than other turns.
+"""Specificity: a reply fits its own prompt better than others, even without its claim, and its own turn better than others.
 
-Both are ranks, so that chance is 0.5 whatever the length of a reply.
+All are ranks, so that chance is 0.5 whatever the length of a reply.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from homeroom.evaluation.dialogue import own_prompt
+from homeroom.evaluation.dialogue import key, own_prompt
 from homeroom.evaluation.text import content
 from homeroom.schema.evaluation import Answer, Direction
 from homeroom.schema.examples import Item
@@ -22,14 +22,19 @@ def _weights(prompts: Sequence[frozenset[str]]) -> dict[str, float]:
 
 
 def _ranks(
-    sources: Sequence[frozenset[str]], answers: Sequence[Answer], rivals: Callable[[int], list[int]]
+    sources: Sequence[frozenset[str]], replies: Sequence[frozenset[str]], rivals: Callable[[int], list[int]]
 ) -> list[float | None]:
-    """For each reply the share of its rivals that it fits less well than its own; ties count half; None without rivals."""
+    """For each reply the share of its rivals that it fits less well than its own; ties count half; None without rivals.
+
+    Args:
+        sources: The terms of each prompt (or turn).
+        replies: The terms of each reply, in the same order.
+        rivals: Places of the sources that the reply at a place is tried on.
+    """
     weight = _weights(sources)
     norms = [math.sqrt(math.fsum(weight[t] ** 2 for t in source)) or 1.0 for source in sources]
     values: list[float | None] = []
-    for index, answer in enumerate(answers):
-        terms = frozenset(content(answer.text))
+    for index, terms in enumerate(replies):
 
         def fit(place: int, terms: frozenset[str] = terms) -> float:
             return round(math.fsum(weight[t] ** 2 for t in terms & sources[place]) / norms[place], 9)
@@ -62,9 +67,38 @@ class Specificity:
 
     def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:
         """One rank in [0, 1] for each reply."""
-        groups = [item.example.id for item in items]
-        prompts = [frozenset(content(own_prompt(item))) for item in items]
-        return _ranks(prompts, answers, lambda index: [place for place, group in enumerate(groups) if group != groups[index]])
+        return _among_prompts(items, _terms(answers))
+
+
+class BeyondItsClaim:
+    """Specificity of what is left of a reply when the words and numbers of the key's claim are taken out of it.
+
+    A bank of phrases with the claim put in fits its own prompt by the claim alone: here it scores about 0.5, which is chance,
+    however large the bank is. None where no other example is in the set.
+    """
+
+    name = "beyond_its_claim"
+    title = "Fits its own question without its claim"
+    range = (0.0, 1.0)
+    direction: Direction = "higher"
+    tasks: tuple[str, ...] = ("learner",)
+    source = "proxy: shuffled prompts as control, chance = 0.5; people's replies are scored beside it"
+
+    def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:
+        """One rank in [0, 1] for each reply."""
+        claims = [frozenset(content(key(item).claim)) for item in items]
+        return _among_prompts(items, [terms - claim for terms, claim in zip(_terms(answers), claims, strict=True)])
+
+
+def _terms(answers: Sequence[Answer]) -> list[frozenset[str]]:
+    return [frozenset(content(answer.text)) for answer in answers]
+
+
+def _among_prompts(items: Sequence[Item], replies: Sequence[frozenset[str]]) -> list[float | None]:
+    """Ranks among the prompts of all other examples."""
+    groups = [item.example.id for item in items]
+    prompts = [frozenset(content(own_prompt(item))) for item in items]
+    return _ranks(prompts, replies, lambda index: [place for place, group in enumerate(groups) if group != groups[index]])
 
 
 class FollowsTheTurn:
@@ -87,4 +121,5 @@ class FollowsTheTurn:
         for index, item in enumerate(items):
             dialogues.setdefault(item.example.id, []).append(index)
         turns = [frozenset(content(item.last_user)) for item in items]
-        return _ranks(turns, answers, lambda index: [place for place in dialogues[items[index].example.id] if place != index])
+        rivals = [[place for place in dialogues[item.example.id] if place != index] for index, item in enumerate(items)]
+        return _ranks(turns, _terms(answers), rivals.__getitem__)
