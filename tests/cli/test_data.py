@@ -85,6 +85,19 @@ def test_split_makes_a_version_once_and_holds_out_whole_topics(homeroom, course)
     assert "mine@2" in homeroom("data", "versions").out
 
 
+def test_a_split_takes_shares(homeroom, course):
+    usual = homeroom("data", "split", course, "--name", "mine", "--json").json["counts"]["splits"]
+    more = homeroom("data", "split", course, "--name", "most", "--shares", "8,0,2", "--json").json["counts"]["splits"]
+    assert more["train"] > usual["train"] and more["validation"] == 0 < more["test"] < usual["test"]
+
+
+@pytest.mark.parametrize("shares", ["", "80,20", "a,b,c", "0,50,50", "80,20,0", "-1,1,1", "nan,1,1", "inf,1,1"])
+def test_shares_that_are_none_are_refused(homeroom, course, shares):
+    told = homeroom("data", "split", course, "--shares", shares)
+    assert told.code == 2 and repr(shares) in told.err and "--shares 62,8,30" in told.err
+    assert homeroom("data", "versions").out.startswith("No dataset yet")
+
+
 def test_split_of_a_child_keeps_the_parents_assignment(homeroom, course, tmp_path):
     more = [{**record, "metadata": {**record["metadata"], "topic": "new-topic"}} for record in material.tutor_records()[:1]]
     more[0]["messages"] = [{"role": "user", "content": "Where is north?"}, {"role": "assistant", "content": "Find the sun."}]

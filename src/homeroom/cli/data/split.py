@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from homeroom.cli.common import emit, json_option, open_home
 from homeroom.cli.data.sources import column_option, format_option, info_dict, material
+from homeroom.data.split import DEFAULT_RATIOS
+from homeroom.errors import ConfigError
+from homeroom.schema.examples import SPLITS, Split
+
+USUAL = ",".join(f"{DEFAULT_RATIOS[split]:.0%}".rstrip("%") for split in SPLITS)
+
+
+def _ratios(shares: str) -> Mapping[Split, float]:
+    """Shares of training, validation and test: parts of any total, ``62,8,30`` or ``3,0,1``."""
+    try:
+        parts = [float(part) for part in shares.split(",")]
+    except ValueError:
+        parts = []
+    if len(parts) != len(SPLITS) or not all(0 <= part < 1e9 for part in parts) or not (parts[0] and parts[-1]):
+        raise ConfigError(
+            f"--shares takes three numbers, for training, validation and test, not {shares!r}; only that for validation may "
+            f"be 0. For example: --shares {USUAL}",
+            code="split-ratios",
+        )
+    return {split: part / sum(parts) for split, part in zip(SPLITS, parts, strict=True)}
 
 
 @click.command(name="split")
@@ -13,6 +35,12 @@ from homeroom.cli.data.sources import column_option, format_option, info_dict, m
 @click.option("--name", help="Name of the dataset; the file's name when omitted.")
 @click.option("--parent", help="Version whose split is inherited: id, name or name@version.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the split.")
+@click.option(
+    "--shares",
+    default=USUAL,
+    show_default=True,
+    help="Shares of training, validation and test; topics stay whole.",
+)
 @click.option("--note", default="", help="One sentence for the data card.")
 @format_option
 @column_option
@@ -24,6 +52,7 @@ def command(
     name: str | None,
     parent: str | None,
     seed: int,
+    shares: str,
     note: str,
     format_: str | None,
     columns: tuple[str, ...],
@@ -34,9 +63,12 @@ def command(
     Examples of one topic, with one opening or with nearly the same problem go to one part. Words of learners without consent are
     refused.
     """
+    ratios = _ratios(shares)
     found = material(ctx, source, format_, columns)
     home = open_home(ctx)
-    dataset = home.datasets.create(name or found.name.split("@")[0], found.examples, seed=seed, parent=parent, note=note)
+    dataset = home.datasets.create(
+        name or found.name.split("@")[0], found.examples, seed=seed, ratios=ratios, parent=parent, note=note
+    )
     info = dataset.info
     counts = info.counts["splits"]
 
