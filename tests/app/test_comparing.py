@@ -6,9 +6,10 @@ import pytest
 
 from homeroom.app.compare_facts import label_of, text_goes
 from homeroom.app.comparing import PROBE, Wanted, default_run, known_methods, lineup, submit_comparison
+from homeroom.app.deleting import delete_model
 from homeroom.app.probing import Question, submit_probe
 from homeroom.data.reading import load_examples
-from homeroom.errors import ConfigError, DataError, NotFoundError
+from homeroom.errors import ConfigError, ConflictError, DataError, NotFoundError
 from homeroom.models import tiny
 from homeroom.schema.models import TunedModel
 from homeroom.settings import Endpoint
@@ -148,3 +149,29 @@ def test_a_probe_is_refused_when_no_topic_can_be_spared(home, tmp_path):
         submit_probe(home, Question("few"))
     assert refused.value.code == "too-few-examples"
     assert home.datasets.get("few").set_aside == frozenset()
+
+
+def test_a_model_that_a_comparison_will_ask_is_not_deleted_until_it_is_over(home, dataset, made):
+    one, two, other = made("one"), made("two", job_id="job-2"), made("other", job_id="job-3")
+    payload = {"dataset": dataset.info.id, "task": "tutor", "base": tiny.NAME, "entries": [{"model": one.name}, {"job": "job-2"}]}
+    job = home.jobs.submit("compare", payload)
+    for model in (one, two):
+        with pytest.raises(ConflictError, match=job.id) as refused:
+            delete_model(home, model.name)
+        assert refused.value.code == "model-in-use" and f"homeroom jobs cancel {job.id}" in refused.value.message
+    delete_model(home, other.name)
+    delete_model(home, two.name, by=job.id)  # the job itself, of what it made for itself alone
+    claimed = home.jobs.claim("worker", 60)
+    assert claimed is not None
+    with pytest.raises(ConflictError):
+        delete_model(home, one.name)
+    home.jobs.finish(job.id, claimed.token, "succeeded", {})
+    delete_model(home, one.name)
+    assert home.registry.list() == ()
+
+
+def test_a_model_that_a_queued_run_is_made_on_is_not_deleted(home, made):
+    base = made("base")
+    home.jobs.submit("tune", {"recipe": {"base": base.name}})
+    with pytest.raises(ConflictError):
+        delete_model(home, base.name)

@@ -40,7 +40,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     home.held_out.probed(record.probe, draft.id)
     for model in models:
         try:
-            delete_model(home, model.name)
+            delete_model(home, model.name, by=context.job.id)
         except (ConflictError, NotFoundError) as kept:
             context.event(f"The model of the short tune was kept: {kept.message}", level="warning")
     return _told(found, draft.id, len(record.examples))
