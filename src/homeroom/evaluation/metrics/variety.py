@@ -51,23 +51,33 @@ def similarity(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]
     return 2 * len(one & other) / total if total else 1.0
 
 
-def _pairs(items: Sequence[Item], answers: Sequence[Answer]) -> list[list[float]]:
-    grams = [_bigrams(skeleton(answer.text, item)) for item, answer in zip(items, answers, strict=True)]
-    return [[similarity(a, b) for j, b in enumerate(grams) if j != i] for i, a in enumerate(grams)]
+@lru_cache(maxsize=64)
+def _alike(frames: tuple[tuple[str, ...], ...]) -> tuple[tuple[float, ...], float]:
+    """For each of several skeletons how alike the nearest other is, and the mean over all pairs; 0 where there is no other."""
+    grams = [_bigrams(frame) for frame in frames]
+    nearest, total = [0.0] * len(grams), 0.0
+    for i, gram in enumerate(grams):
+        for j in range(i):
+            alike = similarity(gram, grams[j])
+            total += alike
+            nearest[i], nearest[j] = max(nearest[i], alike), max(nearest[j], alike)
+    return tuple(nearest), total / max(1, len(grams) * (len(grams) - 1) // 2)
+
+
+def _frames(items: Sequence[Item], answers: Sequence[Answer]) -> tuple[tuple[str, ...], ...]:
+    return tuple(skeleton(answer.text, item) for item, answer in zip(items, answers, strict=True))
 
 
 def details(items: Sequence[Item], answers: Sequence[Answer]) -> dict[str, float | int]:
     """Figures of the whole set: distinct replies and openings, and the mean similarity of two replies' skeletons."""
     texts = [" ".join(words(answer.text)) for answer in answers]
     openings = [_opening(answer, item) for item, answer in zip(items, answers, strict=True)]
-    rows = _pairs(items, answers)
-    flat = [value for row in rows for value in row]
     return {
         "replies": len(texts),
         "distinct_replies": len(set(texts)),
         "distinct_openings": len(set(openings)),
         "most_common_opening": max(Counter(openings).values(), default=0),
-        "mean_similarity": round(sum(flat) / len(flat), 4) if flat else 0.0,
+        "mean_similarity": round(_alike(_frames(items, answers))[1], 4),
     }
 
 
@@ -93,8 +103,10 @@ class Variety:
         """1 or 0 for each reply; None for a set of one."""
         if len(answers) < 2:
             return [None] * len(answers)
-        rows = _pairs(items, answers)
-        return [float(bool(words(answer.text)) and max(row) < NEAR_DUPLICATE) for answer, row in zip(answers, rows, strict=True)]
+        nearest, _ = _alike(_frames(items, answers))
+        return [
+            float(bool(words(answer.text)) and alike < NEAR_DUPLICATE) for answer, alike in zip(answers, nearest, strict=True)
+        ]
 
 
 class Openings:
