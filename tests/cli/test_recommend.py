@@ -107,6 +107,48 @@ def test_an_endpoint_is_named_in_the_commands(homeroom, home):
     assert "--base school/large" in told.out
 
 
+FAR_AND_NEAR = """endpoints:
+- {name: provider, base_url: 'https://models.example.org/v1', models: [large]}
+- {name: school, base_url: 'http://127.0.0.1:9/v1', models: [small]}
+"""
+
+
+@pytest.mark.parametrize(
+    "stays",
+    [("--private", "yes"), ("--offline", "yes"), ("--connectivity", "none"), ("--no-running-costs", "yes"), ("--budget-usd", "0")],
+)
+def test_no_command_sends_away_what_has_to_stay(homeroom, home, stays):
+    home.mkdir(exist_ok=True)
+    (home / "config.yaml").write_text(FAR_AND_NEAR)
+    for examples in ("0", "3", "12", "300"):
+        open_to_all = homeroom("tune", "recommend", "--examples", examples, "--stage", "early")
+        assert "provider/large" in open_to_all.out and "school/small" not in open_to_all.out
+        told = homeroom("tune", "recommend", "--examples", examples, "--stage", "early", *stays)
+        assert "provider/large" not in told.out and "school/small" in told.out
+    (home / "config.yaml").write_text(FAR_AND_NEAR.split("- {name: school")[0])
+    told = homeroom("tune", "recommend", "--examples", "12", *stays)
+    assert "--method dspy" in told.out and "--base" not in told.out, "a model of this machine"
+
+
+def test_tuning_at_a_provider_is_planned_before_it_is_run(homeroom, home):
+    wanted = ("tune", "recommend", "--examples", "400", "--access", "other", "--consistency", "yes", "--json")
+    assert homeroom(*wanted).json["method"] == "openai"
+    steps = [f"homeroom tune {step} --method openai --dataset DATASET --base ENDPOINT/MODEL" for step in ("plan", "run")]
+    assert homeroom(*wanted).json["commands"]["openai"] == steps
+    home.mkdir(exist_ok=True)
+    (home / "config.yaml").write_text(FAR_AND_NEAR)
+    assert all("--base provider/large" in line for line in homeroom(*wanted).json["commands"]["openai"])
+
+
+@pytest.mark.parametrize("option", [("--task", "tutor"), ("--base", "x"), ("--items", "24"), ("--recipe", "r.yaml")])
+def test_an_option_of_the_probe_does_not_pass_in_silence(homeroom, option):
+    assert f"{option[0]} is for a probe. Add --probe." in homeroom("tune", "recommend", "--examples", "12", *option).error
+
+
+def test_data_is_named_once(homeroom):
+    assert "give one of them" in homeroom("tune", "recommend", "one", "--dataset", "other").error
+
+
 def test_a_machine_without_a_way_out_is_seen(tmp_path):
     tables = tmp_path / "proc" / "net"
     tables.mkdir(parents=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from homeroom.app.checking import check_dataset
+from homeroom.app.metering import leaves_this_machine
 from homeroom.data.lint.run import LintResult, lint
 from homeroom.errors import ConfigError
 from homeroom.runtime.hardware import hardware
@@ -34,6 +35,7 @@ class Found:
         data: What was looked at, as it was named.
         dataset: Of it the name and version of a dataset; empty where a file or nothing was.
         endpoint: ``ENDPOINT/MODEL`` of the settings that could be asked; empty without one.
+        near: The same of an endpoint on this machine.
     """
 
     values: Mapping[str, Value] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Found:
     data: str = ""
     dataset: str = ""
     endpoint: str = ""
+    near: str = ""
 
 
 def look(home: Homeroom, data: str | None = None, *, today: Callable[[], date] = date.today) -> Found:
@@ -64,8 +67,9 @@ def look(home: Homeroom, data: str | None = None, *, today: Callable[[], date] =
         found["examples"] = (result.summary["examples"], data)
         found["quality"] = (_quality(result), f"homeroom data check: {result.summary['errors']} errors, "
                                               f"{result.summary['warnings']} warnings")  # fmt: skip
-    endpoint = next((f"{e.name}/{e.models[0]}" for e in home.settings.endpoints if e.models), "")
-    return Found({k: v for k, (v, _) in found.items()}, {k: w for k, (_, w) in found.items()}, data or "", dataset, endpoint)
+    offered = [(f"{e.name}/{e.models[0]}", leaves_this_machine(e)) for e in home.settings.endpoints if e.models]
+    endpoint, near = next((name for name, _ in offered), ""), next((name for name, leaves in offered if not leaves), "")
+    return Found({k: v for k, (v, _) in found.items()}, {k: w for k, (_, w) in found.items()}, data or "", dataset, endpoint, near)
 
 
 def situation_of(values: Mapping[str, Value]) -> Situation:
@@ -82,18 +86,26 @@ def situation_of(values: Mapping[str, Value]) -> Situation:
     return Situation(**values)  # type: ignore[arg-type]  # checked by the situation itself
 
 
-def commands(method: Method, found: Found) -> tuple[str, ...]:
-    """The commands that try ``method``, in order."""
+def commands(method: Method, found: Found, situation: Situation) -> tuple[str, ...]:
+    """The commands that try ``method``, in order: none sends anything to another machine where the situation forbids that."""
     data = found.dataset or "DATASET"
+    endpoint = found.near if _stays_here(situation) else found.endpoint
     if method == "prompt":
-        model = f" --model {found.endpoint}" if found.endpoint else ""
+        model = f" --model {endpoint}" if endpoint else ""
         return (f'homeroom chat{model} --system "Guide with a question. Never give the answer away."',)
     if method == "dspy":
-        base = f" --base {found.endpoint}" if found.endpoint else ""
+        base = f" --base {endpoint}" if endpoint else ""
         return tuple(f"homeroom tune {step} --method dspy --dataset {data}{base}" for step in ("plan", "run"))
     if method == "openai":
-        return (f"homeroom data convert {found.data or 'DATA.jsonl'} train.jsonl --to openai", "homeroom serve")
+        base = endpoint or "ENDPOINT/MODEL"
+        return tuple(f"homeroom tune {step} --method openai --dataset {data} --base {base}" for step in ("plan", "run"))
     return (f"homeroom tune plan --dataset {data}", f"homeroom tune run --dataset {data}")
+
+
+def _stays_here(situation: Situation) -> bool:
+    """Whether no other machine may be asked: for privacy, for want of a network, or because each request would be paid."""
+    free = situation.no_running_costs or situation.budget_usd == 0
+    return situation.private or situation.offline or situation.connectivity == "none" or free
 
 
 def _checked(home: Homeroom, data: str) -> tuple[str, LintResult]:

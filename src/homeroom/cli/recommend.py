@@ -97,7 +97,9 @@ def command(
     from homeroom.app.recommending import look, situation_of
     from homeroom.tuning.recommend.decide import recommend
 
-    home = open_home(click.get_current_context())
+    context = click.get_current_context()
+    _require_use(context, probe=probe, both=data is not None and dataset is not None)
+    home = open_home(context)
     data = dataset or data
     probed = run_probe(home, data, task or "", base, items, recipe, quiet=as_json) if probe else None
     found = look(home, data)
@@ -114,6 +116,19 @@ def command(
         show(answer, found, whole=whole)
 
     emit(record, as_json, text)
+
+
+def _require_use(context: click.Context, *, probe: bool, both: bool) -> None:
+    """Refuse what would be passed over in silence.
+
+    Raises:
+        click.UsageError: an option of the probe without ``--probe``, or data named twice.
+    """
+    if both:
+        raise click.UsageError("DATA and --dataset name the same thing: give one of them.", context)
+    for name in ("task", "base", "items", "recipe"):
+        if not probe and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} is for a probe. Add --probe.", context)
 
 
 def asked(found: Found, given: dict[str, Value]) -> dict[str, Value]:
@@ -147,12 +162,12 @@ def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
         click.echo(f"  - {reason}")
     named = [f"{name} = {shown(getattr(answer.situation, name))}" for name in answer.decided_by]
     click.echo(f"  Decided by: {', '.join(named)}")
-    for line in commands(answer.method, found):
+    for line in commands(answer.method, found, answer.situation):
         click.echo(f"    {line}")
     second = next(s for s in answer.scores if s.method == answer.second)
     later = f", {answer.second_later}" if answer.second_later else ""
     click.echo(f"Second choice: {second.title}  ({answer.second}){later}")
-    for line in commands(answer.second, found):
+    for line in commands(answer.second, found, answer.situation):
         click.echo(f"    {line}")
     for warning in answer.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
@@ -183,5 +198,5 @@ def _plain(answer: Recommendation, found: Found, given: dict[str, Value]) -> dic
         for e in INPUTS
     }
     record.pop("situation")
-    both = {method: list(commands(method, found)) for method in (answer.method, answer.second)}
+    both = {method: list(commands(method, found, answer.situation)) for method in (answer.method, answer.second)}
     return {**record, "reasons": list(answer.reasons), "inputs": inputs, "commands": both}
