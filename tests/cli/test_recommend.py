@@ -115,7 +115,13 @@ FAR_AND_NEAR = """endpoints:
 
 @pytest.mark.parametrize(
     "stays",
-    [("--private", "yes"), ("--offline", "yes"), ("--connectivity", "none"), ("--no-running-costs", "yes"), ("--budget-usd", "0")],
+    [
+        ("--private", "yes"),
+        ("--offline", "yes"),
+        ("--connectivity", "none"),
+        ("--no-running-costs", "yes"),
+        ("--budget-usd", "0"),
+    ],
 )
 def test_no_command_sends_away_what_has_to_stay(homeroom, home, stays):
     home.mkdir(exist_ok=True)
@@ -125,7 +131,7 @@ def test_no_command_sends_away_what_has_to_stay(homeroom, home, stays):
         assert "provider/large" in open_to_all.out and "school/small" not in open_to_all.out
         told = homeroom("tune", "recommend", "--examples", examples, "--stage", "early", *stays)
         assert "provider/large" not in told.out and "school/small" in told.out
-    (home / "config.yaml").write_text(FAR_AND_NEAR.split("- {name: school")[0])
+    (home / "config.yaml").write_text(FAR_AND_NEAR.split("- {name: school", maxsplit=1)[0])
     told = homeroom("tune", "recommend", "--examples", "12", *stays)
     assert "--method dspy" in told.out and "--base" not in told.out, "a model of this machine"
 

@@ -69,7 +69,9 @@ def look(home: Homeroom, data: str | None = None, *, today: Callable[[], date] =
                                               f"{result.summary['warnings']} warnings")  # fmt: skip
     offered = [(f"{e.name}/{e.models[0]}", leaves_this_machine(e)) for e in home.settings.endpoints if e.models]
     endpoint, near = next((name for name, _ in offered), ""), next((name for name, leaves in offered if not leaves), "")
-    return Found({k: v for k, (v, _) in found.items()}, {k: w for k, (_, w) in found.items()}, data or "", dataset, endpoint, near)
+    return Found(
+        {k: v for k, (v, _) in found.items()}, {k: w for k, (_, w) in found.items()}, data or "", dataset, endpoint, near
+    )
 
 
 def situation_of(values: Mapping[str, Value]) -> Situation:
