@@ -10,6 +10,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from inspect import cleandoc
 from pathlib import Path
 
@@ -267,6 +268,7 @@ def with_blocks(page: str, text: str) -> str:
 CODE_NAMES = ("code", "error_code")
 
 
+@cache
 def error_codes() -> dict[str, str]:
     """Every error code in the source, with the first file that uses it.
 

@@ -28,6 +28,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile("explore", hypothesis.settings.get_profile("homeroom"), derandomize=False)
 hypothesis.settings.load_profile("homeroom")
 
+# Several tests run at once, on models so small that a second thread only waits for the first: one thread each, here and in what they
+# start. Whoever is about threads asks for them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _REAL_CONNECT = socket.socket.connect
 _LOOPBACK = ("127.", "::1", "localhost")
 

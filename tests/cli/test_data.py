@@ -139,7 +139,7 @@ def test_init_makes_a_project_of_every_kind_of_file(homeroom, tmp_path, make):
         }
 
 
-@pytest.mark.parametrize("tasks", ["tutor", "both"])
+@pytest.mark.parametrize("tasks", ["tutor", pytest.param("both", marks=pytest.mark.slow)])
 def test_the_readme_of_a_project_names_commands_that_work(homeroom, tmp_path, course, monkeypatch, tasks):
     one_task = material.write_jsonl(tmp_path / "tutor.jsonl", material.tutor_records())
     homeroom("init", "my project", "--from", course if tasks == "both" else one_task)

@@ -190,7 +190,7 @@ def test_nothing_is_sent_to_which_nobody_agreed(account, migrate):
     assert account.charged == []
 
 
-@pytest.mark.parametrize("fault", ["401", "garbage", "500 500 500 500 500"])
+@pytest.mark.parametrize("fault", ["401", "garbage", pytest.param("500 500 500 500 500", marks=pytest.mark.slow)])
 def test_each_failure_of_the_account_is_one_line(account, migrate, fault):
     account.faults = [("models", one) for one in fault.split()]
     told = migrate("inventory")

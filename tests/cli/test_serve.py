@@ -123,6 +123,7 @@ def test_the_terminal_talks_through_the_running_engine(server):
     assert server.pids("engine_child") == before
 
 
+@pytest.mark.slow
 def test_a_new_model_answers_without_a_restart(server, tmp_path):
     with Homeroom.open(load_settings({"home": str(server.home)})) as home:
         adapter = material.random_adapter(home.base_files(), tmp_path / "newcomer")
@@ -199,6 +200,7 @@ def test_ctrl_c_ends_everything_and_the_next_start_works(server):
     assert processes_of(server.home) == []
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_nothing_and_the_next_start_works(serve):
     server = serve()
     assert {part for part in ("homeroom.server", "engine_child", "run_worker") if server.pids(part)} == {
@@ -216,6 +218,7 @@ def test_kill_9_leaves_nothing_and_the_next_start_works(serve):
     assert processes_of(server.home) == []
 
 
+@pytest.mark.slow
 def test_the_demo_ends_with_the_chat_and_ctrl_c_ends_that(demo, tuned, start):
     """Everything was done before, so that it comes to the chat at once."""
     command = start(*(argument for argument in demo.arguments if argument != "--no-serve"), "--port", "0")
@@ -229,6 +232,7 @@ def test_the_demo_ends_with_the_chat_and_ctrl_c_ends_that(demo, tuned, start):
     assert processes_of(tuned) == []
 
 
+@pytest.mark.slow
 def test_without_a_base_model_the_pages_are_there_already(serve, monkeypatch):
     monkeypatch.setenv("HOMEROOM_DEFAULT_BASE", "smollm2-135m-instruct")
     server = serve()

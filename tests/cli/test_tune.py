@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from homeroom.app.home import Homeroom
 from tests.app import material
 
@@ -24,6 +26,7 @@ def test_plan_says_what_each_run_needs_and_starts_nothing(homeroom, course, two_
     assert not (home / "jobs").exists()
 
 
+@pytest.mark.slow  # the plan loads the training packages
 def test_plan_of_one_task_only(homeroom, course, recipe):
     plans = homeroom("tune", "plan", "--dataset", split(homeroom, course), "--recipe", recipe, "--task", "tutor", "--json").json
     assert [plan["recipe"] for plan in plans] == ["tutor"]

@@ -83,7 +83,7 @@ def engine(
 ) -> Iterator[EngineManager]:
     """A running engine of the tiny model with both adapters."""
     manager = EngineManager(
-        tiny_base, home=tmp_path_factory.mktemp("home"), spawn=spawn, slots=4, context=512, threads=2, adapters=lambda: adapters
+        tiny_base, home=tmp_path_factory.mktemp("home"), spawn=spawn, slots=4, context=512, threads=1, adapters=lambda: adapters
     )
     yield manager
     manager.stop()

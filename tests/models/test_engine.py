@@ -86,7 +86,7 @@ def test_concurrent_answers_equal_cold_ones(tiny_base, adapters, tmp_path):
     # In float32: with 8-bit weights the sums depend a little on how many requests are computed together, and a random model's
     # choices are so close that this shows in one answer of a hundred.
     exact = prepared.prepare_folder(tiny_base.weights, "tiny", tmp_path / "cache", quantisation="f32")
-    manager = EngineManager(exact, home=tmp_path / "home", spawn=spawn, context=512, threads=2, adapters=lambda: adapters)
+    manager = EngineManager(exact, home=tmp_path / "home", spawn=spawn, context=512, threads=1, adapters=lambda: adapters)
     try:
         contract(exact, manager, [a.name for a in adapters], shared_prefixes(10), requests=200, tokens=8)
     finally:
@@ -315,7 +315,7 @@ def _starts(manager):
 
 def test_an_adapter_of_another_base_is_refused(tiny_base, adapters, tmp_path):
     foreign = replace(adapters[0], base_identity="0" * 64)
-    manager = EngineManager(tiny_base, home=tmp_path, spawn=spawn, adapters=lambda: [foreign])
+    manager = EngineManager(tiny_base, home=tmp_path, spawn=spawn, threads=1, adapters=lambda: [foreign])
     with pytest.raises(ConflictError, match="'0000000000000000'") as caught:
         manager.ensure()
     assert caught.value.code == "base-mismatch"

@@ -49,6 +49,7 @@ def test_a_base_that_was_not_fetched_is_not_listed(serve: Callable[..., Server])
     assert caught.value.code == "not_pulled"
 
 
+@pytest.mark.slow
 def test_a_tuned_model_goes_with_its_checkpoints(client: openai.OpenAI, server: Server) -> None:
     training = upload(client, chat_lines(12))
     job = client.fine_tuning.jobs.create(model=tiny.NAME, training_file=training, suffix="gone", hyperparameters={"n_epochs": 2})
