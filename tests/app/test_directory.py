@@ -24,6 +24,7 @@ from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.settings import Endpoint
 from homeroom.storage import Database
+from homeroom.storage.lock import HomeLock
 from tests.app import material
 
 pytestmark = pytest.mark.slow  # many processes, or much arithmetic
@@ -62,6 +63,29 @@ def test_cards_come_in_order_and_say_what_they_are(home, adapter, tutor):
     assert [card.kind for card in cards] == ["base", "endpoint", "endpoint", "tuned", "tuned"]
     assert (cards[-1].task, cards[-1].system_prompt, cards[-1].verdict) == ("tutor", "You are a tutor.", "unjudged")
     assert all(card.suitability in ("practice", "trainee") for card in cards), "no model here may face children"
+
+
+def test_what_was_tuned_at_an_endpoint_is_in_the_list_once(home):
+    offered = replace(SCHOOL, models=("large", "ft:large:org:mine:1"))
+    there = with_endpoint(home, offered)
+    base = import_model(there, "school/large", base="school/large", task="tutor", suffix="as-it-is")
+    mine = import_model(there, "school/ft:large:org:mine:1", base="school/large", task="tutor", suffix=None)
+    models = running_directory(there)
+    there.registry.set_route("tutor", "school/ft:large:org:mine:1")  # as it was called before it was imported
+    assert [card.name for card in models.list()] == ["tiny", "school/large", mine.name, base.name]
+    assert models.card("school/ft:large:org:mine:1").name == mine.name == resolve_card(models, None, "tutor").name
+
+
+def test_an_endpoint_that_is_this_very_server_offers_nothing_twice_and_is_not_asked(home, tutor):
+    for named in ((), ("tiny", tutor.name, "gone")):
+        own = Endpoint("me", "http://localhost:8642/v1", "", named)
+        models = running_directory(with_endpoint(home, own))
+        with HomeLock(home.settings.home, "http://127.0.0.1:8642"):
+            assert [card.name for card in models.list()] == ["tiny", *(["me/gone"] if named else []), tutor.name]
+            assert models.card(f"me/{tutor.name}").name == tutor.name and models.card("me/tiny").name == "tiny"
+        other = running_directory(with_endpoint(home, own))
+        with HomeLock(home.settings.home, "http://127.0.0.1:8643"):
+            assert [card.name for card in other.list()] == ["tiny", *(f"me/{name}" for name in named), tutor.name]
 
 
 def test_the_list_is_kept_until_something_changes(wide, adapter, tmp_path):

@@ -70,6 +70,7 @@ CASES = {
     "dspy with weights": Case(
         {**SEARCH, "optimisers": ["bootstrap-finetune"], "weights": {**WEIGHTS, "epochs": 6}}, "dspy", "lora", {"attempts": 0}
     ),
+    "openai": Case({"method": "openai", "epochs": 4, "generation": {"max_tokens": 8}}, "openai", "lora", {"epochs": 0}),
     "prompts at an endpoint": Case({"base": "school/large", "generation": {"max_tokens": 8}}, "dspy", "prompt", {"seed": -1}),
 }
 

@@ -112,7 +112,9 @@ def test_without_an_endpoint_this_machine_s_own_server_trains_and_the_model_answ
     assert told.code == 0, told.err
     name = told.json[0]["result"]["model"]
     with Homeroom.open() as home:
-        model = home.registry.get(name)
+        (model,) = home.registry.list()
+        assert model.name == name and model.dataset == home.datasets.info("small-course").id, "listed once, with its lineage"
+        assert home.artifacts.list("model") == (model.artifact,)
         assert (model.kind, model.method, model.base, model.task) == ("lora", "openai", tiny.NAME, "tutor")
         assert model.metrics["trained_tokens"] > 0 and model.metrics["cost_usd"] == 0.0
         assert home.ledger.totals(()) == () or home.ledger.totals(())[0].calls == 0

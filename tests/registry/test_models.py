@@ -259,3 +259,17 @@ def test_a_scorecard_that_is_recorded_again_is_one(registry: ModelRegistry) -> N
     assert registry.add_scorecard(model.name, "course@1", "", {"sound": 0.9}, scorecard_id="score-1") == first
     registry.add_scorecard(model.name, "course@1", "", {"sound": 0.9})
     assert len(registry.scorecards(model.name)) == 2
+
+
+def test_what_is_known_later_takes_the_place_of_what_was_known(registry: ModelRegistry, artifacts: ArtifactStore) -> None:
+    first = registry.register(tuned(job_id="job-1", dataset="upload@1"))
+    registry.set_verdict(first.name, "passed")
+    registry.set_route("tutor", first.name)
+    with pytest.raises(NotFoundError):
+        registry.update(tuned(id8="11111111"))
+    with pytest.raises(NotFoundError):
+        registry.update(tuned(artifact="model-0123456789ab"))
+    known = registry.update(tuned(job_id="job-2", dataset="course@1", created_at=1.0, verdict="unjudged", metrics={"loss": 1.5}))
+    assert registry.list() == (known,) and registry.route("tutor") == first.name
+    assert (known.job_id, known.dataset, known.metrics["loss"]) == ("job-2", "course@1", 1.5)
+    assert (known.created_at, known.verdict) == (first.created_at, "passed")

@@ -14,6 +14,7 @@ from homeroom.app.engines import Resolve, base_of
 from homeroom.app.fine_tuning.checkpoints import Checkpoint, CheckpointStore, is_checkpoint
 from homeroom.app.metering import CHAT, Use, meter_for
 from homeroom.app.own_weights import own_identity
+from homeroom.app.this_server import is_this_server
 from homeroom.chat.directory import ModelCard, ScorecardLink, not_deletable, unknown_model
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.evaluation.metrics import metric
@@ -71,9 +72,11 @@ class HomeDirectory:
 
     def _all_cards(self) -> Iterator[ModelCard]:
         tuned = self._home.registry.list()
-        routes = {task: self._home.registry.route(task) or self._unrouted(task, tuned) for task in ("tutor", "learner")}
+        known = self._known(tuned)
+        routed = {task: self._home.registry.route(task) or self._unrouted(task, tuned) for task in ("tutor", "learner")}
+        routes = {task: known.get(name, name) for task, name in routed.items()}
         yield from self._bases(routes)
-        yield from self._endpoint_cards(routes)
+        yield from self._endpoint_cards(routes, known)
         yield from (self._tuned(model, routes) for model in tuned)
 
     def card(self, name: str) -> ModelCard:
@@ -84,6 +87,7 @@ class HomeDirectory:
         """
         cards = {card.name: card for card in self.list()}
         meant = name if name in cards else self._home.settings.openai_models.get(name, name)
+        meant = meant if meant in cards else self._known(self._home.registry.list()).get(meant, meant)
         if meant in cards:
             return cards[meant]
         checkpoint = self._checkpoints.find(name)
@@ -222,10 +226,21 @@ class HomeDirectory:
             return None
         return entry if isinstance(entry, BaseModel) else None
 
-    def _endpoint_cards(self, routes: Routes) -> Iterator[ModelCard]:
+    def _known(self, tuned: Sequence[TunedModel]) -> dict[str, str]:
+        """What endpoints offer that is in the list under another name: what was tuned there, and what is here already."""
+        found = {model.remote_id: model.name for model in reversed(tuned) if model.remote_id not in ("", model.base)}
+        for endpoint in self._home.settings.endpoints:
+            if is_this_server(self._home, endpoint):
+                here = [*(base.name for base in prepared.all_bases(self._home.settings.cache)), *(model.name for model in tuned)]
+                found |= {f"{endpoint.name}/{name}": name for name in here}
+        return found
+
+    def _endpoint_cards(self, routes: Routes, known: Mapping[str, str]) -> Iterator[ModelCard]:
         for endpoint in self._home.settings.endpoints:
             for model in endpoint.models or self._listed(endpoint):
                 name = f"{endpoint.name}/{model}"
+                if name in known:
+                    continue
                 yield ModelCard(
                     name=name,
                     title=f"{model} at {endpoint.name}",
@@ -237,7 +252,9 @@ class HomeDirectory:
                 )
 
     def _listed(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """The models an endpoint lists, asked once in a while; none while it cannot be reached."""
+        """The models an endpoint lists, asked once in a while; none while it cannot be reached, or is this very server."""
+        if is_this_server(self._home, endpoint):
+            return ()
         kept = self._endpoint_models.get(endpoint.name)
         if kept is not None and time.monotonic() < kept[0]:
             return kept[1]

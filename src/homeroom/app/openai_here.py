@@ -13,10 +13,10 @@ import httpx
 from sqlalchemy import select
 
 from homeroom.accounts import KeyStore
+from homeroom.app.this_server import serving_address
 from homeroom.app.work import child_environment, make_worker, running_worker
 from homeroom.errors import ConflictError
 from homeroom.runtime import Child, free_port, spawn
-from homeroom.storage.lock import HomeLock
 from homeroom.storage.tables import FineTuningJobRow
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def own_server(home: Homeroom) -> Iterator[Here]:
 
 
 def _serving(home: Homeroom) -> str:
-    holder = HomeLock.holder(home.settings.home)
-    return holder.address if holder is not None and holder.address and _answers(holder.address) else ""
+    address = serving_address(home)
+    return address if address and _answers(address) else ""
 
 
 @contextmanager

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from homeroom import __version__
+from homeroom.app.endpoints import endpoint_of
+from homeroom.app.local_runs import registered
 from homeroom.app.openai_here import Here, own_server
 from homeroom.app.openai_plan import base_named, data_of, place_of
-from homeroom.errors import ConfigError, ConflictError
+from homeroom.app.this_server import is_this_server
+from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.ledger.records import About
 from homeroom.models.openai_tuning import OpenAITuning
 from homeroom.registry.names import new_model_name
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def tune_remote(context: JobContext, home: Homeroom) -> list[TunedModel]:
-    """Tune at an endpoint, or go on with what an earlier attempt began there. The models, not yet registered, the model last.
+    """Tune at an endpoint, or go on with what an earlier attempt began there. The models, registered, the model last.
 
     Raises:
         ConflictError: ``base-mismatch``; ``budget-spent``. And what the tuner raises.
@@ -57,7 +60,10 @@ def tune_remote(context: JobContext, home: Homeroom) -> list[TunedModel]:
             code_version=__version__,
         )
         model = OpenAITuner(place, work).run(data, recipe, context)
-    return [_served_here(home, model)] if here is not None else [*_checkpoints(model), model]
+    endpoint = endpoint_of(home.settings, recipe.base)
+    if here is not None or (endpoint is not None and is_this_server(home, endpoint)):
+        return [_taken_over(home, model)]
+    return [registered(home, found) for found in (*_checkpoints(model), model)]
 
 
 @contextmanager
@@ -96,8 +102,25 @@ def _checkpoints(model: TunedModel) -> list[TunedModel]:
     return found
 
 
-def _served_here(home: Homeroom, model: TunedModel) -> TunedModel:
-    """A model that our own server made: its weights are here, so the engine answers for it whether a server runs or not."""
+def _taken_over(home: Homeroom, model: TunedModel) -> TunedModel:
+    """A model that our own server made. It is in the list already, as the API named it, and learns whose it is.
+
+    Its weights are here, so the engine answers for it whether a server runs or not.
+    """
     made = home.registry.get(model.remote_id.partition("/")[2])
-    metrics = {**made.metrics, **model.metrics}
-    return replace(model, kind=made.kind, artifact=made.artifact, remote_id="", metrics=metrics)
+    with suppress(NotFoundError):
+        home.artifacts.delete(model.artifact)  # what the endpoint told of the job; the model's own folder tells it better
+    return home.registry.update(
+        replace(
+            model,
+            name=made.name,
+            base=made.base,
+            base_identity=made.base_identity,
+            kind=made.kind,
+            suffix=made.suffix,
+            suitability=made.suitability,
+            artifact=made.artifact,
+            metrics={**made.metrics, **model.metrics},
+            remote_id="",
+        )
+    )

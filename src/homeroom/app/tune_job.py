@@ -31,7 +31,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         return _ordered(context, home, known)
     if context.job.payload["recipe"].get("method") == "openai":
         whole = any("checkpoint_of" not in model.metrics for model in known)  # the model itself is registered last
-        models = known if whole else [registered(home, model) for model in tune_remote(context, home)]
+        models = known if whole else tune_remote(context, home)
         return _told(context, sorted(models, key=lambda model: "checkpoint_of" in model.metrics))
     if context.job.payload["recipe"].get("method") == "dspy":
         tune = tune_program if "program" in context.job.payload else tune_prompt

@@ -55,6 +55,20 @@ class ModelRegistry:
             session.add(model_row(model, self._scope))
         return model
 
+    def update(self, model: TunedModel) -> TunedModel:
+        """Put ``model`` in the place of the one of its name, of which more is known now; its time and its verdict stay.
+
+        Raises:
+            NotFoundError: code ``model-not-found``; ``artifact-not-found``.
+        """
+        if model.artifact:
+            self._artifacts.path(model.artifact)
+        with self._database.write() as session:
+            known = model_of(self._find(session, model.name, lock=True))
+            model = replace(model, created_at=known.created_at, verdict=known.verdict)
+            session.merge(model_row(model, self._scope))
+        return model
+
     def get(self, name: str) -> TunedModel:
         """The model of that full name, id8 or suffix.
 
