@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from homeroom.app.compare_facts import label_of, text_goes
 from homeroom.app.comparing import PROBE, Wanted, default_run, known_methods, lineup, submit_comparison
 from homeroom.app.deleting import delete_model
+from homeroom.app.evaluation import held_out_items, left_out, seen_elsewhere, submit_evaluation
 from homeroom.app.probing import Question, submit_probe
 from homeroom.data.reading import load_examples
 from homeroom.errors import ConfigError, ConflictError, DataError, NotFoundError
@@ -90,6 +93,49 @@ def test_a_model_that_was_tuned_on_other_examples_is_named(home, dataset, made):
     made("far", dataset="another version")
     (note,) = lineup(home, Wanted("mine", models=("far",))).notes
     assert "was not tuned on mine@1" in note and "may hold test examples" in note
+
+
+@pytest.fixture
+def copied(home, dataset):
+    """Makes a dataset whose train part holds examples of the other's test part, and some more."""
+
+    def make(name: str, taken, *, part: str = "train") -> str:
+        def again(example):  # other metadata and other blanks: another id, the same question
+            messages = tuple(replace(m, content=f" {m.content} ".replace(" ", "  ")) for m in example.messages)
+            return replace(example, messages=messages, metadata={**example.metadata, "author": "somebody"})
+
+        copies = [again(e) for e in taken] + dataset.part("train", "tutor")
+        assigned = {e.id: part if number < len(taken) else "train" for number, e in enumerate(copies)}
+        return home.datasets.create(name, copies, assigned=assigned).info.id
+
+    return make
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_nothing_is_judged_on_what_a_model_was_tuned_on_elsewhere(home, dataset, made, copied, part):
+    held_out = dataset.part("test", "tutor")
+    learnt = made("by-heart", dataset=copied("other", held_out[:1], part=part))
+    seen = seen_elsewhere(home, dataset, [made("honest"), learnt])
+    items = held_out_items(dataset, "tutor", 1000, seen)
+    assert {item.example.id for item in items} == {e.id for e in held_out[1:]}
+    assert left_out(dataset, "tutor", seen).startswith(f"1 of {len(held_out)} held-out examples are left out")
+    notes = lineup(home, Wanted("mine", models=("by-heart",))).notes
+    assert any("1 of" in note and "left out" in note for note in notes)
+
+
+def test_a_model_that_was_tuned_on_the_whole_test_split_is_not_judged_on_it(home, dataset, made, copied):
+    learnt = made("by-heart", dataset=copied("other", dataset.part("test", "tutor")))
+    for judged in (lambda: lineup(home, Wanted("mine", models=("by-heart",))),
+                   lambda: submit_evaluation(home, learnt, dataset="mine")):  # fmt: skip
+        with pytest.raises(DataError, match="homeroom data versions") as refused:
+            judged()
+        assert refused.value.code == "all-seen"
+    assert home.jobs.list() == (), "and it waits for nothing"
+
+
+def test_the_test_split_of_another_version_is_no_training(home, dataset, made):
+    other = home.datasets.create("other", dataset.examples, assigned=dict.fromkeys((e.id for e in dataset.examples), "test"))
+    assert seen_elsewhere(home, dataset, [made("x", dataset=other.info.id), made("y"), made("z", dataset="gone")]) == frozenset()
 
 
 def test_what_cannot_be_compared_is_refused(home, dataset, made):

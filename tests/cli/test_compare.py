@@ -6,11 +6,13 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from homeroom.app.evaluation import held_out_items
 from homeroom.app.home import Homeroom
 from homeroom.data.course import load_course
 from homeroom.schema.models import TunedModel
@@ -138,6 +140,24 @@ def test_a_stopped_comparison_goes_on_where_it_stopped(school, homeroom, start, 
     assert found["opening"]["number"] == 1, "a job that goes on opens nothing anew"
     asked = [json.dumps(c["messages"]) + c["model"] for c in school.charged]
     assert len(asked) - len(set(asked)) <= 8, "only what was under way is asked again"
+
+
+def test_what_a_model_learnt_by_heart_elsewhere_is_asked_of_nobody(school, homeroom, course_split):
+    with Homeroom.open() as home:
+        course = home.datasets.get("homeroom-course")
+        dealt = {item.example.id: item.example for item in held_out_items(course, "tutor", 20)}  # what would be asked
+        learnt = list(dealt.values())[:3]
+        other = home.datasets.create("other", learnt, assigned={e.id: "train" for e in learnt})
+        home.registry.register(replace(home.registry.get("good"), name="ft:large:homeroom:heart:00000009", suffix="heart",
+                                       dataset=other.info.id))  # fmt: skip
+    forbidden = {item.last_user for example in learnt for item in example.items()}
+    told = homeroom(*COMPARE[:-1], "20", "--models", "heart", "--json")
+    assert told.code == 0, told.err
+    lineage = json.loads(Path(told.json["json"]).read_text())["evaluation"]["lineage"]
+    assert lineage["left out"].startswith("3 of ")
+    judged = homeroom("eval", "run", "--model", "heart", "--dataset", "homeroom-course", "--items", "20", "--json")
+    assert judged.code == 0, judged.err
+    assert school.charged and not forbidden & {c["messages"][-1]["content"] for c in school.charged}
 
 
 def test_wrong_names_are_one_line_each(school, homeroom, course_split):

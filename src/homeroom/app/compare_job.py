@@ -10,7 +10,7 @@ from homeroom import __version__
 from homeroom.app.compare_answers import Asked, Participant, ask_all, place_identity
 from homeroom.app.compare_facts import facts_of, label_of, text_goes
 from homeroom.app.comparing import models_of, of_a_probe
-from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings
+from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, seen_elsewhere
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError
 from homeroom.evaluation.comparison import Comparison, compare
@@ -42,8 +42,12 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         )
     opening = home.held_out.open(context.job.id, dataset.info.id, task, [model.name for model in models])
     context.event(opening.text)
-    items = held_out_items(dataset, task, int(payload["items"]))
-    found = compared(context, home, dataset, items, models, payload, opening.to_dict())
+    seen = seen_elsewhere(home, dataset, models)
+    items = held_out_items(dataset, task, int(payload["items"]), seen)
+    missing = left_out(dataset, task, seen)
+    if missing:
+        context.event(missing, level="warning")
+    found = compared(context, home, dataset, items, models, {**payload, "left_out": missing}, opening.to_dict())
     with home.artifacts.write("report") as draft:
         write_comparison(found, draft.folder)
     return {"report": draft.id, **told(found)}
@@ -77,7 +81,7 @@ def compared(
         dataset: The version: demonstrations come from its training part.
         items: What everybody answers.
         models: The tuned ones.
-        payload: ``task``, ``base``, ``shots``, ``max_tokens`` and ``prompt``.
+        payload: ``task``, ``base``, ``shots``, ``max_tokens`` and ``prompt``; ``left_out`` where a part of the split is.
         opening: Of the test split; empty where none was opened.
     """
     task, base = str(payload["task"]), str(payload["base"])
@@ -95,6 +99,7 @@ def compared(
         "base identity": place_identity(home, base)[:16],
         **{f"recipe of {one.name}": str(one.model.recipe.get("name", "")) for one in participants if one.model is not None},
         "test split": str(opening.get("text", "")),
+        **({"left out": str(payload["left_out"])} if payload.get("left_out") else {}),
         "code": __version__,
     }
     return compare(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from homeroom.app.endpoints import endpoint_of
-from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, held_out_items
+from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, held_out_items, left_out, seen_elsewhere
 from homeroom.app.tuning import submit_tuning
 from homeroom.app.work import When, key_of, submit_once
 from homeroom.data.datasets import Dataset
@@ -118,7 +118,8 @@ def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
     dataset = home.datasets.get(wanted.dataset)
     named = [home.registry.get(home.registry.resolve(name)) for name in wanted.models]
     task = _task(dataset, wanted.task, named)
-    held_out_items(dataset, task, wanted.items)
+    seen = seen_elsewhere(home, dataset, named)
+    held_out_items(dataset, task, wanted.items, seen)
     base = wanted.base or next((m.base for m in named), "") or home.settings.default_base
     base = base if endpoint_of(home.settings, base) is not None else home.base_files(base).name
     entries = [Entry(model) for model in named]
@@ -127,6 +128,7 @@ def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
         for m in named
         if m.dataset != dataset.info.id
     ]
+    notes += [missing] if (missing := left_out(dataset, task, seen)) else []
     for path in wanted.recipes:
         entries += [Entry(run=_on(base, for_task(run, task))) for run in load_runs(path) if task in run.tasks]
     methods = wanted.methods or (() if wanted.recipes or wanted.models else known_methods())

@@ -12,7 +12,7 @@ from homeroom import __version__
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of, open_endpoint_model
 from homeroom.app.engines import Resolve, engine
-from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings
+from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, seen_elsewhere
 from homeroom.app.metering import Use
 from homeroom.app.own_weights import own_files, own_identity
 from homeroom.app.talk import running_directory
@@ -45,15 +45,19 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         return _told(home, known, context.job.id)
     dataset = home.datasets.get(str(payload["dataset"]))
     home.held_out.open(context.job.id, dataset.info.id, str(payload["task"]), [model.name])
-    items = held_out_items(dataset, str(payload["task"]), int(payload["items"]))
+    seen = seen_elsewhere(home, dataset, [model])
+    items = held_out_items(dataset, str(payload["task"]), int(payload["items"]), seen)
+    missing = left_out(dataset, str(payload["task"]), seen)
+    if missing:
+        context.event(missing, level="warning")
     if endpoint_of(home.settings, model.base) is None:
         base = home.base_files(model.base)
         losses = _losses(context, base, model, home, items)
         with _at_the_engine(home, base, model) as asked:
-            result = _answer_and_judge(context, home, asked, model, dataset, items, losses)
+            result = _answer_and_judge(context, home, asked, model, dataset, items, losses, missing)
     else:
         with _at_the_endpoint(home, model, Use("judging", model.method, context.job.id)) as asked:
-            result = _answer_and_judge(context, home, asked, model, dataset, items, {})
+            result = _answer_and_judge(context, home, asked, model, dataset, items, {}, missing)
     with home.artifacts.write("report") as draft:
         write_report(result, draft.folder)
     card = home.registry.add_scorecard(model.name, dataset.info.id, draft.id, result.summary(), scorecard_id=card_id)
@@ -135,6 +139,7 @@ def _answer_and_judge(
     dataset: Dataset,
     items: Sequence[Item],
     losses: Mapping[str, float],
+    missing: str,
 ) -> Evaluation:
     prompt_text = str(model.settings.get("system_prompt") or "")
     plain = PlainPrompt(prompt_text)
@@ -166,6 +171,7 @@ def _answer_and_judge(
             "base identity": asked.identity[:16],
             "recipe": str(model.recipe.get("name", "")),
             "test split": _looked(home, context.job.id),
+            **({"left out": missing} if missing else {}),
             "code": __version__,
         },
         created_at=time.time(),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.work import key_of, submit_once
 from homeroom.data.datasets import Dataset
-from homeroom.errors import ConfigError, DataError
+from homeroom.errors import ConfigError, DataError, NotFoundError
 from homeroom.evaluation.prompts import FewShotPrompt, few_shot_prompt, leaks
 from homeroom.evaluation.situation import Situation, situation
 from homeroom.schema.chat import GenerationSettings
@@ -30,6 +30,9 @@ DEFAULT_ITEMS = 24
 DEFAULT_SHOTS = 3
 DEFAULT_MAX_TOKENS = 96
 MAX_TURNS = 3
+
+Question = tuple[str, ...]
+"""What is asked: the words of the turns before a reply."""
 
 
 def spread(examples: Sequence[Example], limit: int, *, max_turns: int = MAX_TURNS) -> list[Item]:
@@ -66,13 +69,28 @@ def _by_situation(items: Sequence[Item]) -> dict[Situation, deque[Item]]:
     return queues
 
 
-def held_out_items(dataset: Dataset, task: str, limit: int) -> list[Item]:
+def held_out_items(dataset: Dataset, task: str, limit: int, seen: Collection[Question] = ()) -> list[Item]:
     """At most ``limit`` replies of the test split, chosen by `spread`: the same for every model.
 
+    Args:
+        dataset: The version.
+        task: Whose examples.
+        limit: Most replies.
+        seen: Questions that a model which is judged was tuned on elsewhere: examples with one of them are left out.
+
     Raises:
-        DataError: the test split has no example of the task (``no-items``).
+        DataError: the test split has no example of the task (``no-items``), or the models were tuned on all of them
+            (``all-seen``).
     """
-    dealt = spread(dataset.part("test", task), limit)
+    examples = dataset.part("test", task)
+    unseen = [example for example in examples if not any(question_of(item) in seen for item in example.items())]
+    dealt = spread(unseen, limit)
+    if examples and not unseen:
+        raise DataError(
+            f"What is judged was tuned on every {task} example that {dataset.info.name}@{dataset.info.version} holds out, so it "
+            "would be judged by heart. Name the version that it was tuned on, or one with other examples: homeroom data versions",
+            code="all-seen",
+        )
     if not dealt:
         raise DataError(
             f"Dataset {dataset.info.name}@{dataset.info.version} holds out no example of the task {task!r}. "
@@ -80,6 +98,38 @@ def held_out_items(dataset: Dataset, task: str, limit: int) -> list[Item]:
             code="no-items",
         )
     return dealt
+
+
+def question_of(item: Item) -> Question:
+    """What is asked, by its words: who a simulated learner is belongs to it, a tutor's visible prompt does not."""
+    learner = item.example.task == "learner"
+    return tuple(" ".join(m.content.split()) for m in item.prompt if learner or m.role != "system")
+
+
+def seen_elsewhere(home: Homeroom, dataset: Dataset, models: Iterable[TunedModel]) -> frozenset[Question]:
+    """Questions that the models were tuned on, or chosen by, where that was another version than ``dataset``.
+
+    Its own version keeps them out of its test split. What a model that came from elsewhere was tuned on is not known.
+    """
+    others = {model.dataset for model in models} - {"", dataset.info.id}
+    found: set[Question] = set()
+    for reference in others:
+        try:
+            other = home.datasets.get(reference)
+        except NotFoundError:  # it is gone, or was never here
+            continue
+        used = (example for example in other.examples if other.splits[example.id] != "test")
+        found.update(question_of(item) for example in used for item in example.items())
+    return frozenset(found)
+
+
+def left_out(dataset: Dataset, task: str, seen: Collection[Question]) -> str:
+    """What is told of held-out examples that are left out; empty where none is."""
+    examples = dataset.part("test", task)
+    count = sum(any(question_of(item) in seen for item in example.items()) for example in examples)
+    if not count:
+        return ""
+    return f"{count} of {len(examples)} held-out examples are left out: a model that is judged here was tuned on their questions"
 
 
 def judged_settings(model: TunedModel, max_tokens: int) -> GenerationSettings:
@@ -161,7 +211,7 @@ def submit_evaluation(
     found = home.datasets.get(reference)
     task = (tasks or (model.task,))[0]
     task = found.tasks[0] if task == "any" else task
-    held_out_items(found, task, items)
+    held_out_items(found, task, items, seen_elsewhere(home, found, [model]))
     payload = {
         "model": model.name,
         "dataset": found.info.id,
