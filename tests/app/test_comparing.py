@@ -9,7 +9,7 @@ import pytest
 from homeroom.app.compare_facts import label_of, text_goes
 from homeroom.app.comparing import PROBE, Wanted, default_run, known_methods, lineup, submit_comparison
 from homeroom.app.deleting import delete_model
-from homeroom.app.evaluation import held_out_items, left_out, seen_elsewhere, submit_evaluation
+from homeroom.app.evaluation import held_out_items, left_out, opened, seen_elsewhere, submit_evaluation
 from homeroom.app.probing import Question, submit_probe
 from homeroom.data.reading import load_examples
 from homeroom.errors import ConfigError, ConflictError, DataError, NotFoundError
@@ -131,6 +131,26 @@ def test_a_model_that_was_tuned_on_the_whole_test_split_is_not_judged_on_it(home
             judged()
         assert refused.value.code == "all-seen"
     assert home.jobs.list() == (), "and it waits for nothing"
+
+
+def test_a_new_version_does_not_make_a_look_the_first_one(home, dataset, made):
+    model, number = made("one"), iter(range(100))
+
+    def look(version, task: str = "tutor") -> int:
+        return opened(home, f"job-{next(number)}", version, task, [model]).number
+
+    changed = [replace(e, metadata={**e.metadata, "author": "x"}) for e in dataset.examples]  # other ids, the same questions
+    assigned = {new.id: dataset.splits[old.id] for old, new in zip(dataset.examples, changed, strict=True)}
+    again = home.datasets.create("renamed", changed, assigned=assigned)
+    apart = home.datasets.create("apart", dataset.examples, assigned={
+        e.id: "train" if dataset.splits[e.id] == "test" else "test" for e in dataset.examples})  # fmt: skip
+    assert look(dataset) == 1
+    assert look(again) == 2
+    assert look(dataset) == 3
+    assert look(again, "learner") == 1, "other questions"
+    assert look(apart) == 1, "what it holds out nobody has looked at"
+    home.held_out.open("job-gone", "a version that is gone", "tutor", [])
+    assert look(again) == 4
 
 
 def test_the_test_split_of_another_version_is_no_training(home, dataset, made):

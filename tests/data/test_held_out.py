@@ -29,6 +29,8 @@ def test_a_job_opens_a_version_once(database):
     third = log.open("job-3", "d1", "tutor", ["c"])
     assert (third.number, third.total) == (2, 3)
     assert log.open("job-4", "d2", "tutor", []).number == 1, "each version has its own count"
+    assert log.open("job-5", "d3", "tutor", [], same=["d1", "d3"]).number == 3, "what it shares with another counts with it"
+    assert log.opened("tutor") == {"d1", "d2", "d3"} and log.opened("learner") == {"d1"}
     assert [o.job_id for o in log.openings("d1")] == ["job-1", "job-2", "job-3"]
     assert log.opening("job-3").number == 2 and log.opening("job-9") is None
     assert "first look" in first.text and "number 2" in third.text

@@ -10,7 +10,7 @@ from homeroom import __version__
 from homeroom.app.compare_answers import Asked, Participant, ask_all, place_identity
 from homeroom.app.compare_facts import facts_of, label_of, text_goes
 from homeroom.app.comparing import models_of, of_a_probe
-from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, seen_elsewhere
+from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, opened, seen_elsewhere
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError
 from homeroom.evaluation.comparison import Comparison, compare
@@ -40,7 +40,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
             f"None of the tuned models plays the part {task!r}. Name one that does: homeroom tune compare --models NAME",
             code="nothing-to-compare",
         )
-    opening = home.held_out.open(context.job.id, dataset.info.id, task, [model.name for model in models])
+    opening = opened(home, context.job.id, dataset, task, models)
     context.event(opening.text)
     seen = seen_elsewhere(home, dataset, models)
     items = held_out_items(dataset, task, int(payload["items"]), seen)

@@ -12,7 +12,7 @@ from homeroom import __version__
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of, open_endpoint_model
 from homeroom.app.engines import Resolve, engine
-from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, seen_elsewhere
+from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, opened, seen_elsewhere
 from homeroom.app.metering import Use
 from homeroom.app.own_weights import own_files, own_identity
 from homeroom.app.talk import running_directory
@@ -44,7 +44,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     if known is not None:  # an earlier attempt recorded it and died before it could say so
         return _told(home, known, context.job.id)
     dataset = home.datasets.get(str(payload["dataset"]))
-    home.held_out.open(context.job.id, dataset.info.id, str(payload["task"]), [model.name])
+    opened(home, context.job.id, dataset, str(payload["task"]), [model])
     seen = seen_elsewhere(home, dataset, [model])
     items = held_out_items(dataset, str(payload["task"]), int(payload["items"]), seen)
     missing = left_out(dataset, str(payload["task"]), seen)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.work import key_of, submit_once
 from homeroom.data.datasets import Dataset
+from homeroom.data.held_out import Opening
 from homeroom.errors import ConfigError, DataError, NotFoundError
 from homeroom.evaluation.prompts import FewShotPrompt, few_shot_prompt, leaks
 from homeroom.evaluation.situation import Situation, situation
@@ -121,6 +122,24 @@ def seen_elsewhere(home: Homeroom, dataset: Dataset, models: Iterable[TunedModel
         used = (example for example in other.examples if other.splits[example.id] != "test")
         found.update(question_of(item) for example in used for item in example.items())
     return frozenset(found)
+
+
+def opened(home: Homeroom, job_id: str, dataset: Dataset, task: str, models: Iterable[TunedModel]) -> Opening:
+    """Count a look at the test split: a version with the same examples held out is the same split under another name."""
+    questions = _held_out_questions(dataset, task)
+    same = []
+    for other in home.held_out.opened(task) - {dataset.info.id}:
+        try:
+            shared = questions & _held_out_questions(home.datasets.get(other), task)
+        except NotFoundError:  # it is gone
+            continue
+        if shared:
+            same.append(other)
+    return home.held_out.open(job_id, dataset.info.id, task, [model.name for model in models], same)
+
+
+def _held_out_questions(dataset: Dataset, task: str) -> set[Question]:
+    return {question_of(item) for example in dataset.part("test", task) for item in example.items()}
 
 
 def left_out(dataset: Dataset, task: str, seen: Collection[Question]) -> str:

@@ -26,7 +26,7 @@ class Opening:
         job_id: What looked.
         dataset: Id of the version.
         task: Whose examples.
-        number: Which opening it was for this version and task, from 1.
+        number: Which opening it was for this task, from 1, of this version and of others that share test examples with it.
         total: How often the version was opened by now, for any task.
         models: What was scored.
         created_at: Unix time.
@@ -46,8 +46,8 @@ class Opening:
         if self.number == 1:
             return f"The first look at this version's test split for the task {self.task!r}."
         return (
-            f"Look number {self.number} at this version's test split for the task {self.task!r}: whoever chooses by such looks "
-            "sees better scores than other examples will show."
+            f"Look number {self.number} at these test examples, in this version or another, for the task {self.task!r}: whoever "
+            "chooses by such looks sees better scores than other examples will show."
         )
 
     def to_dict(self) -> dict[str, Any]:  # JSON
@@ -82,12 +82,20 @@ class HeldOutLog:
     def __init__(self, database: Database, *, scope: Scope = LOCAL) -> None:
         self._database, self._scope = database, scope
 
-    def open(self, job_id: str, dataset: str, task: str, models: Collection[str]) -> Opening:
-        """Count the opening of a test split by a job, before anything of it is read. A job that goes on opens nothing anew."""
+    def open(self, job_id: str, dataset: str, task: str, models: Collection[str], same: Collection[str] = ()) -> Opening:
+        """Count the opening of a test split by a job, before anything of it is read. A job that goes on opens nothing anew.
+
+        Args:
+            job_id: What looks.
+            dataset: Id of the version.
+            task: Whose examples.
+            models: What is scored.
+            same: Ids of other versions that hold out some of the same examples: looks at them count too.
+        """
         with self._database.write() as session:
             row = session.scalar(self._openings().where(OpeningRow.job_id == job_id))
             if row is None:
-                number = self._count(session, dataset, task) + 1
+                number = sum(self._count(session, one, task) for one in {dataset, *same}) + 1
                 row = OpeningRow(
                     job_id=job_id, dataset=dataset, task=task, number=number, models=sorted(models), **self._scope.columns()
                 )
@@ -100,6 +108,11 @@ class HeldOutLog:
         with self._database.read() as session:
             row = session.scalar(self._openings().where(OpeningRow.job_id == job_id))
             return self._opening(session, row) if row is not None else None
+
+    def opened(self, task: str) -> frozenset[str]:
+        """Ids of every version whose test split was opened for a task."""
+        with self._database.read() as session:
+            return frozenset(row.dataset for row in session.scalars(self._openings().where(OpeningRow.task == task)))
 
     def openings(self, dataset: str) -> tuple[Opening, ...]:
         """Every opening of a version, the oldest first."""
