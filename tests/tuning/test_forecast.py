@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from homeroom.tuning.huggingface.forecast import (
     Work,
     accuracy,
     corrected,
+    next_quantile,
     quantile,
     train_seconds,
 )
@@ -68,13 +70,41 @@ def test_runs_that_were_made_move_the_forecast_and_set_the_interval() -> None:
     past = [Past(100.0, seconds, overhead_s=4.0) for seconds in (140, 150, 160)]
     assert corrected(100.0, past[:2])[0] == pytest.approx(104), "two runs tell little"
     assert corrected(100.0, past)[0] == pytest.approx(154)
-    steady = [Past(100.0, s, overhead_s=4.0) for s in (148, 149, 150, 151, 152)]
+    some = [Past(100.0, s, overhead_s=4.0) for s in (148, 149, 150, 151, 152, 148, 149, 151)]
+    expected, *interval = corrected(100.0, some)
+    assert interval == pytest.approx([expected * factor for factor in FACTORS]), "eight do not tell four of five"
+    steady = [*some, Past(100.0, 150, overhead_s=4.0)]
     expected, low, high = corrected(100.0, steady)
     assert expected == pytest.approx(154)
     assert low == pytest.approx(154 * 0.95) and high == pytest.approx(154 * 1.05), "never narrower than that"
-    wild = [Past(100.0, s, overhead_s=4.0) for s in (50, 100, 150, 200, 400)]
+    wild = [Past(100.0, s, overhead_s=4.0) for s in (50, 90, 100, 120, 150, 170, 200, 300, 400)]
     _, low, high = corrected(100.0, wild)
-    assert low < 154 * 0.6 and high > 154 * 1.8
+    assert (low, high) == pytest.approx((154 * 50 / 150, 154 * 400 / 150)), "of nine the lowest and the highest"
+
+
+@pytest.mark.parametrize("count", [9, 12, 19])
+def test_four_of_five_next_runs_lie_in_the_interval_of_those_before(count: int) -> None:
+    drawn, inside, times = random.Random(count), 0, 4000
+    for _ in range(times):
+        before = sorted(drawn.lognormvariate(0, 0.5) for _ in range(count))
+        inside += next_quantile(before, 0.1) <= drawn.lognormvariate(0, 0.5) <= next_quantile(before, 0.9)
+    assert inside / times == pytest.approx(0.8, abs=0.03)
+
+
+def test_runs_of_another_machine_say_nothing_of_this_one(tuner: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "calibration"
+    fresh = tuner(calibrations=folder).plan(DATA, recipe_of())
+    here, raw = fresh.details["machine"], fresh.details["train_raw_s"]
+
+    def record(machine: str) -> list[Past]:
+        return [Past(raw, 50 * raw, 1000, 9000, overhead_s=1.0, machine=machine) for _ in range(9)]
+
+    elsewhere = tuner(calibrations=folder, record=record("another")).plan(DATA, recipe_of())
+    assert elsewhere.details["runs_before"] == 0
+    assert elsewhere.memory_bytes == fresh.memory_bytes and elsewhere.time_s < 8 + 9 * raw
+    same = tuner(calibrations=folder, record=[*record("another"), *record(here)]).plan(DATA, recipe_of())
+    assert same.details["runs_before"] == 9
+    assert same.memory_bytes == pytest.approx(9 * fresh.memory_bytes, rel=0.01) and same.time_s > 5 * raw
 
 
 def test_accuracy_counts_errors_and_intervals() -> None:

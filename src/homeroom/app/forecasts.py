@@ -51,7 +51,8 @@ def record(home: Homeroom) -> list[Past]:
         memory = int(metrics.get("peak_memory_bytes") or 0) if not forecast.get("gpu_memory_bytes") else 0
         overhead = seconds - train_s if seconds >= train_s else None  # the last attempt of a run that was continued
         raw = float(forecast.get("train_raw_s") or 0) * min(1.0, done)
-        found.append(Past(raw, train_s, int(forecast.get("memory_raw_bytes") or 0), memory, overhead_s=overhead))
+        made_on = str(forecast.get("machine") or "")
+        found.append(Past(raw, train_s, int(forecast.get("memory_raw_bytes") or 0), memory, overhead_s=overhead, machine=made_on))
     return found
 
 

@@ -43,13 +43,18 @@ class Known:
 
     Attributes:
         folder: Where calibrations are kept; None measures and forgets.
-        record: Runs that this machine made, the oldest first: their raw forecast of the training, and what it took.
+        record: Runs that were made, the oldest first: their raw forecast of the training, and what it took. Those of another
+            machine, number type or thread count tell nothing here and are passed over.
         tokens_per_s: A speed to plan with in place of all that.
     """
 
     folder: Path | None = None
     record: Sequence[Past] = ()
     tokens_per_s: float | None = None
+
+    def runs_of(self, machine: str) -> list[Past]:
+        """The runs of a machine by its key, and those of which it is not known."""
+        return [past for past in self.record if past.machine in ("", machine)]
 
 
 def make_plan(
@@ -67,30 +72,29 @@ def make_plan(
 
     ``lengths`` are the tokens that each training item runs through the model: of preferences those of both replies.
     """
-    training, validation = data
     shape = Shape.of(base)
     used = [i for step in steps for i in step.indexes]
-    tokens, labels = sum(lengths[i] for i in used), sum(training.sequences[i].labels for i in used)
+    tokens, labels = sum(lengths[i] for i in used), sum(data[0].sequences[i].labels for i in used)
     kept = frozen_cache_bytes(shape, recipe, data, steps, compute)
     raw, found = _raw_seconds(base, shape, recipe, data, steps, compute, machine, known, lengths=lengths, cached=bool(kept))
-    time_s, low, high = corrected(raw, known.record)
-    host, gpu = expected_memory(shape, recipe, compute, known.record)
+    alike = known.runs_of(key := machine_key(base, compute, machine))
+    time_s, low, high = corrected(raw, alike)
+    host, gpu = expected_memory(shape, recipe, compute, alike)
     disk = disk_bytes(shape, recipe) + kept
     lacks = [*_lacks_memory(recipe, shape, compute, machine, host), *_lacks_disk(shape, recipe, machine)]
-    slower = _lacks_room_to_keep(machine, disk, kept) if not lacks else []
     details: dict[str, Any] = {  # JSON
         "base": base.name,
         "device": compute.name,
-        "machine": machine_key(base, compute, machine),
+        "machine": key,
         "tokens_per_s": round(tokens / raw, 1) if raw else 0.0,
         "tokens_per_s_measured": known.tokens_per_s is not None,
         "train_raw_s": round(raw, 2),
         "memory_raw_bytes": memory_bytes(shape, recipe, compute),
         "calibration_error": None if found is None else round(found.error, 4),
-        "runs_before": len(known.record),
+        "runs_before": len(alike),
         "epochs": round(len(used) / max(1, len(lengths)), 2),
         "label_tokens": labels,
-        "validation_examples": len(validation.sequences),
+        "validation_examples": len(data[1].sequences),
         "lora_parameters": shape.lora_parameters(recipe),
         "weights_bytes": weights_bytes(shape, compute),
         "padding_share": round(padding_share(lengths, steps), 4),
@@ -108,7 +112,7 @@ def make_plan(
         memory_high_bytes=round(host * MEMORY_HIGH),
         gpu_memory_bytes=gpu,
         disk_bytes=disk,
-        warnings=(*_warnings(recipe, data), *slower, *lacks),
+        warnings=(*_warnings(recipe, data), *(lacks or _lacks_room_to_keep(machine, disk, kept))),
         fits=not lacks,
         advice=tuple(advice(shape, recipe, compute, machine)) if lacks else (),
         details=details,
