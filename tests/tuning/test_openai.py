@@ -330,6 +330,20 @@ def test_a_job_that_fails_there_says_why_costs_nothing_and_is_begun_anew_when_as
     assert model.remote_id.endswith(":2") and bench.money == {"spent": 0.015, "held": 0.0}
 
 
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_model_says_what_the_ledger_says_that_it_cost(bench: Bench, tells: bool) -> None:
+    bench.double.tells_tokens = tells
+    model = bench.run(RECIPE.model_copy(update={"subsets": (10,)}))
+    (total,) = bench.ledger.totals(())
+    assert model.metrics["cost_usd"] == pytest.approx(bench.money["spent"], abs=1e-6) and bench.money["spent"] > 0
+    assert model.metrics["trained_tokens"] == total.tokens.trained > 0
+    assert bench.money["held"] == 0
+
+
+def test_what_a_model_cost_is_not_known_without_a_price(bench: Bench) -> None:
+    assert bench.run(price=None).metrics["cost_usd"] is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "odd",

@@ -93,6 +93,16 @@ class Purse:
         rung.paid = True
         return cost
 
+    def spent(self) -> tuple[float | None, int]:
+        """What the run has cost by now, with all its jobs and attempts, and the tokens that they trained: as the ledger has it.
+
+        In US dollars, with what is held; None where the price is not known. Nothing where nothing is counted.
+        """
+        totals = self._ledger.totals((), job=self._about.job_id) if self._counted and self._about.job_id else ()
+        tokens = sum(total.tokens.trained for total in totals)
+        known = not any(total.unpriced for total in totals)
+        return (sum(total.usd + total.held_usd for total in totals) if known else None), tokens
+
 
 def trained_tokens(job: Json) -> int | None:
     """What the endpoint says that a job trained; None when it says nothing."""

@@ -15,7 +15,7 @@ from homeroom.tuning.openai import outcome
 from homeroom.tuning.openai.curve import LearningCurve, Point, learning_curve
 from homeroom.tuning.openai.follow import Follower
 from homeroom.tuning.openai.place import Place, Work
-from homeroom.tuning.openai.purse import trained_tokens, usd
+from homeroom.tuning.openai.purse import Purse, trained_tokens
 from homeroom.tuning.openai.recipe import OpenAIRecipe
 from homeroom.tuning.openai.state import Rung, RunState
 
@@ -47,7 +47,7 @@ def kept(
     curve = learning_curve([Point(rung.examples, loss) for rung, loss in points if loss is not None])
     if curve is not None:
         reporter.event(curve.told(), data=curve.to_dict())
-    metrics = _metrics(place, state, losses, curve, better)
+    metrics = _metrics(work.purse, state, losses, curve, better)
     with work.artifacts.write("model") as draft:
         parts = {"recipe": recipe.to_dict(), "jobs": [rung.outcome for rung in state.rungs]}
         if curve is not None:
@@ -80,20 +80,21 @@ def kept(
 
 
 def _metrics(
-    place: Place,
+    purse: Purse,
     state: RunState,
     losses: Sequence[tuple[int, float]],
     curve: LearningCurve | None,
     kept: Sequence[outcome.Checkpoint],
 ) -> Json:
-    tokens = [trained_tokens(rung.outcome or {}) or 0 for rung in state.rungs]
+    told = [trained_tokens(rung.outcome or {}) for rung in state.rungs]
+    cost, counted = purse.spent()
     job = state.rungs[-1].outcome or {}
     found: Json = {
         "remote_job": state.rungs[-1].job,
         "examples": state.rungs[-1].examples,
         "epochs": state.rungs[-1].epochs,
-        "trained_tokens": sum(tokens),
-        "cost_usd": round(usd(sum(tokens), place.price), 6) if place.counted else 0.0,
+        "trained_tokens": sum(one for one in told if one is not None) if None not in told else counted or None,
+        "cost_usd": None if cost is None else round(cost, 6),
         "seconds": round(time.time() - state.begun_at, 1),
         "checkpoints": [{"step": one.step, "model": one.model, "valid_loss": one.loss} for one in kept],
     }
