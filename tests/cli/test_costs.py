@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,16 @@ def test_chat_and_tuning_at_an_endpoint_are_counted_and_local_models_are_not(hom
     spent = sums["tuning", "dspy", "school/large"]["usd"]
     assert 0 < plan["cost_usd"] < plan["cost_high_usd"]
     assert spent < 20 * plan["cost_high_usd"]
+
+
+def test_replies_that_become_data_are_counted_as_such(homeroom, priced, course):
+    assert homeroom("data", "split", course, "--name", "small").code == 0
+    homeroom("tune", "traces", "school/large", "--dataset", "small", "--limit", "3", "--out", "traces.jsonl")
+    (total,) = homeroom("costs", "--by", "purpose", "--json").json["totals"]
+    assert (total["purpose"], total["calls"]) == ("data", len(priced.asked)) and total["calls"] > 0
+    assert homeroom("costs", "budget", "set", "0", "--purpose", "data").code == 0
+    told = homeroom("tune", "traces", "school/large", "--dataset", "small", "--out", "more.jsonl")
+    assert "[help: docs/troubleshooting.md#budget-spent]" in told.error and not Path("more.jsonl").exists()
 
 
 def test_a_budget_stops_a_chat_before_it_is_sent(homeroom, priced):

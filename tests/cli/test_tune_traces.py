@@ -11,6 +11,8 @@ import pytest
 
 from homeroom.app.home import Homeroom
 from homeroom.app.traces import good_traces
+from homeroom.cli.tune import command as tune
+from homeroom.data.course import COURSE_NAME
 from homeroom.models.prompt_program import PromptProgram
 from homeroom.schema.examples import Example, Message
 from homeroom.schema.models import TunedModel
@@ -47,6 +49,17 @@ def train(homeroom, school, course) -> list[Example]:
     assert homeroom("data", "split", course).code == 0
     with Homeroom.open() as home:
         return home.datasets.get("small-course").part("train", "tutor")
+
+
+def test_every_command_takes_the_same_dataset_when_none_is_named() -> None:
+    defaults = {
+        name: option.default
+        for name, command in tune.commands.items()
+        for option in command.params
+        if "--dataset" in option.opts and isinstance(option.default, str) and option.default
+    }
+    assert {"plan", "run", "sweep", "compare", "traces"} <= defaults.keys()
+    assert set(defaults.values()) == {COURSE_NAME}
 
 
 def test_good_replies_become_a_dataset_that_says_where_it_comes_from(school, homeroom, train):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from homeroom.errors import ConfigError
 from homeroom.ledger.prices import Price, Prices, load_prices
 
 PRICES = Prices("today", {"large": Price(2, 8), "large-mini": Price(0.4, 1.6)}, {"large-mini": Price(0.8, 3.2)})
@@ -26,6 +29,16 @@ PRICES = Prices("today", {"large": Price(2, 8), "large-mini": Price(0.4, 1.6)}, 
 def test_a_name_has_its_own_price_or_none(name: str, input_usd: float | None) -> None:
     found = PRICES.price(name)
     assert (found.input if found else None) == input_usd
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-0.1", "free", ""])
+def test_a_price_that_is_no_amount_is_refused_by_name(tmp_path: Path, value: str) -> None:
+    (tmp_path / "prices.yaml").write_text(
+        f"models: {{large: {{input: 1, output: 2, training: 1}}, odd: {{input: {value}, output: 1}}}}\n"
+    )
+    with pytest.raises(ConfigError, match="needs numbers") as refused:
+        load_prices(tmp_path)
+    assert refused.value.code == "prices-invalid"
 
 
 def test_the_bundled_prices_can_be_read() -> None:

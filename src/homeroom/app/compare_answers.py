@@ -26,6 +26,8 @@ from homeroom.schema.evaluation import Answer
 from homeroom.schema.examples import Item
 from homeroom.schema.jobs import JobContext
 from homeroom.schema.models import TunedModel
+from homeroom.storage.errors import disk_errors
+from homeroom.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -217,4 +219,5 @@ class _Purse:
         return sum(total.usd + total.held_usd for total in self._home.ledger.totals((), job=self._job_id))
 
     def _save(self) -> None:
-        self._file.write_text(json.dumps(self._marks), "utf-8")
+        with disk_errors(self._file):
+            write_atomically(self._file, json.dumps(self._marks).encode())

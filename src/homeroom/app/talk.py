@@ -32,20 +32,21 @@ def running_directory(home: Homeroom, use: Use = CHAT) -> HomeDirectory:
 
 
 @contextmanager
-def talking(home: Homeroom, model: str | None, task: str) -> Iterator[tuple[HomeDirectory, ModelCard]]:
+def talking(home: Homeroom, model: str | None, task: str, use: Use = CHAT) -> Iterator[tuple[HomeDirectory, ModelCard]]:
     """A model that will be asked and the directory that reaches it: the running engine, or one for as long as the block lasts.
 
     Args:
         home: The open home.
         model: Name, id8 or suffix; what the page for ``task`` uses when None.
         task: ``tutor`` or ``learner``.
+        use: What it is asked for: so its calls are counted where they cost money.
 
     Raises:
         NotFoundError: no such model, or its base is not on this machine.
     """
     if model is not None and installed(model, home.settings.cache) is not None:
         home = home.with_base(model)
-    models = running_directory(home)
+    models = running_directory(home, use)
     card = resolve_card(models, full_name(home, models, model), task)
     tuned = home.registry.get(card.name) if card.kind == "tuned" else None
     if card.kind == "endpoint" or (tuned and (tuned.kind == "remote" or endpoint_of(home.settings, tuned.base) is not None)):
@@ -60,7 +61,7 @@ def talking(home: Homeroom, model: str | None, task: str) -> Iterator[tuple[Home
         return
     with (
         engine(home, base, wanted=(card.name,)) as resolve,
-        closing(HomeDirectory(home if whole else home.with_base(base.name), resolve)) as own,
+        closing(HomeDirectory(home if whole else home.with_base(base.name), resolve, use)) as own,
     ):
         yield own, card
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.app.endpoints import endpoint_identity, endpoint_of
 from homeroom.app.evaluation import spread
+from homeroom.app.metering import Use
 from homeroom.app.talk import talking
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.answers import generate
@@ -91,7 +92,7 @@ def good_traces(
         ProviderError: the model failed too often.
     """
     found = home.datasets.get(dataset)
-    with talking(home, model, task or "tutor") as (directory, card):
+    with talking(home, model, task or "tutor", Use("data")) as (directory, card):
         part = task or (card.task if card.task != "any" else "tutor")
         items = spread(found.part("train", part), limit or 1_000_000, max_turns=1_000)
         if not items:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, spread
+from homeroom.app.metering import Use
 from homeroom.app.talk import talking
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
@@ -142,7 +143,7 @@ def _replies(home: Homeroom, model: TunedModel, task: str, items: Sequence[Item]
     """One model's replies, drawn as in judging; those that were kept are not asked for again."""
     own = GenerationSettings.from_dict(dict(model.settings))
     settings = replace(own, max_tokens=min(DEFAULT_MAX_TOKENS, own.max_tokens), seed=SEED, json_schema=None)
-    with talking(home, model.name, task) as (directory, card):
+    with talking(home, model.name, task, Use("judging", model.method)) as (directory, card):
         return generate(
             items,
             directory.chat_model(card.name),

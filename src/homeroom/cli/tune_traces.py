@@ -12,7 +12,9 @@ from homeroom.cli.common import emit, json_option, open_home
 
 @click.command(name="traces")
 @click.argument("model")
-@click.option("--dataset", default="course", show_default=True, help="Version whose train part is asked.")
+@click.option(
+    "--dataset", default="homeroom-course", show_default=True, help="Whose train part is asked: id, name or name@version."
+)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="File to write: .jsonl, or another of `data convert`."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -108,6 +109,6 @@ def _read(text: str, where: str) -> Prices:
 
 def _price(record: Mapping[str, Any]) -> Price:  # YAML of a person's making
     values = {key: float(record[key]) for key in ("input", "output", "training") if record.get(key) is not None}
-    if not {"input", "output"} <= set(values) or min(values.values()) < 0:
-        raise ValueError(f"{dict(record)!r} needs input and output, 0 or more")
+    if not {"input", "output"} <= set(values) or not all(0 <= value < math.inf for value in values.values()):
+        raise ValueError(f"{dict(record)!r} needs input and output, numbers from 0 on")
     return Price(values["input"], values["output"], values.get("training"))
