@@ -68,7 +68,7 @@ def _group(file: str) -> str:
         return "openai_api"
     # Whether a test asks for a fixture that tests/cli/stories.py is played for; only names are known here.
     text = Path(__file__).parent.parent.joinpath(file).read_text("utf-8") if file.startswith("tests/cli/") else ""
-    found = re.search(r"^def test_\w+\([^)]*\b(?:tuned|demo|tuning|server)\b", text, re.MULTILINE)
+    found = re.search(r"^def test_\w+\([^)]*\b(?:tuned|demo|stopped_demo|tuning|server)\b", text, re.MULTILINE)
     return "stories" if found else file
 
 

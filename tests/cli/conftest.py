@@ -15,7 +15,7 @@ import pytest
 from homeroom.cli.main import run
 from tests.app import material
 from tests.cli.commands import Command, Outcome, kill_all
-from tests.cli.stories import Story, play_demo, play_tuning
+from tests.cli.stories import Story, play_demo, play_stopped_demo, play_tuning
 
 TIMEOUT_S = 900  # the stories are played in the set-up of the first test that asks for one
 
@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
-            if "tuning" in getattr(item, "fixturenames", ()):  # five trainings
+            if {"tuning", "stopped_demo"} & set(getattr(item, "fixturenames", ())):  # several trainings
                 item.add_marker(pytest.mark.slow)
 
 
@@ -104,6 +104,13 @@ def _played(folder: Path, cache: Path, play: Callable[[Story], None]) -> Iterato
 def demo(tmp_path_factory: pytest.TempPathFactory, cache: Path, course: Path, recipe: Path) -> Iterator[Story]:
     """A whole demo, once for all tests: what it said, and the home it left."""
     with _played(tmp_path_factory.mktemp("demo"), cache, lambda story: play_demo(story, course, recipe)) as story:
+        yield story
+
+
+@pytest.fixture(scope="session")
+def stopped_demo(tmp_path_factory: pytest.TempPathFactory, cache: Path, course: Path, recipe: Path) -> Iterator[Story]:
+    """A demo that was stopped and started again, once for all tests."""
+    with _played(tmp_path_factory.mktemp("stopped"), cache, lambda story: play_stopped_demo(story, course, recipe)) as story:
         yield story
 
 

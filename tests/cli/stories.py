@@ -1,4 +1,4 @@
-"""Two stories that take the time of several trainings. Each is played once; many tests look at how it went."""
+"""Three stories that take the time of several trainings. Each is played once; many tests look at how it went."""
 
 from __future__ import annotations
 
@@ -61,6 +61,12 @@ class Story:
 
 
 def play_demo(story: Story, course: Path, recipe: Path) -> None:
+    """`homeroom demo` with a file."""
+    story.arguments = ("demo", "--no-serve", "--data", str(course), "--recipe", str(recipe))
+    story.ended("demo", story.start(*story.arguments))
+
+
+def play_stopped_demo(story: Story, course: Path, recipe: Path) -> None:
     """`homeroom demo` with a file: Ctrl-C twice in a row while it trains, then the same command again."""
     story.arguments = ("demo", "--no-serve", "--data", str(course), "--recipe", str(recipe))
     first = story.start(*story.arguments)

@@ -58,21 +58,21 @@ def test_every_start_continued_from_the_last_checkpoint(tuning):
     assert (job.state, model.job_id) == ("succeeded", job.id)
 
 
-def test_ctrl_c_twice_is_no_worse_than_once(demo):
-    told = demo.outcomes["interrupted"]
+def test_ctrl_c_twice_is_no_worse_than_once(stopped_demo):
+    told = stopped_demo.outcomes["interrupted"]
     assert told.code in (130, -signal.SIGINT)  # a shell reports both as 130
     assert "Traceback" not in told.err
-    assert demo.left["interrupted"] == []
+    assert stopped_demo.left["interrupted"] == []
 
 
-def test_the_interrupted_demo_goes_on_with_the_same_job(demo):
-    assert demo.outcomes["again"].code == 0, demo.outcomes["again"].err
-    with demo.open() as home:
+def test_the_interrupted_demo_goes_on_with_the_same_job(stopped_demo):
+    assert stopped_demo.outcomes["again"].code == 0, stopped_demo.outcomes["again"].err
+    with stopped_demo.open() as home:
         learner = next(model for model in home.registry.list() if model.task == "learner")
         messages = [event.message for event in home.jobs.events(learner.job_id)]
         assert len(home.jobs.list(kind="tune")) == 1
     assert any(message.startswith("Continuing from the checkpoint at step ") for message in messages)
-    assert demo.left["again"] == []
+    assert stopped_demo.left["again"] == []
 
 
 def test_ctrl_c_that_fell_into_a_finalizer_is_neither_lost_nor_printed():

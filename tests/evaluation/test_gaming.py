@@ -51,12 +51,17 @@ def test_peoples_replies_are_promoted(task: str) -> None:
     assert verdict.outcome == "promote", [(f.rule, f.figures) for f in verdict.findings if f.holds is False]
 
 
-@pytest.mark.parametrize("name", sorted(TUTORS))
+def _those(writers: dict[str, Writer]) -> list[object]:
+    """Their names; the cheapest cheats in every run, the others in the slow one."""
+    return [name if name in REJECTED else pytest.param(name, marks=pytest.mark.slow) for name in sorted(writers)]
+
+
+@pytest.mark.parametrize("name", _those(TUTORS))
 def test_no_lazy_tutor_is_promoted(name: str) -> None:
     _check("tutor", name, TUTORS[name])
 
 
-@pytest.mark.parametrize("name", sorted(LEARNERS))
+@pytest.mark.parametrize("name", _those(LEARNERS))
 def test_no_lazy_learner_is_promoted(name: str) -> None:
     _check("learner", name, LEARNERS[name])
 

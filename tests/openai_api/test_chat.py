@@ -272,6 +272,7 @@ def far(client: openai.OpenAI, tools: Server) -> list[tuple[openai.OpenAI, str]]
     return [(tools.client(), "tiny-tools"), (client, "far/tiny-tools")]
 
 
+@pytest.mark.slow
 def test_a_model_calls_tools_here_and_at_an_endpoint(front: openai.OpenAI, tools: Server) -> None:
     for client, model in far(front, tools):
         more = {"model": model, "tools": TOOLS, "logit_bias": {CALL_MARK: 100}, "max_completion_tokens": 120}

@@ -156,6 +156,7 @@ def test_a_name_of_openai_s_can_stand_for_it(serve: Callable[..., Server], embed
     assert len(answer.data[0].embedding) == tiny_embedder.DIMENSIONS
 
 
+@pytest.mark.slow
 def test_commands_know_it(server: Server, embed_cache: Path) -> None:
     assert tiny_embedder.NAME in server.command("models", "list")
     assert "all-minilm-l6-v2" in server.command("models", "list", "--bases")

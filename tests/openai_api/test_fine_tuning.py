@@ -228,6 +228,7 @@ def jobs(client: openai.OpenAI) -> Iterator[Any]:  # the SDK's jobs
             ended(client, job.id)
 
 
+@pytest.mark.slow
 def test_a_running_job_is_cancelled_and_one_that_waits_behind_it_at_once(client: openai.OpenAI, jobs: Any, training: str) -> None:
     first = jobs.create(model="tiny", training_file=training, hyperparameters={"n_epochs": 50, "batch_size": 1})
     waiting = jobs.create(model="tiny", training_file=training)

@@ -304,6 +304,7 @@ def test_a_removed_webhook_hears_nothing_more(store, send, receiver, end) -> Non
         store.remove(hook.id)
 
 
+@pytest.mark.slow
 def test_the_worker_of_a_server_sends_them(server: Server, receiver: Receiver) -> None:
     """Added by the command, told by the server's worker, of a job that was cancelled through the API."""
     from tests.openai_api.helpers import chat_lines, upload

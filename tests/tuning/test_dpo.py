@@ -169,6 +169,7 @@ def test_data_without_pairs_is_refused(tuner) -> None:
     assert caught.value.code == "no-preferences"
 
 
+@pytest.mark.slow
 def test_the_plan_counts_both_replies(tuner, tokenizer) -> None:
     plan = tuner().plan(TrainingData("pairs", PAIRS, ()), dpo_recipe(epochs=2))
     assert plan.trained_tokens == 2 * sum(encode_pairs(PAIRS, dpo_recipe(), tokenizer).lengths)

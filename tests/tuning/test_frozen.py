@@ -120,6 +120,7 @@ def test_another_base_or_layer_does_not_read_these_files(tuner: Make, store: Art
     assert alone == beside
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", ["while writing", "before"])
 def test_a_full_disk_costs_time_and_nothing_else(
     tuner: Make, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str

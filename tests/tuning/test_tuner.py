@@ -34,6 +34,7 @@ def test_the_plan_is_what_the_run_then_does(tuner: Make) -> None:
     assert plan.details["tokens_per_s_measured"] is True
 
 
+@pytest.mark.slow
 def test_a_plan_measures_the_machine_when_no_speed_is_known(tuner: Make, tmp_path) -> None:  # type: ignore[no-untyped-def]
     plan = tuner().plan(DATA, recipe_of())
     assert plan.details["tokens_per_s_measured"] is False
@@ -44,6 +45,7 @@ def test_a_plan_measures_the_machine_when_no_speed_is_known(tuner: Make, tmp_pat
     assert faster.details["tokens_per_s"] > plan.details["tokens_per_s"]
 
 
+@pytest.mark.slow
 def test_a_plan_warns(tuner: Make) -> None:
     plan = tuner().plan(replace(DATA, validation=()), recipe_of(data={"max_sequence_tokens": 90, "too_long": "leave-out"}))
     assert [warning.split(":")[0] for warning in plan.warnings] == [
@@ -53,6 +55,7 @@ def test_a_plan_warns(tuner: Make) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_lora_parameters_are_counted_as_peft_counts_them(tuner: Make, store: ArtifactStore) -> None:
     from safetensors.torch import load_file
 
