@@ -123,3 +123,23 @@ def test_without_an_endpoint_this_machine_s_own_server_trains_and_the_model_answ
             reply = directory.chat_model(name).complete([Message("user", "Half of 14 is 8.")], GenerationSettings(max_tokens=8))
         assert reply.usage.completion_tokens > 0
     assert processes_of(Path(os.environ["HOMEROOM_HOME"])) in ([], [os.getpid()]), "nothing is left running"
+
+
+def test_a_run_that_is_cancelled_while_paused_ends_there_too_and_its_files_are_told_and_deleted(school, homeroom, dataset, start):
+    school.script = ("validating_files", *["running"] * 1000)
+    running = start(*AT_SCHOOL, "--yes")
+    eventually(lambda: school.paid and school.paid[0]["polls"])
+    job = homeroom("jobs", "list", "--json").json[0]["id"]
+    assert homeroom("jobs", "pause", job).code == 0
+    assert running.ended().code == 1 and school.paid[0]["status"] == "running"
+    school.faults = [("POST", "/cancel", "401")]
+    refused = homeroom("jobs", "cancel", job)
+    assert refused.code == 0 and "warning:" in refused.err and school.paid[0]["status"] == "running"
+    (row,) = homeroom("tune", "files", "--json").json
+    assert school.paid[0]["status"] == "cancelled" and costs(homeroom)["held"] == 0.0, "it is tried again"
+    assert (row["job"], row["endpoint"], row["state"], row["delete_at"]) == (job, "school", "cancelled", None)
+    assert "never" in homeroom("tune", "files").out
+    told = homeroom("tune", "files", "--delete", job)
+    assert told.code == 0 and "deleted." in told.err and "No run has left a file" in told.out
+    assert not [file for file in school.files.values() if file["purpose"] == "fine-tune"]
+    assert homeroom("tune", "files", "--delete", job).code == 2

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.engines import engine, server_runs
+from homeroom.app.openai_left import cancel_job
 from homeroom.app.talk import running_directory
 from homeroom.app.tuning import submit_tuning
 from homeroom.app.work import wait_for
@@ -216,4 +217,4 @@ class JobTraining:
 
     def cancel(self) -> None:
         """Ask the job to stop; what it has saved is kept, and the same training again goes on there."""
-        self._home.jobs.request_cancel(self.job_id)
+        cancel_job(self._home, self.job_id)

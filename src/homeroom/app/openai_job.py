@@ -22,7 +22,7 @@ from homeroom.registry.names import new_model_name
 from homeroom.schema.jobs import JobContext
 from homeroom.schema.models import TunedModel
 from homeroom.settings import Endpoint
-from homeroom.tuning.openai.place import Work
+from homeroom.tuning.openai.place import Place, Work
 from homeroom.tuning.openai.purse import Purse
 from homeroom.tuning.openai.recipe import OpenAIRecipe
 from homeroom.tuning.openai.tuner import OpenAITuner
@@ -41,18 +41,17 @@ def tune_remote(context: JobContext, home: Homeroom) -> list[TunedModel]:
     payload = context.job.payload
     recipe = OpenAIRecipe.model_validate(payload["recipe"])
     data = data_of(home.datasets.get(str(payload["dataset"])), recipe)
-    with _service(home, recipe) as (service, here):
+    with service_of(home, recipe) as (service, here):
         place = place_of(home, recipe, service)
         if place.base_identity != payload["base_identity"]:
             raise ConflictError(
                 f"The base {place.base!r} is another one than when this job was submitted. Submit it again: homeroom tune run",
                 code="base-mismatch",
             )
-        about = About(place.base, "tuning", home.settings.project, "openai", context.job.id)
         work = Work(
             folder=context.work_dir,
             artifacts=home.artifacts,
-            purse=Purse(home.ledger, about, place.price, counted=place.counted),
+            purse=purse_of(home, place, context.job.id),
             job_id=context.job.id,
             new_name=new_model_name,
             cancelled=lambda: home.jobs.get(context.job.id).cancel_requested,
@@ -66,16 +65,25 @@ def tune_remote(context: JobContext, home: Homeroom) -> list[TunedModel]:
     return [registered(home, found) for found in (*_checkpoints(model), model)]
 
 
+def purse_of(home: Homeroom, place: Place, job_id: str) -> Purse:
+    """The money of the run that the job ``job_id`` makes."""
+    about = About(place.base, "tuning", home.settings.project, "openai", job_id)
+    return Purse(home.ledger, about, place.price, counted=place.counted)
+
+
 @contextmanager
-def _service(home: Homeroom, recipe: OpenAIRecipe) -> Iterator[tuple[OpenAITuning, Here | None]]:
-    """What asks the endpoint; with the server behind it where that is our own.
+def service_of(home: Homeroom, recipe: OpenAIRecipe, *, timeout_s: float = 90.0) -> Iterator[tuple[OpenAITuning, Here | None]]:
+    """What asks the endpoint, for up to ``timeout_s`` a request; with the server behind it where that is our own.
 
     Raises:
         ConfigError: ``key-not-set``.
     """
     found = base_named(home, recipe)
     if not isinstance(found, Endpoint):
-        with own_server(home) as here, closing(OpenAITuning("This server", here.base_url, here.key)) as service:
+        with (
+            own_server(home) as here,
+            closing(OpenAITuning("This server", here.base_url, here.key, timeout_s=timeout_s)) as service,
+        ):
             yield service, here
         return
     key = os.environ.get(found.api_key_env) if found.api_key_env else None
@@ -84,7 +92,7 @@ def _service(home: Homeroom, recipe: OpenAIRecipe) -> Iterator[tuple[OpenAITunin
             f"The endpoint {found.name!r} needs a key in {found.api_key_env}. Set it: export {found.api_key_env}=...",
             code="key-not-set",
         )
-    with closing(OpenAITuning(repr(found.name), found.base_url, key)) as service:
+    with closing(OpenAITuning(repr(found.name), found.base_url, key, timeout_s=timeout_s)) as service:
         yield service, None
 
 

@@ -10,6 +10,7 @@ import threading
 from homeroom.app.fine_tuning.deliveries import delivering
 from homeroom.app.home import Homeroom
 from homeroom.app.logs import log_to_stderr
+from homeroom.app.openai_left import tidying
 from homeroom.app.work import make_worker
 
 
@@ -21,7 +22,7 @@ def main() -> int:
     os.nice(5)  # jobs yield to the chat
     with Homeroom.open() as home:
         log_to_stderr(home.settings.log_level)
-        with delivering(home):
+        with delivering(home), tidying(home):
             make_worker(home).run(stop)
     return 0
 

@@ -119,10 +119,15 @@ def submit_once(
 
 
 def prune(home: Homeroom, before: float) -> tuple[str, ...]:
-    """Forget jobs that ended before a Unix time, with their folders; those behind a model or a job of the API stay."""
+    """Forget jobs that ended before a Unix time, with their folders.
+
+    Those behind a model or a job of the API stay, and those that know what lies at an endpoint.
+    """
+    from homeroom.app.openai_left import left_there
+
     with home.database.read() as session:
         ordered = set(session.scalars(select(FineTuningJobRow.job_id)))  # the API lists them for as long as they are there
-    kept = {model.job_id for model in home.registry.list()} | ordered
+    kept = {model.job_id for model in home.registry.list()} | ordered | {left.job.id for left in left_there(home)}
     gone = home.jobs.prune(before, kept)
     for job_id in gone:
         shutil.rmtree(home.work_root / job_id, ignore_errors=True)

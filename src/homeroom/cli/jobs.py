@@ -126,9 +126,18 @@ def resume(ctx: click.Context, job_id: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def cancel(ctx: click.Context, job_id: str, as_json: bool) -> None:
-    """Cancel a job. A queued one ends at once; a running one saves what is whole and ends."""
-    store = open_home(ctx).jobs
-    job = store.request_cancel(job_id)
+    """Cancel a job. A queued one ends at once; a running one saves what is whole and ends.
+
+    What a run has begun at an endpoint ends there as well.
+    """
+    from homeroom.app.engines import server_runs
+    from homeroom.app.openai_left import cancel_job
+    from homeroom.cli.tune_files import finish
+
+    home = open_home(ctx)
+    job, rest = cancel_job(home, job_id)
+    if rest is not None and not server_runs(home):
+        finish(home, [rest])
     emit(plain(job), as_json, lambda: click.echo(f"{job.id}: {'cancelled' if job.done else 'cancelling'}"))
 
 

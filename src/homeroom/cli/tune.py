@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from homeroom.cli import compare, sweep, tune_batch, tune_openai, tune_prompt, tune_traces, unsolved
+from homeroom.cli import compare, sweep, tune_batch, tune_files, tune_openai, tune_prompt, tune_traces, unsolved
 from homeroom.cli.common import emit, json_option, open_home, size, table
 from homeroom.cli.recommend import command as recommend
 
@@ -37,6 +37,8 @@ command.add_command(sweep.command)
 command.add_command(unsolved.command)
 
 command.add_command(compare.command)
+
+command.add_command(tune_files.command)
 
 dataset_option = click.option(
     "--dataset", default="homeroom-course", show_default=True, help="Dataset: id, name or name@version."
@@ -281,6 +283,7 @@ def run(
     from homeroom.cli import progress
 
     home = open_home(ctx)
+    tune_files.tidy_up(home)
     results = []
     paths = (*recipes, *recipe_paths) or (Path("recipes/demo.yaml"),)
     found = [(path, chosen_runs(home, dataset, path, base, task, method, quiet=as_json)) for path in paths]

@@ -50,6 +50,7 @@ class Settings:
     requests_per_minute: int = 1200
     openai_models: Mapping[str, str] = field(default_factory=dict)
     max_upload_mb: int = 512
+    remote_files_days: int = 0
     webhook_private: bool = False
     slots_cpu: int = 1
     slots_gpu: int = 1

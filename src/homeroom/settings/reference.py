@@ -119,6 +119,11 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
     ),
     _setting("max_upload_mb", parse.whole_number(1, 4096), "Largest file that POST /v1/files takes, in MB."),
     _setting(
+        "remote_files_days",
+        parse.whole_number(0, 36_500),
+        "Days after the end of a run after which what it uploaded to an endpoint is deleted there; 0 keeps it.",
+    ),
+    _setting(
         "webhook_private",
         parse.switch,
         "Whether webhooks may be sent to addresses of this machine and of private networks: true or false.",

@@ -10,6 +10,7 @@ Modules:
     place     where a run is done, and what it is part of
     plan      what it will cost
     follow    a job from its creation to its end: created once, followed without busy polling
+    leave     what a run leaves there when it is given up: jobs ended, files deleted
     outcome   what a job left: losses, checkpoints, overfitting
     curve     the loss over the number of examples, and whether more of them will help
     result    a finished run as a model

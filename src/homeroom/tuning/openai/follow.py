@@ -73,7 +73,7 @@ class Follower:
             ProviderError: it was refused (``asked`` is false then), or nobody knows (``asked`` stays true).
             JobCancelled: told to stop.
         """
-        if rung.job or (rung.asked and self._found(rung)):
+        if rung.job or (rung.asked and self.found(rung)):
             return
         failure: ProviderError | None = None
         for attempt in range(self._pace.tries):
@@ -89,7 +89,7 @@ class Follower:
                     self._state.save()
                 if error.code not in _PASSING and error.status < 500:
                     raise failure from error
-                if rung.asked and self._found(rung):
+                if rung.asked and self.found(rung):
                     return
             if attempt < self._pace.tries - 1:
                 self._pause(self._wanted(failure, attempt))
@@ -162,8 +162,13 @@ class Follower:
                 self._pause(self._wanted(error, attempt))
                 attempt += 1
 
-    def _found(self, rung: Rung) -> bool:
-        """Look for a job that may have been created, more than once: a list may show it a little later."""
+    def found(self, rung: Rung) -> bool:
+        """Look for a job that may have been created, more than once: a list may show it a little later. Whether there is one.
+
+        Raises:
+            ProviderError: it cannot be looked for.
+            JobCancelled: told to stop.
+        """
         for look in range(self._pace.looks):
             if look:
                 self._pause(self._pace.first_s)

@@ -56,6 +56,17 @@ class Rung:
         """How its job ended; empty while it has not."""
         return str(self.outcome["status"]) if self.outcome else ""
 
+    @property
+    def open(self) -> bool:
+        """Whether there is a job there, or may be one, whose end nobody has seen."""
+        return self.outcome is None and bool(self.job or self.asked)
+
+    def vanish(self) -> None:
+        """The endpoint does not know the job any more: what it cost, nobody knows, so it stays held."""
+        self.left += [self.cost] if self.cost else []
+        self.cost, self.paid = "", True
+        self.outcome = {"status": "failed", "error": {"message": "the endpoint does not know it any more"}}
+
 
 @dataclass(slots=True)
 class RunState:
@@ -73,13 +84,11 @@ class RunState:
     @classmethod
     def open(cls, folder: Path, tag: str, rungs: Sequence[Rung]) -> RunState:
         """The state in ``folder``, or a new one of ``rungs``. What did not succeed there is begun anew."""
-        path = folder / FILE
-        if not path.exists():
-            state = cls(path, tag, time.time(), list(rungs))
+        state = cls.read(folder)
+        if state is None:
+            state = cls(folder / FILE, tag, time.time(), list(rungs))
             state.save()
             return state
-        record = json.loads(path.read_text("utf-8"))
-        state = cls(**{**record, "path": path, "rungs": [Rung(**rung) for rung in record["rungs"]]})
         for rung in state.rungs:
             if rung.outcome is not None and rung.status != SUCCEEDED and rung.paid:
                 rung.past.append(rung.job)
@@ -87,6 +96,20 @@ class RunState:
                 rung.cost, rung.paid, rung.file, state.validation = "", False, "", ""
         state.save()
         return state
+
+    @classmethod
+    def read(cls, folder: Path) -> RunState | None:
+        """The state in ``folder`` as it is; None where no run has begun."""
+        path = folder / FILE
+        if not path.exists():
+            return None
+        record = json.loads(path.read_text("utf-8"))
+        return cls(**{**record, "path": path, "rungs": [Rung(**rung) for rung in record["rungs"]]})
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether one of its jobs may go on there."""
+        return any(rung.open for rung in self.rungs)
 
     def save(self) -> None:
         """Write it; it is on the disk when this returns.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,13 +16,14 @@ from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
 from homeroom.tuning.openai import access
 from homeroom.tuning.openai.follow import Follower, plain
+from homeroom.tuning.openai.leave import delete_files, end_jobs
 from homeroom.tuning.openai.lines import lines_of
 from homeroom.tuning.openai.place import Place, Work
 from homeroom.tuning.openai.plan import parts_of, plan_of, rungs_of
 from homeroom.tuning.openai.purse import trained_tokens
 from homeroom.tuning.openai.recipe import OpenAIRecipe
 from homeroom.tuning.openai.result import kept
-from homeroom.tuning.openai.state import FINAL, SUCCEEDED, Rung, RunState
+from homeroom.tuning.openai.state import SUCCEEDED, Rung, RunState
 
 Json = dict[str, Any]  # of the provider's making
 PROBE_S = 60.0
@@ -83,7 +83,9 @@ class OpenAITuner:
             model = kept(self._place, self._work, state, follower, recipe, data.dataset, reporter)
         except JobCancelled:
             if self._work.cancelled():
-                self._end_there(state, reporter)
+                # Never longer than a moment: whoever cancelled waits. What could not be ended is tried again by a job of its own.
+                pace, purse = self._work.pace, self._work.purse
+                end_jobs(self._service, state, purse, reporter, wait_s=pace.cancel_s, look_s=min(1.0, pace.first_s))
             self._ended(state, recipe, reporter)
             raise
         except LeaseLost:  # another worker goes on with all of this
@@ -100,8 +102,8 @@ class OpenAITuner:
             if not rung.asked and not rung.job:
                 self._work.purse.release(rung)
         state.save()
-        if recipe.delete_files and all(rung.outcome is not None or not rung.asked for rung in state.rungs):
-            self._delete(state, reporter)
+        if recipe.delete_files and not state.unfinished:
+            delete_files(self._service, state, self._place.endpoint, reporter)
 
     def _begin(self, state: RunState, follower: Follower, recipe: OpenAIRecipe, reporter: Reporter) -> None:
         """Hold the money, then ask whether we may tune at all. Nothing was sent before both are in order."""
@@ -143,7 +145,7 @@ class OpenAITuner:
             except ProviderError as error:
                 if error.status != 404:
                     raise
-                self._vanished(rung)
+                rung.vanish()
             state.save()
         if not rung.paid:
             cost = self._work.purse.settle(rung, rung.done)
@@ -161,12 +163,6 @@ class OpenAITuner:
                 code="provider-answer",
             )
         return job
-
-    def _vanished(self, rung: Rung) -> None:
-        """The endpoint does not know the job any more: what it cost, nobody knows, so it stays held."""
-        rung.left += [rung.cost] if rung.cost else []
-        rung.cost, rung.paid = "", True
-        rung.outcome = {"status": "failed", "error": {"message": "the endpoint does not know it any more"}}
 
     def _failed(self, rung: Rung) -> ProviderError:
         job = rung.outcome or {}
@@ -209,36 +205,3 @@ class OpenAITuner:
         state.save()
         path.unlink(missing_ok=True)
         return found
-
-    def _end_there(self, state: RunState, reporter: Reporter) -> None:
-        """Have the jobs end there as well, and settle what they cost. Never longer than a moment: whoever cancelled waits."""
-        for rung in (rung for rung in state.rungs if rung.job and rung.outcome is None):
-            try:
-                self._service.cancel(rung.job)
-                deadline = time.monotonic() + self._work.pace.cancel_s
-                while (job := self._service.job(rung.job))["status"] not in FINAL and time.monotonic() < deadline:
-                    time.sleep(min(1.0, self._work.pace.first_s))
-            except ProviderError as error:
-                reporter.event(
-                    f"The job {rung.job} could not be told to end ({error.message}) It may go on there and be charged: what is "
-                    "held for it stays held. See: homeroom costs held",
-                    level="warning",
-                )
-                continue
-            if job["status"] in FINAL:
-                rung.outcome = job
-                self._work.purse.settle(rung, rung.done)
-            state.save()
-
-    def _delete(self, state: RunState, reporter: Reporter) -> None:
-        """Delete what was uploaded. What cannot be deleted is told, and is no reason to fail."""
-        for file_id in tuple(state.files):
-            try:
-                self._service.delete_file(file_id)
-            except ProviderError as error:
-                reporter.event(f"The file {file_id} could not be deleted: {error.message}", level="warning")
-                continue
-            state.files.remove(file_id)
-            reporter.event(f"Deleted {file_id} at {self._place.endpoint}.")
-        state.validation = state.validation if state.validation in state.files else ""
-        state.save()

@@ -1,0 +1,64 @@
+"""The job that ends and deletes what a run of the method ``openai`` has left at its endpoint. See `openai_left`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from homeroom.app.openai_job import purse_of, service_of
+from homeroom.app.openai_plan import place_of
+from homeroom.errors import ConflictError, ProviderError
+from homeroom.jobs.execute import MARK
+from homeroom.schema.jobs import Job, JobContext
+from homeroom.storage.held import hold
+from homeroom.tuning.openai.follow import Follower
+from homeroom.tuning.openai.leave import delete_files, end_jobs
+from homeroom.tuning.openai.place import PACE
+from homeroom.tuning.openai.recipe import OpenAIRecipe
+from homeroom.tuning.openai.state import RunState
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+
+TIMEOUT_S = 20.0
+WAIT_S = 60.0
+SOON = replace(PACE, tries=1)
+
+
+def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
+    """End or delete what the run that ``context.job`` names has left, unless it was asked for again and sees to it itself."""
+    run = home.jobs.get(str(context.job.payload["job"]))
+    ending = context.job.payload["what"] == "end"
+    folder = home.work_root / run.id
+    if not (run.state == "cancelled" if ending else run.done) or not folder.exists():
+        return {"ended": [], "deleted": 0}
+    mark = hold(folder / MARK)
+    if mark is None:
+        raise ConflictError(f"The job {run.id!r} is at work just now. See it: homeroom jobs show {run.id}", code="job-busy")
+    with mark:
+        state = RunState.read(folder / "work")
+        return {"ended": [], "deleted": 0} if state is None else _tidied(context, home, run, state, ending=ending)
+
+
+def _tidied(context: JobContext, home: Homeroom, run: Job, state: RunState, *, ending: bool) -> Mapping[str, Any]:
+    """Do it, and say what was done.
+
+    Raises:
+        ProviderError: something could not be done; it is tried again when a tune command or a server looks next.
+    """
+    recipe = OpenAIRecipe.model_validate(run.payload["recipe"])
+    before, files = [rung.job for rung in state.rungs if rung.open], len(state.files)
+    failure: ProviderError | None = None
+    with service_of(home, recipe, timeout_s=TIMEOUT_S) as (service, _):
+        place = place_of(home, recipe, service)
+        if ending:
+            purse = purse_of(home, place, run.id)
+            find = Follower(service, place.model, state, context, SOON).found
+            failure = end_jobs(service, state, purse, context, wait_s=WAIT_S, look_s=SOON.first_s, find=find)
+        if not ending or (recipe.delete_files and not state.unfinished):
+            failure = delete_files(service, state, place.endpoint, context) or failure
+    if failure is not None:
+        raise ProviderError(failure.message, code=failure.code, status=failure.status)
+    open_still = {rung.job for rung in state.rungs if rung.open}
+    return {"ended": [job for job in before if job and job not in open_still], "deleted": files - len(state.files)}

@@ -1,0 +1,95 @@
+"""What a run leaves at its endpoint when it is given up: jobs are told to end and settled, uploaded files are deleted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from homeroom.errors import ProviderError, ProviderTimeoutError
+from homeroom.models.openai_tuning import OpenAITuning
+from homeroom.schema.jobs import Reporter
+from homeroom.tuning.openai.purse import Purse
+from homeroom.tuning.openai.state import FINAL, Rung, RunState
+
+
+def end_jobs(
+    service: OpenAITuning,
+    state: RunState,
+    purse: Purse,
+    reporter: Reporter,
+    *,
+    wait_s: float,
+    look_s: float,
+    find: Callable[[Rung], bool] | None = None,
+) -> ProviderError | None:
+    """Have the jobs that are not over end at the endpoint, and settle what they cost. Why one could not, if so.
+
+    Args:
+        service: The endpoint.
+        state: What the run has done.
+        purse: Its money.
+        reporter: Told what could not be ended.
+        wait_s: How long the end of each is waited for.
+        look_s: Between two looks.
+        find: Looks for a job that was asked for and never confirmed; one that is not found does not exist. Without it such a job
+            is left as it is.
+    """
+    failure: ProviderError | None = None
+    for rung in state.rungs:
+        if not rung.open or not (rung.job or find is not None):
+            continue
+        try:
+            if rung.job or (find is not None and find(rung)):
+                _end(service, rung, wait_s, look_s)
+                purse.settle(rung, rung.done)
+            else:
+                rung.asked = False
+                purse.release(rung)
+        except ProviderError as error:
+            failure = error
+            which = rung.job or "that was asked for"
+            reporter.event(
+                f"The job {which} could not be told to end ({error.message}) It may go on there and be charged: what is held for it "
+                "stays held. See: homeroom costs held",
+                level="warning",
+            )
+        state.save()
+    return failure
+
+
+def _end(service: OpenAITuning, rung: Rung, wait_s: float, look_s: float) -> None:
+    """Cancel a job and wait until it is over.
+
+    Raises:
+        ProviderError: or one of its subclasses; ``provider-timeout``: it goes on.
+    """
+    try:
+        service.cancel(rung.job)
+        deadline = time.monotonic() + wait_s
+        while (job := service.job(rung.job))["status"] not in FINAL:
+            if time.monotonic() >= deadline:
+                raise ProviderTimeoutError(f"{service.where} was told to end it, and {wait_s:.0f} s later it had not.")
+            time.sleep(look_s)
+    except ProviderError as error:
+        if error.status != 404:
+            raise
+        rung.vanish()
+        return
+    rung.outcome = job
+
+
+def delete_files(service: OpenAITuning, state: RunState, endpoint: str, reporter: Reporter) -> ProviderError | None:
+    """Delete what was uploaded. Why a file could not be, if so: that is told, and the others are deleted."""
+    failure: ProviderError | None = None
+    for file_id in tuple(state.files):
+        try:
+            service.delete_file(file_id)
+        except ProviderError as error:
+            failure = error
+            reporter.event(f"The file {file_id} could not be deleted: {error.message}", level="warning")
+            continue
+        state.files.remove(file_id)
+        reporter.event(f"Deleted {file_id} at {endpoint}.")
+        state.validation = state.validation if state.validation in state.files else ""
+        state.save()
+    return failure
