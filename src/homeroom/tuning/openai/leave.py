@@ -49,8 +49,8 @@ def end_jobs(
             failure = error
             which = rung.job or "that was asked for"
             reporter.event(
-                f"The job {which} could not be told to end ({error.message}) It may go on there and be charged: what is held for it "
-                "stays held. See: homeroom costs held",
+                f"The job {which} could not be told to end ({error.message}) It may go on there and be charged: what is held for"
+                " it stays held. See: homeroom costs held",
                 level="warning",
             )
         state.save()
