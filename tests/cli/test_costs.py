@@ -89,7 +89,7 @@ def test_sums_are_shown_with_what_is_held_and_what_is_left(homeroom):
     assert "project maths  month  $5.00    $1.6250         $3.3750" in told.out
     assert "homeroom costs held" in told.err
     assert homeroom("costs", "--project", "maths", "--json").json["sum"]["calls"] == 2
-    assert homeroom("costs", "--since", "2001-01-01", "--until", "2001-12-31").out.startswith("No paid call yet.")
+    assert homeroom("costs", "--since", "2001-01-01", "--until", "2001-12-31").out.startswith("No such call.")
 
 
 def test_what_is_held_is_listed_and_resolved(homeroom):
@@ -141,6 +141,26 @@ def test_prices_say_their_date_and_yours_go_first(homeroom, home):
     assert {"kind": "model", "name": "gpt-4o-mini", "input": 9.0, "output": 9.0, "training": None} in told["prices"]
     (home / "prices.yaml").write_text("models: {gpt-4o-mini: 9}\n")
     assert "prices-invalid" in homeroom("costs", "prices").error
+
+
+@pytest.mark.parametrize("option", ["--project", "--model"])
+def test_an_empty_name_is_not_everything(homeroom, option):
+    assert homeroom("costs", "budget", "set", "5").code == 0
+    for command in (("remove",), ("set", "1000")):
+        assert f"{option} is empty" in homeroom("costs", "budget", *command, option, "").error
+    assert [b["usd"] for b in homeroom("costs", "budget", "show", "--json").json] == [5.0]
+
+
+def test_no_call_yet_is_said_only_where_there_is_none(homeroom):
+    assert homeroom("costs").out.startswith("No paid call yet.")
+    filled()
+    assert homeroom("costs", "--purpose", "data").out.startswith("No such call.")
+
+
+def test_a_budget_below_a_cent_is_shown_as_it_is(homeroom):
+    told = homeroom("costs", "budget", "set", "0.0025").out
+    assert "$0.0025 " in told
+    assert "1,000.50" in homeroom("costs", "budget", "set", "1000.5").out
 
 
 def test_what_cannot_be_summed_by_is_named(homeroom):

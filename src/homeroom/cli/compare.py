@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from homeroom.schema.jobs import Job
 
 WIDTH = 120
+LONGEST_PROMPT_BYTES = 100_000
 
 
 @click.command(name="compare")
@@ -29,7 +30,7 @@ WIDTH = 120
 @click.option("--items", default=24, show_default=True, type=click.IntRange(1, 10_000), help="Most held-out replies of each.")
 @click.option("--shots", default=3, show_default=True, type=click.IntRange(0, 32), help="Demonstrations of the few-shot control.")
 @click.option("--max-tokens", default=96, show_default=True, type=click.IntRange(1, 4096), help="Longest reply, in tokens.")
-@click.option("--prompt", type=click.File(encoding="utf-8"), help="File with a prompt in place of the well-written one.")
+@click.option("--prompt", type=click.Path(path_type=Path), help="File with a prompt in place of the well-written one.")
 @click.option("--to", "target", type=click.Path(path_type=Path, dir_okay=False), help="Copy the HTML report to this file.")
 @click.option("--again", is_flag=True, help="Compare anew; models and answers that were kept are used again.")
 @click.option("--yes", is_flag=True, help="Do not ask before a tuning that costs money.")
@@ -47,7 +48,7 @@ def command(
     items: int,
     shots: int,
     max_tokens: int,
-    prompt: Any,  # an open file
+    prompt: Path | None,
     target: Path | None,
     again: bool,
     yes: bool,
@@ -61,9 +62,11 @@ def command(
     """
     from homeroom.app.comparing import Wanted, lineup, submit_comparison
 
+    if target is not None and not wait:
+        raise click.UsageError("--to copies the report of a comparison that has ended. Leave --no-wait out.", ctx)
     home = open_home(ctx)
     named = tuple(part.strip() for part in methods.split(",") if part.strip())
-    written = prompt.read().strip() if prompt is not None else ""
+    written = _written(prompt) if prompt is not None else ""
     wanted = Wanted(dataset, named, recipes, models, task or "", base, items, shots, max_tokens, written, again)
     found = lineup(home, wanted)
     if not as_json:
@@ -80,6 +83,31 @@ def command(
         return
     job = _followed(home, submitted.tunings, submitted.job, quiet=as_json)
     show_report(home, job, target, as_json=as_json)
+
+
+def _written(path: Path) -> str:
+    """The prompt in a file.
+
+    Raises:
+        ConfigError: ``prompt-file``: it is not there, no text, or empty; ``file-not-plain``, ``file-oversized``.
+    """
+    from homeroom.errors import ConfigError
+    from homeroom.storage.plain import read_plain
+
+    try:
+        text = read_plain(path, limit_bytes=LONGEST_PROMPT_BYTES, links=True).decode("utf-8").strip()
+        problem = "" if text else "it is empty"
+    except FileNotFoundError:
+        text, problem = "", "there is no such file"
+    except UnicodeDecodeError:
+        text, problem = "", "it is no UTF-8 text"
+    if problem:
+        raise ConfigError(
+            f"--prompt {str(path)!r} holds no prompt: {problem}. Write the prompt into it, or leave --prompt out for the one "
+            "that Homeroom brings: homeroom tune compare --help",
+            code="prompt-file",
+        )
+    return text
 
 
 def show_report(home: Homeroom, job: Job, target: Path | None, *, as_json: bool) -> None:

@@ -83,7 +83,9 @@ def command(
     budgets = home.ledger.budgets()
 
     def text() -> None:
-        if not whole.calls:
+        if not whole.calls and (only or any(days)):
+            click.echo("No such call. All of them: homeroom costs")
+        elif not whole.calls:
             click.echo("No paid call yet. Models on this machine cost nothing; endpoints are counted by themselves.")
         else:
             table((*groups, *_HEADINGS), [*((*t.key, *_figures(t)) for t in totals), (*_sum_key(groups), *_figures(whole))])
@@ -225,6 +227,11 @@ def _only(**named: str | None) -> dict[str, str]:
 def _named(usd: float, period: Period, project: str | None, model: str | None, method: str | None, purpose: str | None) -> Budget:
     from homeroom.ledger.records import ANY, Budget
 
+    for name, value in (("project", project), ("model", model)):
+        if value == "":  # an unset variable of a script must not be taken for everything
+            raise click.UsageError(
+                f"--{name} is empty. Name one, or leave the option out for all of them.", click.get_current_context()
+            )
     return Budget(usd, period, project or ANY, model or ANY, method or ANY, purpose or ANY)
 
 
@@ -254,9 +261,14 @@ def _emit_budgets(budgets: tuple[Budget, ...], as_json: bool) -> None:
     emit([_budget(b) for b in budgets], as_json, lambda: _show_budgets(budgets))
 
 
+def _limit(usd: float) -> str:
+    """In cents, or as exactly as it was set."""
+    return f"${usd:,.2f}" if round(usd, 2) == usd else f"${usd:,.9f}".rstrip("0")
+
+
 def _show_budgets(budgets: tuple[Budget, ...]) -> None:
     if not budgets:
         click.echo("No budget: nothing stops a paid call. Set one: homeroom costs budget set 5 --per month")
         return
-    rows = [(b.scope, b.period, f"${b.usd:.2f}", f"${b.spent_usd:.4f}", f"${max(0.0, b.usd - b.spent_usd):.4f}") for b in budgets]
+    rows = [(b.scope, b.period, _limit(b.usd), f"${b.spent_usd:.4f}", f"${max(0.0, b.usd - b.spent_usd):.4f}") for b in budgets]
     table(("budget for", "per", "at most", "spent and held", "left"), rows)

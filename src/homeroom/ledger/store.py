@@ -308,7 +308,10 @@ def _total(row: tuple[Any, ...], keys: int) -> Total:
 
 def _require_usd(usd: float) -> None:
     if not 0 <= usd <= MOST_USD:
-        raise ConfigError(f"{usd!r} is no amount of US dollars from 0 to {MOST_USD:,}", code="usd-invalid")
+        raise ConfigError(
+            f"{usd!r} is no amount of US dollars from 0 to {MOST_USD:,}. See: homeroom costs budget set --help",
+            code="usd-invalid",
+        )
 
 
 def _budget_spent(about: About, budget: Budget, usd: float) -> ConflictError:
