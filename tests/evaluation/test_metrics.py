@@ -191,6 +191,7 @@ def test_a_template_follows_no_turn() -> None:
         "follows_the_turn", items, ["You added tops and bottoms: why?", "What makes the half bigger than the third?"]
     ) == [1.0, 1.0]
     assert values("follows_the_turn", [first], ["Why?"]) == [None]
+    assert values("follows_the_turn", items[1:], ["You added tops and bottoms: why?"]) == [0.0], "other turns need not be judged"
 
 
 def test_variety_sees_through_slots_echoes_and_repetition() -> None:

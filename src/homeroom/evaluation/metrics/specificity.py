@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from homeroom.evaluation.dialogue import key, own_prompt
 from homeroom.evaluation.text import content
@@ -22,26 +22,30 @@ def _weights(prompts: Sequence[frozenset[str]]) -> dict[str, float]:
 
 
 def _ranks(
-    sources: Sequence[frozenset[str]], replies: Sequence[frozenset[str]], rivals: Callable[[int], list[int]]
+    sources: Sequence[frozenset[str]],
+    replies: Sequence[frozenset[str]],
+    own: Sequence[int],
+    rivals: Sequence[Sequence[int]],
 ) -> list[float | None]:
     """For each reply the share of its rivals that it fits less well than its own; ties count half; None without rivals.
 
     Args:
         sources: The terms of each prompt (or turn).
-        replies: The terms of each reply, in the same order.
-        rivals: Places of the sources that the reply at a place is tried on.
+        replies: The terms of each reply.
+        own: For each reply the place of its own source.
+        rivals: For each reply the places of the sources that it is tried on.
     """
     weight = _weights(sources)
     norms = [math.sqrt(math.fsum(weight[t] ** 2 for t in source)) or 1.0 for source in sources]
+
+    def fit(terms: frozenset[str], place: int) -> float:
+        return round(math.fsum(weight[t] ** 2 for t in terms & sources[place]) / norms[place], 9)
+
     values: list[float | None] = []
-    for index, terms in enumerate(replies):
-
-        def fit(place: int, terms: frozenset[str] = terms) -> float:
-            return round(math.fsum(weight[t] ** 2 for t in terms & sources[place]) / norms[place], 9)
-
-        own, others = fit(index), [fit(place) for place in rivals(index)]
-        won = sum(1.0 if other < own else 0.5 if other == own else 0.0 for other in others)
-        values.append(won / len(others) if others else None)
+    for terms, place, others in zip(replies, own, rivals, strict=True):
+        mine, theirs = fit(terms, place), [fit(terms, other) for other in others]
+        won = sum(1.0 if other < mine else 0.5 if other == mine else 0.0 for other in theirs)
+        values.append(won / len(theirs) if theirs else None)
     return values
 
 
@@ -98,14 +102,15 @@ def _among_prompts(items: Sequence[Item], replies: Sequence[frozenset[str]]) -> 
     """Ranks among the prompts of all other examples."""
     groups = [item.example.id for item in items]
     prompts = [frozenset(content(own_prompt(item))) for item in items]
-    return _ranks(prompts, replies, lambda index: [place for place, group in enumerate(groups) if group != groups[index]])
+    rivals = [[place for place, other in enumerate(groups) if other != group] for group in groups]
+    return _ranks(prompts, replies, range(len(items)), rivals)
 
 
 class FollowsTheTurn:
     """The share of the learner's *other* turns in the dialogue that a reply fits less well than its own; ties count half.
 
-    A reply that would do at any point of the dialogue, such as a template with the learner's number, scores exactly
-    0.5. None in dialogues of one turn.
+    All turns of the written dialogue are tried, whether or not they are judged themselves. A reply that would do at any point of
+    the dialogue, such as a template with the learner's number, scores exactly 0.5. None in dialogues of one turn.
     """
 
     name = "follows_the_turn"
@@ -117,9 +122,14 @@ class FollowsTheTurn:
 
     def score(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[float | None]:
         """One rank in [0, 1] for each reply."""
-        dialogues: dict[str, list[int]] = {}
-        for index, item in enumerate(items):
-            dialogues.setdefault(item.example.id, []).append(index)
-        turns = [frozenset(content(item.last_user)) for item in items]
-        rivals = [[place for place in dialogues[item.example.id] if place != index] for index, item in enumerate(items)]
-        return _ranks(turns, _terms(answers), rivals.__getitem__)
+        dialogues = {item.example.id: [m.content for m in item.example.messages if m.role == "user"] for item in items}
+        first, turns = {}, list[frozenset[str]]()
+        for name, said in dialogues.items():
+            first[name] = len(turns)
+            turns += [frozenset(content(text)) for text in said]
+        own = [first[item.example.id] + sum(m.role == "user" for m in item.prompt) - 1 for item in items]
+        rivals = [
+            [first[name] + turn for turn in range(len(dialogues[name])) if first[name] + turn != place]
+            for place, name in zip(own, (item.example.id for item in items), strict=True)
+        ]
+        return _ranks(turns, _terms(answers), own, rivals)
