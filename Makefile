@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # Which PyTorch: leave empty on a machine with a GPU; see docs/how-to/install.md for PyTorch's own selector.
 TORCH_ARGS ?=
 
+# Where it is set, every process that a test starts compiles all sources anew, and every worker all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow test-faults check format docs bench conformance install install-dev lock clean
 
 demo: $(VENV)/.demo
