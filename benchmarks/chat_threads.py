@@ -42,7 +42,16 @@ def child(gguf: str, threads: int, poll: int, key: str) -> int:
     """Host an engine, say its address, and end when the standard input does."""
     from xllamacpp import Server
 
-    config = {"gguf": gguf, "alias": "b", "adapters": [], "slots": 4, "context": 512, "threads": threads, "key": key}
+    config = {
+        "gguf": gguf,
+        "alias": "b",
+        "adapters": [],
+        "slots": 4,
+        "context": 512,
+        "threads": threads,
+        "key": key,
+        "embedding": False,
+    }
     params = parameters(config)
     params.cpuparams.poll = params.cpuparams_batch.poll = poll
     server = Server(params)
