@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
+from homeroom.app.engine_keeper import EngineKeeper
 from homeroom.app.engines import base_of
 from homeroom.app.evaluate_job import handle as judge
 from homeroom.app.exporting import export_model
 from homeroom.app.home import Homeroom
 from homeroom.app.own_weights import own_files, served_identity
-from homeroom.app.talk import talking
+from homeroom.app.talk import running_directory, talking
+from homeroom.chat.directory import resolve_card
 from homeroom.errors import NotFoundError
 from homeroom.models import tiny
+from homeroom.models.engine_info import read_running
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
@@ -53,6 +58,28 @@ def test_it_answers_with_its_own_weights(opened):
         with talking(opened, name, "tutor") as (directory, card):
             answers[name] = directory.chat_model(card.name).complete(asked, settings).text
     assert answers["whole"] != answers[tiny.NAME]
+
+
+def test_a_server_serves_it_beside_its_base_and_keeps_it_while_a_page_uses_it(opened):
+    """What ``homeroom serve`` runs: the engines are asked for by whoever answers a request."""
+    asked, settings = [Message("user", "Do plants eat?")], GenerationSettings(max_tokens=16)
+    model, said = opened.registry.get("whole"), []
+    opened.registry.set_route("tutor", model.name)
+    with talking(opened, "whole", "tutor") as (directory, card):
+        alone = directory.chat_model(card.name).complete(asked, settings).text
+    keeper = EngineKeeper(opened, said.append)
+    keeper.start()
+    try:
+        with closing(running_directory(opened)) as directory:
+            assert resolve_card(directory, None, "tutor").name == model.name
+            answers = {n: directory.chat_model(n).complete(asked, settings) for n in (model.name, tiny.NAME, model.name)}
+        served = {info.base for info in read_running(opened.settings.home).engines}
+        with talking(opened, None, "tutor") as (directory, card):  # ``homeroom chat`` beside the server asks the server's
+            assert directory.chat_model(card.name).complete(asked, settings).text == alone
+    finally:
+        keeper.stop()
+    assert answers[model.name].text == alone != answers[tiny.NAME].text
+    assert answers[model.name].model == model.name and served == {tiny.NAME, model.name} and said == []
 
 
 def test_it_is_exported_without_an_adapter(opened, tmp_path):
