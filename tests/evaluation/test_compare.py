@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from homeroom.evaluation.compare import Resampler, difference, holm, mean, p_value, summarise, wilson
+from homeroom.evaluation.compare import Resampler, difference, holm, least_p, mean, p_value, summarise, wilson
 
 GROUPS = [f"g{i // 3}" for i in range(30)]
 
@@ -61,6 +61,29 @@ def test_p_value_is_small_for_a_clear_gain_and_one_for_none() -> None:
     assert clear == pytest.approx(2 / 1001)
     assert p_value([1.0] * 20, [1.0] * 20, resampler) == 1.0
     assert p_value([None] * 20, [1.0] * 20, resampler) is None
+
+
+def test_few_groups_that_agree_are_no_proof() -> None:
+    """Six topics that all favour one of two equal systems come up once in 32 times."""
+    for groups in (2, 4, 6):
+        resampler = Resampler.of([f"t{i // 4}" for i in range(4 * groups)], draws=1000)
+        assert least_p([1.0] * 4 * groups, [0.0] * 4 * groups, resampler) == pytest.approx(2 / 2**groups)
+    many = Resampler.of([str(i) for i in range(30)], draws=1000)
+    assert least_p([1.0] * 3 + [0.0] * 27, [0.0] * 30, many) == pytest.approx(2 / 2**3), "of thirty only three differ"
+    assert least_p([1.0] * 30, [1.0] * 30, many) == 1.0 and least_p([None] * 30, [1.0] * 30, many) == 1.0
+
+
+@pytest.mark.parametrize("topics", [4, 6, 12])
+def test_equal_systems_seldom_look_different(topics: int) -> None:
+    rng, alarms, runs = random.Random(7), 0, 200
+    resampler = Resampler.of([f"t{i % topics}" for i in range(24)], draws=200, seed=1)
+    for _ in range(runs):
+        easy = [rng.uniform(0.1, 0.9) for _ in range(topics)]
+        bent = [[min(1.0, max(0.0, share + rng.gauss(0, 0.25))) for share in easy] for _ in range(2)]
+        ours, theirs = ([float(rng.random() < own[i % topics]) for i in range(24)] for own in bent)
+        p = p_value(ours, theirs, resampler)
+        alarms += p is not None and max(p, least_p(ours, theirs, resampler)) < 0.05
+    assert alarms / runs <= 0.09
 
 
 def test_holm_is_monotone_and_never_below_the_raw_value() -> None:

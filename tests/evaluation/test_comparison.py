@@ -24,7 +24,8 @@ SLOW = pytest.mark.slow  # the measures of several systems
 
 @cache
 def items(task: str) -> tuple[Item, ...]:
-    return tuple(course_items(task, 24 if task == "tutor" else 11)[:: 2 if task == "tutor" else 1])
+    """Replies over ten topics and more: with fewer topics no difference among several systems can be shown."""
+    return tuple(course_items(task, 48 if task == "tutor" else 30)[:: 4 if task == "tutor" else 2])
 
 
 def often(good: Callable[[int], bool], otherwise: Writer = loops) -> Writer:
@@ -137,6 +138,28 @@ def test_too_few_replies_show_nothing_however_large_the_difference() -> None:
     page = render_comparison(found)
     assert "<script" not in page and "&lt;script&gt;x" in page, "what a model is called is text"
     assert "Too few examples" in page and page.count("<svg") >= 2
+
+
+@SLOW
+def test_six_topics_that_agree_do_not_choose_among_several_systems() -> None:
+    """Chance alone lets all six favour one of two equal systems once in 32 times, and three pairs are looked at."""
+    by_topic: dict[str, list[Item]] = {}
+    for item in course_items("tutor", 400):
+        by_topic.setdefault(str(item.example.metadata["topic"]), []).append(item)
+    six = [item for topic in sorted(by_topic, key=lambda t: -len(by_topic[t]))[:6] for item in by_topic[topic][:3]]
+    assert len(six) == 18
+    rows = [("base", "base", loops), ("one", "candidate", authored), ("two", "candidate", authored)]
+    replies = [
+        Replies(SystemInfo(n, r, n, n), [Answer(i.id, n, t) for i, t in zip(six, w(six), strict=True)])  # type: ignore[arg-type]
+        for n, r, w in rows
+    ]
+    found = compare(
+        six, replies, [Facts(n, "huggingface" if r == "candidate" else "") for n, r, _ in rows], plan=protocol("tutor")
+    )
+    against_base = [p for p in found.pairs if p.difference.control == "base"]
+    assert len(against_base) == 2 and all(p.difference.mean and p.difference.mean > 0.8 for p in against_base)
+    assert [p.p_holm for p in against_base] == pytest.approx([3 * 2 / 64] * 2)
+    assert found.advice.kind == "no-difference"
 
 
 def test_the_measure_that_decides_cannot_be_won_by_being_alike() -> None:

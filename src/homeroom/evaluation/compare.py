@@ -59,6 +59,13 @@ class Resampler:
                 found.append(math.fsum([sums[g] for g in draw]) / n)
         return sorted(found)
 
+    def differing(self, deltas: Values) -> int:
+        """How many groups have a difference: a sum that is not 0."""
+        sums = [0.0] * self.groups
+        for group, delta in zip(self.index, deltas, strict=True):
+            sums[group] += delta or 0.0
+        return sum(abs(value) > 1e-12 for value in sums)
+
     def interval(self, means: Sequence[float]) -> tuple[float | None, float | None]:
         """Percentile interval of sorted means; (None, None) when there are none."""
         if not means:
@@ -115,6 +122,15 @@ def p_value(candidate: Values, control: Values, resampler: Resampler) -> float |
         return None
     below, above = sum(value <= 0 for value in means), sum(value >= 0 for value in means)
     return min(1.0, 2 * (min(below, above) + 1) / (len(means) + 1))
+
+
+def least_p(candidate: Values, control: Values, resampler: Resampler) -> float:
+    """What no p of so few groups may be below: 2 / 2^k, where k groups differ.
+
+    That all of them differ in one direction happens so often by chance alone (Fisher 1935, The Design of Experiments, section
+    21), and draws of few groups that agree never see it.
+    """
+    return min(1.0, 2.0 ** (1 - resampler.differing(_deltas(candidate, control))))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

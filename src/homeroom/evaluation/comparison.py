@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from homeroom.evaluation.answers import ERROR
-from homeroom.evaluation.compare import Resampler, difference, holm, p_value
+from homeroom.evaluation.compare import Resampler, difference, holm, least_p, p_value
 from homeroom.evaluation.evaluate import Replies, assess
 from homeroom.evaluation.protocol import Protocol
 from homeroom.evaluation.recommendation import Advice, Pair, Standing, advise
@@ -233,7 +233,7 @@ def _too_few(plan: Protocol, verdict: Verdict) -> tuple[str, ...]:
 
 
 def _pairs(items: Sequence[Item], standings: Sequence[Standing], cards: Mapping[str, Scorecard], plan: Protocol) -> list[Pair]:
-    """Every two systems on the measure that decides, with p corrected for the number of pairs."""
+    """Every two systems on the measure that decides; p is held to what few topics allow and corrected for all the pairs."""
     count = len(standings) * (len(standings) - 1) // 2
     draws = max(plan.draws, min(MOST_DRAWS, DRAWS_A_PAIR * count))  # a p of few draws could not outlive the correction
     resampler = Resampler.of(groups_of(items), draws=draws, seed=plan.seed, level=plan.level)
@@ -246,6 +246,6 @@ def _pairs(items: Sequence[Item], standings: Sequence[Standing], cards: Mapping[
             found[key] = difference(DECIDES, "higher", (harder.name, ours), (easier.name, theirs), resampler)
             p = p_value(ours, theirs, resampler)
             if p is not None:
-                raw[key] = p
+                raw[key] = max(p, least_p(ours, theirs, resampler))
     adjusted = holm(raw)
     return [Pair(row, adjusted.get(key)) for key, row in found.items()]
