@@ -93,6 +93,20 @@ def test_checkpoints_that_are_better_become_models_of_their_own(school, homeroom
     assert [f["purpose"] for f in school.files.values()] == ["fine-tune-results"], "what was uploaded is deleted"
 
 
+def test_asking_for_files_to_be_deleted_pays_no_second_time(school, homeroom, dataset):
+    assert homeroom(*AT_SCHOOL, "--yes").code == 0
+    told = homeroom(*AT_SCHOOL, "--yes", "--delete-files")
+    assert told.code == 0 and len(school.paid) == 1
+    (line,) = [line for line in told.err.splitlines() if "homeroom tune files --delete" in line]
+    assert homeroom(*line.split("homeroom ")[1].split()).code == 0
+    assert [f["purpose"] for f in school.files.values()] == ["fine-tune-results"]
+
+
+def test_a_run_that_uploads_nothing_has_no_files_to_delete(homeroom, dataset):
+    told = homeroom("tune", "run", "--dataset", "small-course", "--delete-files")
+    assert told.code == 2 and "#recipe-method" in told.error
+
+
 def test_a_cancelled_job_ends_there_as_well(school, homeroom, dataset, start, home):
     school.script = ("validating_files", *["running"] * 1000)
     running = start(*AT_SCHOOL, "--yes")

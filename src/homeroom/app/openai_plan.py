@@ -6,7 +6,7 @@ import secrets
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homeroom.app.bases import listed_base
 from homeroom.app.endpoints import endpoint_identity, endpoint_of
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 OPENAI_URL = "https://api.openai.com/v1"
+MOST_JOBS = 1000  # that are looked through for the same run
+Json = dict[str, Any]  # a job's payload
 
 
 def base_named(home: Homeroom, recipe: OpenAIRecipe) -> Endpoint | BaseFiles:
@@ -177,6 +179,14 @@ def submit_remote(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe, *, aga
     data_of(dataset, recipe)
     place = place_of(home, recipe)
     run = recipe.model_copy(update={"base": place.base})
-    about = {"kind": "tune", "dataset": dataset.info.id, "recipe": run.to_dict(), "base_identity": place.base_identity}
+    about: Json = {"kind": "tune", "dataset": dataset.info.id, "recipe": run.to_dict(), "base_identity": place.base_identity}
+    if not again and (begun := _begun_otherwise(home, about)) is not None:
+        return home.jobs.retry(begun.id) if begun.state in ("failed", "cancelled") else begun
     key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
     return submit_once(home, "tune", about, key, resource="api", when=when)
+
+
+def _begun_otherwise(home: Homeroom, about: Json) -> Job | None:
+    """The same run where it was begun with another wish for its files: that is no reason to pay a second time."""
+    twin = {**about, "recipe": {**about["recipe"], "delete_files": not about["recipe"]["delete_files"]}}
+    return next((job for job in home.jobs.list(kind="tune", limit=MOST_JOBS) if job.payload == twin), None)

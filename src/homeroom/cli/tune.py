@@ -223,7 +223,7 @@ def forecast(home: Homeroom, dataset: str, recipe: Run) -> None:
         return
     expected = plan_tuning(home, dataset, recipe)
     calls, most = expected.details["calls"], expected.details["max_calls"]
-    money = f", up to ${expected.cost_usd:.2f}" if expected.cost_usd else ""
+    money = f", about ${expected.cost_usd:.2f}" if expected.cost_usd else ""
     click.echo(
         f"{recipe.name}: up to {calls} calls (budget {most}), about {expected.details['tokens']:,} tokens{money}; tries "
         f"{', '.join(expected.details['optimisers'])}",
@@ -300,6 +300,8 @@ def run(
         if not as_json:
             before = "; done before, --again repeats it" if job.done else ""
             click.echo(f"{recipe.name}: job {job.id}{before}", err=True)
+            if told := tune_openai.files_stay(recipe, job):
+                click.echo(f"warning: {told}", err=True)
         if wait:
             job = progress.wait(home, job, quiet=as_json)
             if not as_json:

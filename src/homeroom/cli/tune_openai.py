@@ -12,6 +12,7 @@ from homeroom.errors import ConfigError
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
+    from homeroom.schema.jobs import Job
     from homeroom.schema.tuning import Plan
     from homeroom.tuning.openai.recipe import OpenAIRecipe
     from homeroom.tuning.recipe_file import Run
@@ -50,11 +51,30 @@ def openai_runs(
 
 
 def deleting(runs: Sequence[Run], delete_files: bool) -> list[Run]:
-    """The runs, those at an endpoint deleting what they upload if that was asked for."""
+    """The runs, those at an endpoint deleting what they upload if that was asked for.
+
+    Raises:
+        ConfigError: ``recipe-method``: none of them uploads anything.
+    """
     from homeroom.tuning.openai.recipe import OpenAIRecipe
 
+    if delete_files and not any(isinstance(run, OpenAIRecipe) for run in runs):
+        raise ConfigError(
+            "--delete-files belongs to the method 'openai': nothing else uploads. Leave it out", code="recipe-method"
+        )
     asked = {"delete_files": True} if delete_files else {}
     return [run.model_copy(update=asked) if isinstance(run, OpenAIRecipe) else run for run in runs]
+
+
+def files_stay(run: Run, job: Job) -> str:
+    """What to do where the very run was begun without deleting its files, and that is asked for now; empty otherwise."""
+    begun = job.payload["recipe"].get("delete_files") if run.method == "openai" else None
+    if begun is not False or not getattr(run, "delete_files", False):
+        return ""
+    return (
+        "This run was begun without --delete-files, and is not made and paid again for it. Delete them: "
+        f"homeroom tune files --delete {job.id}"
+    )
 
 
 def agree(home: Homeroom, dataset: str, run: Run, *, yes: bool, as_json: bool) -> None:
