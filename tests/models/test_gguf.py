@@ -131,7 +131,7 @@ def changed(folder, **changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"architectures": ["Gemma3ForCausalLM"]}, {"architectures": []}, {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}],
+    [{"architectures": ["Gemma2ForCausalLM"]}, {"architectures": []}, {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}],
 )
 def test_other_architectures_name_the_alternative(tmp_path, changes):
     with pytest.raises(ConfigError, match="OpenAI-compatible") as caught:

@@ -305,7 +305,7 @@ def test_what_is_not_here_is_told_with_the_command(tmp_path):
 
 def test_a_model_that_the_engine_cannot_take_is_refused_at_once(tmp_path):
     with pytest.raises(ConfigError, match="OpenAI-compatible") as caught:
-        pull("gemma-3-1b-it", tmp_path)
+        pull("phi-4-mini-instruct", tmp_path)
     assert caught.value.code == "architecture-unsupported"
 
 

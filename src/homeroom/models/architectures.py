@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from homeroom.errors import ConfigError
@@ -48,11 +48,21 @@ _GGUF_LAYER = re.compile(r"blk\.(\d+)\.(.+)\.(weight|bias)")
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One family: its name in ``config.json``, its name in GGUF, and whether GGUF reorders query and key rows."""
+    """One family.
+
+    Attributes:
+        hf: Its name in ``config.json``.
+        gguf: Its name in GGUF.
+        reordered: Whether GGUF reorders query and key rows.
+        names: What is called otherwise inside its layers, Hugging Face name to GGUF name.
+        norm_offset: Added to the weights of its norms.
+    """
 
     hf: str
     gguf: str
     reordered: bool
+    names: Mapping[str, str] = field(default_factory=dict)
+    norm_offset: float = 0.0
 
     def rotary_heads(self, name: str, heads: int, kv_heads: int) -> int:
         """Heads whose rows are reordered in the tensor ``name`` (either naming), 0 where rows stay as they are."""
@@ -66,12 +76,18 @@ class Architecture:
 
 
 LLAMA = Architecture("LlamaForCausalLM", "llama", reordered=True)
+_GEMMA_NORMS = {
+    "post_attention_layernorm": "post_attention_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
 _SUPPORTED = (
     LLAMA,
     Architecture("Qwen2ForCausalLM", "qwen2", reordered=False),
     Architecture("Qwen3ForCausalLM", "qwen3", reordered=False),
     Architecture("MistralForCausalLM", "llama", reordered=True),
     Architecture("Phi3ForCausalLM", "llama", reordered=True),  # taken apart first: `homeroom.models.unfuse`
+    Architecture("Gemma3ForCausalLM", "gemma3", reordered=False, names=_GEMMA_NORMS, norm_offset=1.0),
 )
 
 
@@ -92,10 +108,10 @@ def architecture_of(config: Mapping[str, Any], name: str) -> Architecture:
     return found
 
 
-def gguf_name(name: str) -> str | None:
+def gguf_name(name: str, architecture: Architecture = LLAMA) -> str | None:
     """``model.layers.3.mlp.up_proj.weight`` to ``blk.3.ffn_up.weight``; None for a tensor that none of the architectures has."""
     if match := _HF_LAYER.fullmatch(name):
-        part = _IN_LAYER.get(match[2])
+        part = architecture.names.get(match[2]) or _IN_LAYER.get(match[2])
         return part and f"blk.{match[1]}.{part}.{match[3]}"
     stem, _, kind = name.rpartition(".")
     return f"{_TOP[stem]}.{kind}" if stem in _TOP else None

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeroom.errors import ConfigError
+from homeroom.models import gemma
 from homeroom.models.architectures import ENDPOINT_HINT, Architecture, architecture_of, gguf_name, to_gguf_rows
 from homeroom.models.folder import Tensor, chat_template, read_json, read_tensors, special_ids
 from homeroom.models.model_config import check_tokenizer, plain_config
 from homeroom.models.model_tensors import check_tensors
+from homeroom.models.sentencepiece import add_sentencepiece, is_sentencepiece
 from homeroom.models.template import check_template
 
 if TYPE_CHECKING:
@@ -86,7 +88,9 @@ def check_convertible(folder: Path, name: str) -> dict[str, Any]:
     architecture_of(record, name)
     config = plain_config(record, name)
     rope_factors(config)
-    _pre_tokenizer(read_json(folder / "tokenizer.json"), name)
+    tokenizer = read_json(folder / "tokenizer.json")
+    if not is_sentencepiece(tokenizer):
+        _pre_tokenizer(tokenizer, name)
     check_tokenizer(folder, name, int(config["vocab_size"]))
     check_template(chat_template(folder))
     return config
@@ -107,12 +111,17 @@ def _add_sizes(writer: GGUFWriter, config: dict[str, Any]) -> None:
     writer.add_rope_freq_base(float(rope(config).get("rope_theta") or 10000.0))
     writer.add_rope_dimension_count(head_size)
     writer.add_vocab_size(int(config["vocab_size"]))
+    if config.get("model_type") == gemma.MODEL_TYPE:
+        gemma.add_gemma_sizes(writer, config)
 
 
 def rope(config: dict[str, Any]) -> dict[str, Any]:
-    """Rotary settings of a ``config.json``: transformers 5 keeps them in ``rope_parameters``, older ones in two places."""
+    """Rotary settings of a ``config.json``: transformers 5 keeps them in ``rope_parameters``, older ones in two places.
+
+    Of Gemma, which has two, those of the layers that look at everything.
+    """
     if config.get("rope_parameters"):
-        return dict(config["rope_parameters"])
+        return dict(config["rope_parameters"].get("full_attention") or config["rope_parameters"])
     return {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {})}
 
 
@@ -156,7 +165,19 @@ def rope_factors(config: dict[str, Any]) -> list[float] | None:
 
 def _add_tokenizer(writer: GGUFWriter, folder: Path, config: dict[str, Any], name: str) -> None:
     tokenizer = read_json(folder / "tokenizer.json")
-    size = int(config["vocab_size"])
+    if is_sentencepiece(tokenizer):
+        add_sentencepiece(writer, tokenizer, int(config["vocab_size"]))
+    else:
+        _add_byte_level(writer, tokenizer, int(config["vocab_size"]), name)
+    for key, index in special_ids(folder).items():
+        getattr(writer, f"add_{key}_token_id")(index)
+    # The chat template writes the start token where there is one: adding it again would part serving from training.
+    writer.add_add_bos_token(False)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(chat_template(folder))
+
+
+def _add_byte_level(writer: GGUFWriter, tokenizer: dict[str, Any], size: int, name: str) -> None:
     tokens = [f"[PAD{i}]" for i in range(size)]
     kinds = [_UNUSED] * size
     for token, index in tokenizer["model"]["vocab"].items():
@@ -170,12 +191,6 @@ def _add_tokenizer(writer: GGUFWriter, folder: Path, config: dict[str, Any], nam
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(merges)
-    for key, index in special_ids(folder).items():
-        getattr(writer, f"add_{key}_token_id")(index)
-    # The chat template writes the start token where there is one: adding it again would part serving from training.
-    writer.add_add_bos_token(False)
-    writer.add_add_space_prefix(False)
-    writer.add_chat_template(chat_template(folder))
 
 
 def _pre_tokenizer(tokenizer: dict[str, Any], name: str) -> str:
@@ -216,9 +231,9 @@ def _write_tensors(
         size = math.prod(shape)
         # gguf takes raw blocks as bytes and recovers the shape; float32 goes as itself.
         if kind.name == "F32":
-            writer.add_tensor_info(_name(tensor), tensor.shape, np.dtype(np.float32), size)
+            writer.add_tensor_info(_name(tensor, architecture), tensor.shape, np.dtype(np.float32), size)
         else:
-            writer.add_tensor_info(_name(tensor), shape, np.dtype(np.uint8), size, raw_dtype=kind)
+            writer.add_tensor_info(_name(tensor, architecture), shape, np.dtype(np.uint8), size, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -226,11 +241,13 @@ def _write_tensors(
         writer.write_tensor_data(np.array(factors, dtype=np.float32))
     for tensor in tensors:
         rows: NDArray[Any] = to_gguf_rows(load(tensor), architecture.rotary_heads(tensor.name, heads, kv_heads))
+        if tensor.name.endswith("norm.weight") and architecture.norm_offset:
+            rows = rows + architecture.norm_offset
         writer.write_tensor_data(quantize(np.ascontiguousarray(rows, dtype=np.float32), _type_of(tensor, quantisation)))
 
 
-def _name(tensor: Tensor) -> str:
-    name = gguf_name(tensor.name)
+def _name(tensor: Tensor, architecture: Architecture) -> str:
+    name = gguf_name(tensor.name, architecture)
     if name is None:
         raise ConfigError(
             f"The model has a tensor {tensor.name!r} that its architecture does not have here. {ENDPOINT_HINT}",

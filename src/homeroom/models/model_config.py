@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from homeroom.errors import ConfigError
+from homeroom.models import gemma
 from homeroom.models.architectures import ENDPOINT_HINT
 from homeroom.models.folder import read_json
+from homeroom.models.sentencepiece import check_pieces, check_sentencepiece, is_sentencepiece
 from homeroom.models.unfuse import FUSED
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MODEL_TYPES = {
     "LlamaForCausalLM": "llama",
@@ -23,6 +28,7 @@ MODEL_TYPES = {
     "Qwen3ForCausalLM": "qwen3",
     "MistralForCausalLM": "mistral",
     "Phi3ForCausalLM": "phi3",
+    gemma.ARCHITECTURE: gemma.MODEL_TYPE,
 }
 _WINDOWED = ("mistral", "phi3")
 """Models that look back over a window where one is set, and like any other within it."""
@@ -126,6 +132,8 @@ def plain_config(record: Mapping[str, Any], name: str) -> dict[str, Any]:
         if isinstance(value := record.get(key), str | int | float) or (key in record and value is None)
     }
     found = {**kept, **config.model_dump(exclude_unset=True, exclude_none=True), "model_type": kinds[0]}
+    if kinds[0] == gemma.MODEL_TYPE:
+        return gemma.gemma_config(found, record, name)
     return _without_window(found, record, name) if kinds[0] in _WINDOWED else found
 
 
@@ -172,10 +180,11 @@ class _Tokenizer(_Strict):
 
 
 def check_tokenizer(folder: Path, name: str, vocab_size: int) -> None:
-    """Refuse a ``tokenizer.json`` that is not byte-level BPE over the model's vocabulary, or holds patterns of its own.
+    """Refuse a ``tokenizer.json`` that is neither byte-level BPE nor SentencePiece's BPE over the model's vocabulary.
 
     A tokenizer is a program too: its normalizer and decoder may replace by regular expressions that never end, and its padding
-    may be longer than any memory. Byte-level BPE needs none of them; how it cuts words is checked where the engine is told.
+    may be longer than any memory. Byte-level BPE needs none of them; how it cuts words is checked where the engine is told. Of
+    SentencePiece's (`homeroom.models.sentencepiece`) each part is compared with what it is known to be.
 
     Raises:
         ConfigError: ``tokenizer-unsupported`` or ``model-files``.
@@ -183,6 +192,9 @@ def check_tokenizer(folder: Path, name: str, vocab_size: int) -> None:
     record = read_json(folder / "tokenizer.json")
     parts = [(part, step) for part in ("normalizer", "post_processor", "decoder") for step in _steps(record.get(part))]
     odd = next((f"{part} {step!r:.60}" for part, step in parts if step not in _KNOWN_STEPS[part]), None)
+    if is_sentencepiece(record):
+        check_sentencepiece(record, name)
+        odd = next((f"post_processor {s!r:.60}" for s in _steps(record.get("post_processor")) if s != "TemplateProcessing"), None)
     if odd is not None or not isinstance(model := record.get("model"), dict) or model.get("type") != "BPE":
         raise ConfigError(
             f"{name!r} has a tokenizer of a kind ({odd or 'no byte-level BPE'}) that is not converted for the embedded engine. "
@@ -202,7 +214,9 @@ def check_tokenizer(folder: Path, name: str, vocab_size: int) -> None:
             "that are no pairs. Fetch the model again: homeroom models pull NAME",
             code="model-files",
         )
-    _load(folder / "tokenizer.json", name)
+    loaded = _load(folder / "tokenizer.json", name)
+    if is_sentencepiece(record):
+        check_pieces(loaded, record, name)
 
 
 _KNOWN_STEPS = {"normalizer": {"NFC"}, "post_processor": {"ByteLevel", "TemplateProcessing"}, "decoder": {"ByteLevel"}}
@@ -224,11 +238,11 @@ def _is_pair(pair: Any) -> bool:  # JSON
     return isinstance(pair, list) and len(pair) == 2 and all(isinstance(half, str) for half in pair)
 
 
-def _load(path: Path, name: str) -> None:
+def _load(path: Path, name: str) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
-        Tokenizer.from_file(str(path))
+        return Tokenizer.from_file(str(path))
     except Exception as error:
         if type(error) is not Exception:  # tokenizers raises just that; anything else is a mistake of ours
             raise

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from homeroom.errors import ConfigError
+from homeroom.models import gemma
 from homeroom.models.folder import Tensor
 
 
@@ -39,7 +40,9 @@ def _shapes(config: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], dict
         "mlp.up_proj": (inner, hidden),
         "mlp.down_proj": (hidden, inner),
     }
-    norms = {"input_layernorm": (hidden,), "post_attention_layernorm": (hidden,)}
+    norms: dict[str, tuple[int, ...]] = {"input_layernorm": (hidden,), "post_attention_layernorm": (hidden,)}
+    if config.get("model_type") == gemma.MODEL_TYPE:
+        norms |= {**dict.fromkeys(gemma.NORMS, (hidden,)), "self_attn.q_norm": (size,), "self_attn.k_norm": (size,)}
     own = {"self_attn.q_norm": (size,), "self_attn.k_norm": (size,)}
     table = (int(config["vocab_size"]), hidden)
     required: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": table, "model.norm.weight": (hidden,)}
