@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from homeroom.errors import ConfigError, ConflictError
 from homeroom.schema.jobs import JobCancelled, Reporter
-from homeroom.schema.models import TunedModel
+from homeroom.schema.models import BaseFiles, TunedModel
 from homeroom.tuning.recipe import Recipe
 from homeroom.tuning.sweep.loop import sweep
 from homeroom.tuning.sweep.space import Point, SweepSpec
@@ -23,6 +23,19 @@ STEPS, CHECKED_AT = 40, (10, 20, 30, 40)
 BEST_RATE = 3e-4
 RECIPE = recipe_of(optimiser={"learning_rate": 2e-3}, lora={"rank": 16, "alpha": 32})
 SPEC = SweepSpec(trials=10)
+
+
+@pytest.mark.slow  # PyTorch is loaded
+def test_the_batch_leaves_room_for_the_largest_adapter_the_recipes_own_too(base: BaseFiles, tmp_path: Path) -> None:
+    from homeroom.app.sweep_job import sized
+
+    def tokens(own: int, ranks: tuple[int, ...], name: str) -> int:
+        recipe = recipe_of(lora={"rank": own}, batch_tokens="auto", accumulation={"tokens": 1_000_000_000})
+        return sized(recipe, base, SweepSpec(rank=ranks), Study.open(tmp_path / name, {})).batch_tokens
+
+    large = tokens(256, (256,), "a")
+    assert tokens(1, (1, 2), "b") > large, "or this test sees nothing"
+    assert tokens(1, (1, 256), "c") == tokens(256, (1, 2), "d") == large
 
 
 class Killed(BaseException):

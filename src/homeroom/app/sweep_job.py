@@ -137,7 +137,8 @@ def sized(recipe: Recipe, base: BaseFiles, spec: SweepSpec, study: Study) -> Rec
         from homeroom.tuning.huggingface.needs import Shape, free_bytes, with_batch_tokens
 
         compute = device.choose(recipe)
-        largest = replace(Point.of(recipe), rank=spec.rank[-1]).applied(recipe)
+        own = Point.of(recipe)  # the first trial, whatever the ranges are
+        largest = replace(own, rank=max(own.rank, spec.rank[-1])).applied(recipe)
         free = free_bytes(compute, hardware(study.folder))
         study.batch_tokens = with_batch_tokens(largest, Shape.of(base), compute, free).batch_tokens
         study.save()
@@ -146,10 +147,9 @@ def sized(recipe: Recipe, base: BaseFiles, spec: SweepSpec, study: Study) -> Rec
 
 def checked_often(recipe: Recipe, data: TrainingData, base: BaseFiles, checks: int) -> Recipe:
     """The recipe with validation at least ``checks`` times in a run: what is stopped early is stopped by it."""
-    from homeroom.tuning.huggingface.batches import schedule
     from homeroom.tuning.huggingface.prepare import prepare
 
-    steps = len(schedule(prepare(ChatTokenizer(base.weights), data, recipe).lengths, recipe))
+    steps = len(prepare(ChatTokenizer(base.weights), data, recipe).steps(recipe))
     every = min(recipe.validation.every_steps, max(1, math.ceil(steps / checks)))
     return recipe.model_copy(update={"validation": recipe.validation.model_copy(update={"every_steps": every})})
 

@@ -57,6 +57,11 @@ class LearningCurve:
                 f"Each doubling took {self.per_doubling:.0%} off the loss, but at the end only {self.newest:.0%}: more examples "
                 "of this kind will help little. Look for kinds that are missing."
             )
+        elif self.per_doubling <= -HELPS:
+            so = (
+                f"The loss rose with the number of examples ({-self.per_doubling:.0%} a doubling): more of the same will not "
+                "help. Look for examples that contradict one another, or that differ from those it is validated on."
+            )
         else:
             so = (
                 f"The loss hardly changes with the number of examples ({self.per_doubling:.0%} a doubling): more of the same "
