@@ -34,6 +34,7 @@ class Trainer(Client):
         self.api = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=20)
         self.chance = random.Random(int(number))
         self.open: dict[str, str] = {}  # tag to job
+        self.unwanted: set[str] = set()  # tags of jobs that are cancelled at some moment; the others may end by themselves
 
     def work(self) -> None:
         if len(self.open) < AT_ONCE:
@@ -64,6 +65,8 @@ class Trainer(Client):
                 continue
             self.journal.told("ftjob", tag=tag, id=job.id, file=file)
             self.open[tag] = job.id
+            if self.chance.random() < 0.5:
+                self.unwanted.add(tag)
             return
 
     def upload(self) -> str | None:
@@ -83,7 +86,7 @@ class Trainer(Client):
     def look(self, tag: str, job: str) -> None:
         """What became of it; once in a while enough of it."""
         try:
-            if self.chance.random() < 0.03:
+            if tag in self.unwanted and self.chance.random() < 0.1:
                 self.journal.meant("cancel", id=job)
                 said = self.api.fine_tuning.jobs.cancel(job).status
                 self.journal.told("cancelled" if said == "cancelled" else "cancel", tag=tag, id=job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -132,8 +133,25 @@ def test_marks_that_a_dead_worker_s_jobs_left_are_removed_and_held_ones_stay(hom
         folder.mkdir(parents=True)
     (left / MARK).touch()
     with hold(mine / MARK) or nullcontext():
-        forget_dead([left, mine, home / "jobs" / "none"])
+        assert forget_dead([left, mine, home / "jobs" / "none"]) == (mine,)
         assert [path.parent for path in home.glob(f"jobs/*/{MARK}")] == [mine]
+
+
+def test_a_mark_goes_also_when_its_process_outlives_its_dead_worker_for_a_moment(
+    make_worker: MakeWorker, home: Path, eventually: Eventually
+) -> None:
+    dead = home / "run" / "workers" / "dead.lock"
+    folder = home / "jobs" / "job-of-the-dead"
+    for path in (dead, folder / MARK):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    with (folder / MARK).open() as dying:
+        fcntl.flock(dying, fcntl.LOCK_EX)
+        with running(make_worker(sh("exit 0"))):
+            eventually(lambda: not dead.exists())
+            assert (folder / MARK).exists()
+            fcntl.flock(dying, fcntl.LOCK_UN)
+            eventually(lambda: not (folder / MARK).exists())
 
 
 def test_killed_process_is_tried_again(make_worker: MakeWorker, program: Program, live_store: JobStore) -> None:

@@ -94,13 +94,21 @@ def _run(
         return "failed", None, error
 
 
-def forget_dead(folders: Iterable[Path]) -> None:
-    """Remove what processes that were killed left in the folders of their jobs: the marks that nobody holds."""
-    for path in (folder / MARK for folder in folders):
+def forget_dead(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """Remove what processes that were killed left in the folders of their jobs: the marks that nobody holds.
+
+    Returns:
+        The folders whose mark is still held: by a process that lives, or by one that takes a moment longer to die.
+    """
+    held: list[Path] = []
+    for folder in folders:
         with suppress(OSError):
-            mark = hold(path) if path.exists() else None
-            if mark is not None:
-                mark.release()
+            if (folder / MARK).exists():
+                mark = hold(folder / MARK)
+                held += [] if mark else [folder]
+                if mark is not None:
+                    mark.release()
+    return tuple(held)
 
 
 @contextmanager

@@ -82,6 +82,7 @@ class Worker:
         self._cancel_grace_s = cancel_grace_s
         self._stop_grace_s = stop_grace_s
         self._max_log_bytes = max_log_bytes
+        self._dying: tuple[Path, ...] = ()  # folders of jobs whose process was not gone yet when its worker was
 
     def run(self, stop: threading.Event) -> None:
         """Run jobs until ``stop`` is set, or until the one job is over. A job that runs then goes back to the queue.
@@ -127,8 +128,8 @@ class Worker:
         job = self._store.claim(self.worker_id, self._lease_s, self._job_id, is_dead=self._presence.is_dead, slots=self._slots)
         if job is None and self._job_id is None:
             self._presence.forget(dead)
-            if dead:
-                forget_dead(self._home.glob("jobs/*"))
+            if dead or self._dying:
+                self._dying = forget_dead(self._home.glob("jobs/*") if dead else self._dying)
         return job
 
     def _work(self, job: Job, stop: threading.Event) -> None:
