@@ -66,3 +66,20 @@ def test_length_batches_hold_each_sequence_once() -> None:
     assert sorted(i for batch in batches for i in batch) == list(range(150))
     assert max(padded(batch) for batch in batches) <= 600
     assert length_batches([900], 600) == [(0,)]
+
+
+def test_a_budget_is_shared_equally_by_what_is_taught() -> None:
+    parts = ["learner" if i % 6 == 0 else "tutor" for i in range(len(LENGTHS))]
+    budget = sum(LENGTHS) // 8
+    recipe = recipe_of(epochs=1, batch_tokens=1024, accumulation={"examples": 2}, max_trained_tokens=budget, task="any")
+    taken = [i for step in schedule(LENGTHS, recipe, parts) for i in step.indexes]
+    tokens = {part: sum(LENGTHS[i] for i in taken if parts[i] == part) for part in ("learner", "tutor")}
+    assert len(taken) == len(set(taken)) and 0.7 < tokens["learner"] / tokens["tutor"] < 1.4
+    alone = [i for step in schedule(LENGTHS, recipe) for i in step.indexes]
+    assert sum(LENGTHS[i] for i in alone if parts[i] == "learner") < 0.3 * sum(LENGTHS[i] for i in alone)
+
+
+def test_a_part_that_has_nothing_left_leaves_the_rest_of_the_budget() -> None:
+    parts = ["learner" if i < 3 else "tutor" for i in range(len(LENGTHS))]
+    recipe = recipe_of(epochs=1, batch_tokens=1024, max_trained_tokens=sum(LENGTHS), task="any")
+    assert sorted(i for step in schedule(LENGTHS, recipe, parts) for i in step.indexes) == list(range(len(LENGTHS)))

@@ -16,7 +16,6 @@ from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.schema.jobs import JobCancelled
 from homeroom.schema.models import BaseFiles
 from homeroom.tuning.huggingface import device, model, trainer
-from homeroom.tuning.huggingface.batches import schedule
 from homeroom.tuning.huggingface.loss import Totals
 from homeroom.tuning.huggingface.objective import Objective, Replies
 from homeroom.tuning.huggingface.prepare import prepare
@@ -83,7 +82,7 @@ class Bench:
         self._count += 1
         folder = self._folder / (run or f"run-{self._count}")
         prepared = prepare(ChatTokenizer(self._base.weights), DATA, recipe)
-        steps = schedule(prepared.lengths, recipe)
+        steps = prepared.steps(recipe)
         recorder = recorder or Recorder()
         compute = device.choose(recipe)
         model.quiet_libraries()

@@ -9,6 +9,7 @@ so a plan is exact and a resumed run continues at a step number.
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,15 +32,21 @@ class Step:
         return tuple(index for batch in self.micro_batches for index in batch)
 
 
-def schedule(lengths: Sequence[int], recipe: Recipe) -> list[Step]:
+def schedule(lengths: Sequence[int], recipe: Recipe, parts: Sequence[str] = ()) -> list[Step]:
     """Every step of a run over sequences of these input lengths, until the epochs or the token budget end.
 
     The budget is met to the example: the last step takes only sequences that fit what is left of it (at least one in all).
+
+    Args:
+        lengths: Input tokens of each sequence.
+        recipe: Epochs, budget, batches, seed.
+        parts: What each sequence teaches. A budget is shared equally among several, for as long as each has examples: otherwise
+            the part with fewer of them would get less of what is little already.
     """
     steps: list[Step] = []
     left = recipe.max_trained_tokens
     for epoch in range(recipe.epochs):
-        for step in _epoch(lengths, recipe, epoch):
+        for step in _epoch(lengths, recipe, epoch, parts, left):
             needed = sum(lengths[i] for i in step.indexes)
             if left is not None and needed > left:
                 last = _within(step, lengths, left, at_least_one=not steps)
@@ -61,10 +68,12 @@ def padding_share(lengths: Sequence[int], steps: Sequence[Step]) -> float:
     return 1 - sum(lengths[i] for batch in batches for i in batch) / padded if padded else 0.0
 
 
-def _epoch(lengths: Sequence[int], recipe: Recipe, epoch: int) -> list[Step]:
+def _epoch(lengths: Sequence[int], recipe: Recipe, epoch: int, parts: Sequence[str], left: int | None) -> list[Step]:
     rng = random.Random(f"order-{recipe.seed}-{epoch}")
     order = list(range(len(lengths)))
     rng.shuffle(order)
+    if left is not None and len(set(parts)) > 1:
+        order = _in_equal_shares(order, lengths, parts, left)
     batches: list[tuple[int, ...]] = []
     for start in range(0, len(order), WINDOW):
         window = sorted(order[start : start + WINDOW], key=lambda i: lengths[i])
@@ -72,6 +81,22 @@ def _epoch(lengths: Sequence[int], recipe: Recipe, epoch: int) -> list[Step]:
         rng.shuffle(cut)
         batches += cut
     return _grouped(batches, lengths, recipe, epoch)
+
+
+def _in_equal_shares(order: Sequence[int], lengths: Sequence[int], parts: Sequence[str], left: int) -> list[int]:
+    """What is worth ``left`` tokens: each part in its order, the next one always of the part that has had the fewest tokens."""
+    queues: dict[str, deque[int]] = {}
+    for index in order:
+        queues.setdefault(parts[index], deque()).append(index)
+    tokens = dict.fromkeys(queues, 0)
+    dealt: list[int] = []
+    while queues and sum(tokens.values()) < left:
+        part = min(queues, key=lambda name: (tokens[name], name))
+        dealt.append(queues[part].popleft())
+        tokens[part] += lengths[dealt[-1]]
+        if not queues[part]:
+            del queues[part]
+    return dealt
 
 
 def _cut(order: Sequence[int], lengths: Sequence[int], batch_tokens: int, most: int | None = None) -> list[tuple[int, ...]]:

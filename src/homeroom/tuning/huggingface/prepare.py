@@ -9,6 +9,7 @@ from homeroom.errors import DataError
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.schema.examples import Example
 from homeroom.schema.tuning import TrainingData
+from homeroom.tuning.huggingface.batches import Step, schedule
 from homeroom.tuning.huggingface.encode import Encoded, encode_examples, sample, select
 from homeroom.tuning.huggingface.pairs import EncodedPairs, encode_pairs
 from homeroom.tuning.recipe import Recipe
@@ -27,6 +28,10 @@ class Prepared:
     def lengths(self) -> list[int]:
         """Tokens that each training item runs through the model."""
         return self.pairs[0].lengths if self.pairs else [s.input_length for s in self.training.sequences]
+
+    def steps(self, recipe: Recipe) -> list[Step]:
+        """Every step of the run, known before the first one."""
+        return schedule(self.lengths, recipe, [example.task for example in self.training.examples])
 
 
 def prepare(tokenizer: ChatTokenizer, data: TrainingData, recipe: Recipe) -> Prepared:

@@ -24,7 +24,7 @@ from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.storage.artifacts import ArtifactStore
 from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
-from homeroom.tuning.huggingface.batches import Step, schedule
+from homeroom.tuning.huggingface.batches import Step
 from homeroom.tuning.huggingface.cores import keeping_freed_memory, yield_cores_soon
 from homeroom.tuning.huggingface.parity import RenderIds, check_parity
 from homeroom.tuning.huggingface.prepare import Prepared, prepare
@@ -109,7 +109,7 @@ class HuggingFaceTuner:
         model.quiet_libraries()
         prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
         recipe = self._sized(recipe)
-        return self._planned(prepared, schedule(prepared.lengths, recipe), recipe)
+        return self._planned(prepared, prepared.steps(recipe), recipe)
 
     def _planned(self, prepared: Prepared, steps: Sequence[Step], recipe: Recipe) -> Plan:
         from homeroom.tuning.huggingface import device
@@ -187,7 +187,7 @@ class HuggingFaceTuner:
         model.quiet_libraries()
         prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
         given, recipe = recipe, self._sized(recipe)
-        steps = schedule(prepared.lengths, recipe)
+        steps = prepared.steps(recipe)
         forecast = self._forecast(prepared, steps, recipe, reporter)
         started = time.monotonic()
         reporter.event(prepared.training.report("training") + "; " + prepared.validation.report("validation"))
