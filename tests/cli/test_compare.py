@@ -90,6 +90,10 @@ def test_a_model_that_teaches_is_advised_and_lazy_ones_never_are(school, homeroo
     assert page.count("<svg") > 3 and "<script" not in page and "http" not in page.replace("http-equiv", "")
     assert json.loads(Path(found["json"]).read_text())["evaluation"]["replies"]
 
+    counted = {t["method"]: t["calls"] for t in homeroom("costs", "--by", "method", "--json").json["totals"]}
+    assert counted.keys() == {"", "openai"}, "what controls cost is no method's"
+    assert counted[""] == sum(c["model"] == "large" for c in school.charged)
+
     alone = homeroom(*COMPARE, "--models", "praise", "--json").json
     assert (alone["advice"]["kind"], alone["advice"]["system"]) == ("no-difference", "base")
     assert alone["advice"]["headline"].startswith("No tuned model is fit to be used")

@@ -98,13 +98,13 @@ def ask_all(
         ProviderError: an endpoint would not answer. NotFoundError: a base is not here. JobCancelled: the job is to stop. Answers
             so far are kept.
     """
-    by_place: dict[Place, list[Participant]] = {}
+    by_place: dict[tuple[Place, str], list[Participant]] = {}  # and by method where calls are counted: controls have none
     for one in participants:
-        by_place.setdefault(place_of(home, base, one.model), []).append(one)
+        place = place_of(home, base, one.model)
+        by_place.setdefault((place, one.model.method if one.model and place[0] == "endpoint" else ""), []).append(one)
     purse = _Purse(home, context)
     found: dict[str, Replies] = {}
-    for place, members in by_place.items():
-        method = next((m.model.method for m in members if m.model is not None), "")
+    for (place, method), members in by_place.items():
         with _opened(home, place, members, Use("judging", method, context.job.id)) as asked:
             for member in members:
                 purse.begin(member.name)
