@@ -103,6 +103,10 @@ def test_what_the_author_said_and_what_is_cut_off_is_left_out(school, homeroom, 
     school.reply = lambda body: gold[body["messages"][-1]["content"]]
     told = homeroom(*TRACES, "--out", "none.jsonl")
     assert told.code == 2 and "#nothing-left" in told.error and not Path("none.jsonl").exists()
+    assert "; as the author said: 12)" in told.error
+    school.reply = lambda body: " "
+    told = homeroom(*TRACES, "--attempts", "2", "--out", "none.jsonl")
+    assert f"; as the author said: 12; empty or cut off: {len(train)})" in told.error
     with Homeroom.open() as home:
         found = good_traces(home, "school/large", "small-course")
     assert found.examples == () and found.authored > 0 and found.asked == len(train)

@@ -56,9 +56,11 @@ def command(
     found = good_traces(home, model, dataset, task=task, attempts=attempts, limit=limit, on_progress=progress)
     refused = "; ".join(f"{title}: {count}" for title, count in found.failed.items())
     if not found.examples:
+        others = {"as the author said": found.authored, "empty or cut off": found.unanswered}
+        why = "; ".join([*([refused] if refused else []), *(f"{what}: {count}" for what, count in others.items() if count)])
         raise DataError(
-            f"Not one of {found.asked} replies of {found.model!r} is good and new ({refused or 'all as authored'}). Take a "
-            "better model, or more --attempts",
+            f"Not one of {found.asked} replies of {found.model!r} is good and new ({why}). Take a better model, or more "
+            "--attempts",
             code="nothing-left",
         )
     written = write_examples(lambda: found.examples, out, force=force)
