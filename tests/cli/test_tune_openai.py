@@ -75,6 +75,7 @@ def test_the_plan_tells_the_cost_and_sends_nothing(school, homeroom, dataset):
     assert plan["details"]["jobs"] == [{"examples": plan["examples"], "epochs": plan["details"]["jobs"][0]["epochs"]}]
     text = homeroom("tune", "plan", *RUN[2:], "--base", "school/gpt-4.1-mini").out
     assert "could be shorter" in text or "validation examples" in text
+    assert " 0 s " not in text and " 0 B " not in text, "what is not known is not nothing"
 
 
 def test_an_endpoint_that_is_not_in_the_settings_is_told_with_the_line_to_add(homeroom, dataset):

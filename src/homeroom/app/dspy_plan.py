@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from homeroom.app.dspy_job import identity_of, material_of
 from homeroom.app.dspy_weights import training_recipe
 from homeroom.app.endpoints import endpoint_of
+from homeroom.app.engines import memory_need
 from homeroom.app.forecasts import calibrations, record
 from homeroom.app.metering import price_at
 from homeroom.app.work import NOW, When, key_of, submit_once
@@ -84,13 +85,14 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
     cost = price.of(calls * prompt, calls * recipe.generation.max_tokens) if price else 0.0
     training = _training(home, dataset, recipe, found.spec, material) if recipe.trains else None
     times = recipe.trains if training else 0
+    answering = memory_need(home, home.base_files(recipe.base)).total if endpoint is None else 0
     return Plan(
         method="dspy",
         examples=len(material.pool),
         trained_tokens=times * training.trained_tokens if training else 0,
         steps=len(recipe.tried),
         time_s=calls * SECONDS_A_CALL + (times * training.time_s if training else 0),
-        memory_bytes=training.memory_bytes if training else 0,
+        memory_bytes=max(training.memory_bytes if training else 0, answering),
         gpu_memory_bytes=training.gpu_memory_bytes if training else 0,
         disk_bytes=calls * DISK_A_CALL_BYTES + (times * training.disk_bytes if training else 0),
         cost_usd=cost,

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 
 def time_of(plan: Plan) -> str:
-    """``3 min 20 s (2 min 10 s to 5 min 0 s)``."""
+    """``3 min 20 s (2 min 10 s to 5 min 0 s)``; ``-`` where it is not known."""
+    if not plan.time_s:
+        return "-"
     between = f" ({duration(plan.time_low_s)} to {duration(plan.time_high_s)})" if plan.time_high_s else ""
     return duration(plan.time_s) + between
 
 
 def memory_of(plan: Plan) -> str:
-    """``1.9 GB``, with the GPU's where one is used."""
+    """``1.9 GB``, with the GPU's where one is used; ``-`` where nothing is done on this machine."""
+    if not plan.memory_bytes and not plan.gpu_memory_bytes:
+        return "-"
     return size(plan.memory_bytes) + (f" + {size(plan.gpu_memory_bytes)} GPU" if plan.gpu_memory_bytes else "")
 
 
