@@ -34,7 +34,7 @@ OTHERS = {
     # Seven layers, so that one looks at everything and the others back over a window that the prompts exceed.
     "Gemma3": {"num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 16},
 }
-PROMPTS = ("What is the sum?", "Draw both pieces and tell me what you notice.", "Why? " * 20 + "  naïve 7½ 🙂\n\n3")
+PROMPTS = ("What is the sum?", "Draw both pieces and tell me what you notice.", "Why? " * 20, "  naïve 7½ 🙂\n\n3")
 TOKENS, SHOWN = 10, 20
 ENDS = {"Gemma3": ("<eos>", "<end_of_turn>")}
 RECIPE = parse_recipe(
@@ -74,7 +74,8 @@ def random_model(folder, family):
     model = getattr(transformers, f"{family}ForCausalLM")(settings)
     with torch.no_grad():
         for key, parameter in model.named_parameters():
-            if key.endswith("bias") or "norm" in key:  # zeros and ones would hide that they are left out
+            told = ("norm",) if family == "Gemma3" else ("bias", "q_norm", "k_norm")
+            if any(part in key for part in told):  # zeros and ones would hide that they are left out
                 parameter.add_(0.3 * torch.randn_like(parameter))
         if family == "Gemma3":  # half of its tokens are bytes: the engine says nothing of those that are parts of a character
             table = model.get_input_embeddings().weight
