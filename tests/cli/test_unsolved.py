@@ -45,6 +45,12 @@ def test_what_one_of_the_models_solves_is_not_left():
     assert record.metadata["unsolved"][0]["reply"] == wrong and record.metadata["topic"]
 
 
+def test_a_base_leaves_nothing_unsolved(homeroom):
+    told = homeroom("tune", "unsolved", "tiny", "--out", "x.jsonl")
+    assert "#unsolved-base" in told.error and not Path("x.jsonl").exists()
+    assert "#model-not-found" in homeroom("tune", "unsolved", "nobody", "--out", "x.jsonl").error
+
+
 @pytest.mark.slow
 def test_the_validation_examples_a_model_fails_on_become_a_file(tuned: Path, homeroom, tmp_path):
     with Homeroom.open() as home:

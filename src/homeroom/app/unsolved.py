@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, spread
 from homeroom.app.metering import Use
 from homeroom.app.talk import talking
@@ -15,6 +16,7 @@ from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.answers import generate
 from homeroom.evaluation.metrics.sound_turn import failed_of_set
 from homeroom.evaluation.prompts import PlainPrompt
+from homeroom.models.pull import installed
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.evaluation import Answer
 from homeroom.schema.examples import Example, Item
@@ -93,11 +95,11 @@ def unsolved(
 
     Raises:
         NotFoundError: no such model or dataset; the base is not on this machine.
-        ConfigError: ``no-dataset``; ``unsolved-tasks``: the models play different parts.
+        ConfigError: ``no-dataset``; ``unsolved-base``: it is no tuned model; ``unsolved-tasks``: the models play different parts.
         DataError: ``unsolved-no-items``: there is no validation example.
         ProviderError: a model did not answer.
     """
-    models = [home.registry.get(name) for name in names]
+    models = [_tuned(home, name) for name in names]
     reference = dataset or models[0].dataset
     if not reference:
         raise ConfigError(f"{models[0].name!r} was imported without a dataset. Name one: --dataset NAME", code="no-dataset")
@@ -112,6 +114,15 @@ def unsolved(
         )
     replies = {model.name: _replies(home, model, part, asked, tell) for model in models}
     return Unsolved(f"{found.info.name}@{found.info.version}", part, len(asked), tuple(left(asked, replies)))
+
+
+def _tuned(home: Homeroom, name: str) -> TunedModel:
+    if installed(name, home.settings.cache) is not None or endpoint_of(home.settings, name) is not None:
+        raise ConfigError(
+            f"{name!r} is a base: this asks what tuning has left unsolved. Name a tuned model: homeroom models list",
+            code="unsolved-base",
+        )
+    return home.registry.get(name)
 
 
 def left(items: Sequence[Item], replies: Mapping[str, Sequence[Answer]]) -> list[Failure]:
