@@ -127,7 +127,7 @@ def test_every_command_of_the_tutorial_runs(terminal: Terminal) -> None:
     assert "train 6 · validation 2 · test 4 examples" in said["homeroom data split data/examples.jsonl"]
     assert "few: expect the model to learn a manner" in said["homeroom tune plan"]
     assert "4 replies. Wanted: At least 16 held-out replies." in said["homeroom eval run"]
-    assert "2 topics. Wanted: At least 6 unseen topics." in said["homeroom eval run"]
+    assert "2 topics. Wanted: At least 7 unseen topics." in said["homeroom eval run"]
     assert "now answers as tutor" in said["homeroom models use tutor"]
     assert "Notes on your turns" in said["homeroom practice"]
     assert (terminal.folder / "report.html").read_text("utf-8").startswith("<!doctype html>")

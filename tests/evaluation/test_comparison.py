@@ -141,24 +141,24 @@ def test_too_few_replies_show_nothing_however_large_the_difference() -> None:
 
 
 @SLOW
-def test_six_topics_that_agree_do_not_choose_among_several_systems() -> None:
-    """Chance alone lets all six favour one of two equal systems once in 32 times, and three pairs are looked at."""
+def test_seven_topics_that_agree_do_not_choose_among_several_systems() -> None:
+    """Chance alone lets all seven favour one of two equal systems once in 64 times, and six pairs are looked at."""
     by_topic: dict[str, list[Item]] = {}
     for item in course_items("tutor", 400):
         by_topic.setdefault(str(item.example.metadata["topic"]), []).append(item)
-    six = [item for topic in sorted(by_topic, key=lambda t: -len(by_topic[t]))[:6] for item in by_topic[topic][:3]]
-    assert len(six) == 18
-    rows = [("base", "base", loops), ("one", "candidate", authored), ("two", "candidate", authored)]
+    seven = [item for topic in sorted(by_topic, key=lambda t: -len(by_topic[t]))[:7] for item in by_topic[topic][:3]]
+    assert len(seven) == 21
+    rows = [("base", "base", loops), *((name, "candidate", authored) for name in ("one", "two", "three"))]
     replies = [
-        Replies(SystemInfo(n, r, n, n), [Answer(i.id, n, t) for i, t in zip(six, w(six), strict=True)])  # type: ignore[arg-type]
+        Replies(SystemInfo(n, r, n, n), [Answer(i.id, n, t) for i, t in zip(seven, w(seven), strict=True)])  # type: ignore[arg-type]
         for n, r, w in rows
     ]
     found = compare(
-        six, replies, [Facts(n, "huggingface" if r == "candidate" else "") for n, r, _ in rows], plan=protocol("tutor")
+        seven, replies, [Facts(n, "huggingface" if r == "candidate" else "") for n, r, _ in rows], plan=protocol("tutor")
     )
     against_base = [p for p in found.pairs if p.difference.control == "base"]
-    assert len(against_base) == 2 and all(p.difference.mean and p.difference.mean > 0.8 for p in against_base)
-    assert [p.p_holm for p in against_base] == pytest.approx([3 * 2 / 64] * 2)
+    assert len(against_base) == 3 and all(p.difference.mean and p.difference.mean > 0.8 for p in against_base)
+    assert [p.p_holm for p in against_base] == pytest.approx([6 * 2 / 128] * 3)
     assert found.advice.kind == "no-difference"
 
 

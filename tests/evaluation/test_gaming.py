@@ -35,7 +35,7 @@ REJECTED = {
 @cache
 def items(task: str) -> tuple[Item, ...]:
     """Enough topics of the bundled course that a good tutor can be promoted, and 16 wrong claims at least."""
-    return tuple(course_items(task, 34 if task == "tutor" else 14))
+    return tuple(course_items(task, 34 if task == "tutor" else 24))
 
 
 def test_the_set_can_promote() -> None:
@@ -153,6 +153,14 @@ def test_without_the_claim_a_bank_of_phrases_is_at_chance_and_people_are_not() -
     fit = bank.summaries["beyond_its_claim"]
     assert bank.summaries["specificity"].mean > 0.8 > 0.55 > fit.mean > 0.45
     assert people.summaries["beyond_its_claim"].mean > 0.75
+
+
+def test_too_few_topics_show_no_gain_however_large() -> None:
+    few = course_items("learner", 7)
+    verdict = judged(few, authored).verdict
+    assert verdict is not None and verdict.outcome == "reject" and "no named measure" in verdict.headline
+    assert len({item.example.metadata["topic"] for item in few}) < 8
+    assert any("unseen topics" in f.rule and f.holds is False for f in verdict.findings)
 
 
 def test_masking_makes_fillings_of_a_template_equal() -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from homeroom.evaluation.compare import FEW_GROUPS, Resampler, holm, p_value, wilson
+from homeroom.evaluation.compare import FEW_GROUPS, Resampler, holm, least_p, p_value, wilson
 from homeroom.evaluation.metrics import metric
 from homeroom.evaluation.protocol import Protocol, Rule
 from homeroom.schema.evaluation import Difference, MetricSummary, Scorecard
@@ -106,9 +106,10 @@ def adjusted_p(protocol: Protocol, evidence: Evidence) -> dict[str, float]:
     for rule in protocol.gains:
         control = evidence.controls.get(rule.against)
         if control is not None and rule.metric in control.values:
-            p = p_value(evidence.candidate.values[rule.metric], control.values[rule.metric], evidence.resampler)
+            ours, theirs = evidence.candidate.values[rule.metric], control.values[rule.metric]
+            p = p_value(ours, theirs, evidence.resampler)
             if p is not None:
-                raw[f"{rule.metric}|{rule.against}"] = p
+                raw[f"{rule.metric}|{rule.against}"] = max(p, least_p(ours, theirs, evidence.resampler))
     return holm(raw)
 
 
