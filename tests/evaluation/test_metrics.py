@@ -234,6 +234,10 @@ def test_own_words_are_not_copied() -> None:
         ("Great job! Can you explain how you got that?", 1.0, 0.0),
         ("To find the sum we must first multiply. Therefore it is 11.", 1.0, 0.0),
         ("", 0.0, 0.0),
+        ("The learner adds the numerators and keeps the larger denominator.", 1.0, 0.0),
+        ("Easy. The student in the story has 3 left.", 1.0, 1.0),
+        ("It is wrong. The student wrongly believes that more digits are more.", 1.0, 0.0),
+        ("I asked the student next to me, and she got 14 too!", 1.0, 1.0),
     ],
 )
 def test_staying_in_role(reply: str, tutor_ok: float, learner_ok: float) -> None:

@@ -40,6 +40,11 @@ _LEARNER_AS_TEACHER = re.compile(
     r"|way|formula)\b|\bas (?:your|a|the) teacher\b|\byou are \w+, a student\b|\bmy students?\b",
     re.IGNORECASE,
 )
+_ABOUT_ITSELF = re.compile(
+    r"(?:^|[.!?]\s+)the (?:learner \w+|(?:student|pupil) (?:\w+ly )?(?:thinks|believes|forgets|confuses|assumes|mixes|ignores"
+    r"|treats|fails|struggles|misunderst\w+|misread\w*)\b)",
+    re.IGNORECASE,
+)
 _LECTURE = re.compile(
     r"\bstep \d|\n\s*\d[.)]\s|\btherefore\b|\bin conclusion\b|\bin order to\b|\bto (?:solve|find|calculate"
     r"|determine) (?:this|the)\b.{0,60}\b(?:we|you) (?:need|can|must|should|first)\b"
@@ -52,7 +57,7 @@ class StayingInRole:
     """1 when the reply is spoken by whom it should be, 0 when it is not, or is empty.
 
     Tutor: does not write the learner's turn, speak as a learner or as a machine. Learner: does not praise, instruct or
-    correct like a teacher, lecture, or talk for more than 60 words.
+    correct like a teacher, speak of itself as "the learner", lecture, or talk for more than 60 words.
     """
 
     name = "staying_in_role"
@@ -78,6 +83,7 @@ def in_role(reply: str, learner: bool) -> bool:
         return not _TUTOR_AS_LEARNER.search(re.sub(r"[\"“][^\"”]*[\"”]", "", reply))
     return not (
         _LEARNER_AS_TEACHER.search(reply)
+        or _ABOUT_ITSELF.search(reply)
         or _LECTURE.search(reply)
         or len(words(reply)) > LEARNER_WORDS
         or len(sentences(reply)) > 7
