@@ -274,7 +274,7 @@ def test_the_estimate_is_what_the_engine_takes_and_no_less(tiny_base, tmp_path):
     assert need.weights == tiny_base.gguf.stat().st_size
     manager = EngineManager(tiny_base, home=tmp_path, spawn=spawn, slots=4, context=2048, threads=1)
     try:
-        assert 0.2 * need.total < resident_bytes(manager.ensure().pid) <= need.total
+        assert 0.2 * need.total < memory_bytes(manager.ensure().pid, "Pss") <= need.total
     finally:
         manager.stop()
 
@@ -287,17 +287,19 @@ def test_the_estimate_for_the_real_model_is_close(real_base, tmp_path):
         need = engine_need(real_base, slots=4, context=2048).total
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda n: model.complete([Message("user", "word " * 1500)], GREEDY), range(4)))
-        assert 0.8 * need < resident_bytes(manager.ensure().pid) <= need
+        # Another process that has the same file open shares its pages, and so halves them in the second figure.
+        assert 0.8 * need < memory_bytes(manager.ensure().pid, "Rss")
+        assert memory_bytes(manager.ensure().pid, "Pss") <= need
     finally:
         model.close()
         manager.stop()
 
 
-def resident_bytes(pid):
+def memory_bytes(pid, kind):
     from pathlib import Path
 
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("Pss:")))
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(f"{kind}:")))
 
 
 @pytest.fixture

@@ -57,8 +57,8 @@ def bar(fraction: float) -> str:
 
 
 def warnings_only(event: JobEvent) -> str:
-    """Warnings and errors, as they are."""
-    return f"{event.level}: {event.message}" if event.level in ("warning", "warn", "error") else ""
+    """Warnings, as they are."""
+    return f"{event.level}: {event.message}" if event.level in ("warning", "warn") else ""
 
 
 def wait(
@@ -83,8 +83,8 @@ def wait(
 
     def watch(now: Job, events: Sequence[JobEvent]) -> None:
         for event in events:
-            # What ended the job is told once, by whoever asked for it.
-            text = "" if quiet or (now.done and event.message == now.error) else tell(event)
+            # An event of this level ended the job, which ``now`` may not know yet: it is told once, by whoever asked for the job.
+            text = "" if quiet or event.level == "error" else tell(event)
             if text:
                 line.clear()
                 for part in text.splitlines():
