@@ -84,7 +84,7 @@ def held_out_items(dataset: Dataset, task: str, limit: int, seen: Collection[Que
             (``all-seen``).
     """
     examples = dataset.part("test", task)
-    unseen = [example for example in examples if not any(question_of(item) in seen for item in example.items())]
+    unseen = [example for example in examples if not _was_seen(example, seen)]
     dealt = spread(unseen, limit)
     if examples and not unseen:
         raise DataError(
@@ -105,6 +105,10 @@ def question_of(item: Item) -> Question:
     """What is asked, by its words: who a simulated learner is belongs to it, a tutor's visible prompt does not."""
     learner = item.example.task == "learner"
     return tuple(" ".join(m.content.split()) for m in item.prompt if learner or m.role != "system")
+
+
+def _was_seen(example: Example, seen: Collection[Question]) -> bool:
+    return bool(seen) and any(question_of(item) in seen for item in example.items())
 
 
 def seen_elsewhere(home: Homeroom, dataset: Dataset, models: Iterable[TunedModel]) -> frozenset[Question]:
@@ -145,7 +149,7 @@ def _held_out_questions(dataset: Dataset, task: str) -> set[Question]:
 def left_out(dataset: Dataset, task: str, seen: Collection[Question]) -> str:
     """What is told of held-out examples that are left out; empty where none is."""
     examples = dataset.part("test", task)
-    count = sum(any(question_of(item) in seen for item in example.items()) for example in examples)
+    count = sum(_was_seen(example, seen) for example in examples)
     if not count:
         return ""
     return f"{count} of {len(examples)} held-out examples are left out: a model that is judged here was tuned on their questions"

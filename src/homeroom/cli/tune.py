@@ -17,6 +17,7 @@ from homeroom.cli.recommend import command as recommend
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
+    from homeroom.schema.jobs import Job
     from homeroom.tuning.dspy.recipe import DspyRecipe
     from homeroom.tuning.recipe import Recipe
     from homeroom.tuning.recipe_file import Run
@@ -298,10 +299,7 @@ def run(
         tune_openai.agree(home, dataset, recipe, yes=yes, as_json=as_json)
         job = submit_tuning(home, dataset, recipe, again=again, when=moment)
         if not as_json:
-            before = "; done before, --again repeats it" if job.done else ""
-            click.echo(f"{recipe.name}: job {job.id}{before}", err=True)
-            if told := tune_openai.files_stay(recipe, job):
-                click.echo(f"warning: {told}", err=True)
+            _tell_begun(recipe, job)
         if wait:
             job = progress.wait(home, job, quiet=as_json)
             if not as_json:
@@ -320,3 +318,10 @@ def run(
 
     emit(results, as_json, text)
     return 0
+
+
+def _tell_begun(recipe: Run, job: Job) -> None:
+    before = "; done before, --again repeats it" if job.done else ""
+    click.echo(f"{recipe.name}: job {job.id}{before}", err=True)
+    if told := tune_openai.files_stay(recipe, job):
+        click.echo(f"warning: {told}", err=True)
