@@ -65,8 +65,10 @@ def test_it_asks_before_money_is_spent_and_the_model_answers_in_the_chat(school,
         reply = directory.chat_model(model.name).complete([Message("user", "Half of 14 is 8.")], GenerationSettings())
         assert model.metrics["cost_usd"] > 0 and model.dataset == home.datasets.info("small-course").id
     assert reply.text == f"{model.remote_id.partition('/')[2]} says hello"
-    again = homeroom(*AT_SCHOOL, "--yes", "--json").json
-    assert again[0]["result"]["model"] == model.name and len(school.paid) == 1, "the same again costs nothing"
+    again = homeroom(*AT_SCHOOL, "--json").json
+    assert again[0]["result"]["model"] == model.name and len(school.paid) == 1, "the same again costs nothing, and nobody is asked"
+    anew = homeroom(*AT_SCHOOL, "--again", "--json")
+    assert anew.json["error"]["code"] == "needs-yes" and len(school.paid) == 1
 
 
 def test_the_plan_tells_the_cost_and_sends_nothing(school, homeroom, dataset):

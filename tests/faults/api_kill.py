@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from tests.faults import api_client, api_oracle, client, oracle
 from tests.faults.bed import Bed, eventually
-from tests.faults.journal import Record
+from tests.faults.journal import Entry, Record
 from tests.faults.kill import DRAIN_S, end, orphans
 from tests.faults.killer import Killer, Strike
 from tests.faults.report import Report
@@ -28,6 +28,8 @@ from tests.faults.report import Report
 ROLES = ("supervisor", "web", "worker", "job", "engine", "launcher")
 LONGEST_S = 4.0
 RECOVERS = 0.7  # share of the deaths after which the server is let answer again, so that something is told in between
+CALM_EVERY = 10  # kills; a job that is killed at every turn is given up, and nothing would be known of those that end
+CALM_S = 120.0
 NEEDED = ("file", "ftjob", "tuned by api", "reply")
 
 
@@ -65,12 +67,24 @@ def harass(bed: Bed, killer: Killer, chance: random.Random, kills: int, report: 
             bed.serve()
         if chance.random() < RECOVERS:
             bed.await_ready()
+        if len(killer.strikes) % CALM_EVERY == CALM_EVERY - 1:
+            calm(bed)
         time.sleep(chance.uniform(0.0, LONGEST_S))
         strike = next((hit for role in iter(killer.draw, "") if role in ROLES and (hit := killer.strike(role))), None)
         if strike is not None and strike.pid == bed.server.pid:
             bed.server.wait()
             orphans(strike, bed, report)
     return killer.strikes
+
+
+def calm(bed: Bed) -> None:
+    """Kill nothing until a model was tuned: whatever was killed before, the jobs after it come to their end."""
+    before = len(_tuned(bed))
+    eventually(lambda: time.sleep(0.5) or len(_tuned(bed)) > before, CALM_S, "no job ends though nothing is killed")
+
+
+def _tuned(bed: Bed) -> list[Entry]:
+    return Record.read(bed.journals).told("tuned by api")
 
 
 def settle(bed: Bed, report: Report) -> None:

@@ -177,16 +177,35 @@ def submit_remote(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe, *, aga
         NotFoundError: ``endpoint-unknown``, ``not-pulled``, ``unknown-model``.
     """
     data_of(dataset, recipe)
-    place = place_of(home, recipe)
-    run = recipe.model_copy(update={"base": place.base})
-    about: Json = {"kind": "tune", "dataset": dataset.info.id, "recipe": run.to_dict(), "base_identity": place.base_identity}
+    about = _about(home, dataset, recipe)
     if not again and (begun := _begun_otherwise(home, about)) is not None:
         return home.jobs.retry(begun.id) if begun.state in ("failed", "cancelled") else begun
     key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
     return submit_once(home, "tune", about, key, resource="api", when=when)
 
 
+def is_agreed(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe) -> bool:
+    """Whether this very run was made, or is under way: to ask for it again spends nothing more."""
+    about = _about(home, dataset, recipe)
+    same = (about, _other_wish(about))
+    return any(
+        job.payload in same and job.state not in ("failed", "cancelled") for job in home.jobs.list(kind="tune", limit=MOST_JOBS)
+    )
+
+
+def _about(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe) -> Json:
+    """What makes a run this one."""
+    place = place_of(home, recipe)
+    run = recipe.model_copy(update={"base": place.base})
+    return {"kind": "tune", "dataset": dataset.info.id, "recipe": run.to_dict(), "base_identity": place.base_identity}
+
+
+def _other_wish(about: Json) -> Json:
+    """The same run with the other wish for its files."""
+    return {**about, "recipe": {**about["recipe"], "delete_files": not about["recipe"]["delete_files"]}}
+
+
 def _begun_otherwise(home: Homeroom, about: Json) -> Job | None:
     """The same run where it was begun with another wish for its files: that is no reason to pay a second time."""
-    twin = {**about, "recipe": {**about["recipe"], "delete_files": not about["recipe"]["delete_files"]}}
+    twin = _other_wish(about)
     return next((job for job in home.jobs.list(kind="tune", limit=MOST_JOBS) if job.payload == twin), None)

@@ -153,7 +153,7 @@ def _agree(home: Homeroom, found: Lineup, *, yes: bool, as_json: bool) -> None:
         if entry.run is not None:
             if not as_json:
                 forecast(home, found.dataset.info.id, entry.run)
-            agree(home, found.dataset.info.id, entry.run, yes=yes, as_json=as_json)
+            agree(home, found.dataset.info.id, entry.run, again=False, yes=yes, as_json=as_json)
 
 
 def _followed(home: Homeroom, tunings: tuple[tuple[str, Job], ...], job: Job, *, quiet: bool) -> Job:

@@ -296,7 +296,7 @@ def run(
     for recipe in files[0][1]:
         if not as_json:
             forecast(home, dataset, recipe)
-        tune_openai.agree(home, dataset, recipe, yes=yes, as_json=as_json)
+        tune_openai.agree(home, dataset, recipe, again=again, yes=yes, as_json=as_json)
         job = submit_tuning(home, dataset, recipe, again=again, when=moment)
         if not as_json:
             _tell_begun(recipe, job)

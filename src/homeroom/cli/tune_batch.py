@@ -49,7 +49,7 @@ def run_batch(
     local = [(label, run) for label, run in runs if isinstance(run, Recipe) and is_local(home, run)]
     others = [(label, run) for label, run in runs if not is_local(home, run)]
     for _, run in others:
-        tune_openai.agree(home, dataset, run, yes=yes, as_json=as_json)  # before anything is begun
+        tune_openai.agree(home, dataset, run, again=again, yes=yes, as_json=as_json)  # before anything is begun
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     jobs: list[Job] = []
     rows: list[Row] = []

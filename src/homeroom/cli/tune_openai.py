@@ -77,17 +77,19 @@ def files_stay(run: Run, job: Job) -> str:
     )
 
 
-def agree(home: Homeroom, dataset: str, run: Run, *, yes: bool, as_json: bool) -> None:
+def agree(home: Homeroom, dataset: str, run: Run, *, again: bool, yes: bool, as_json: bool) -> None:
     """Show what a run costs and ask before it is spent; a script, which cannot be asked, has to have agreed.
+
+    Nobody is asked for a run that was made or is under way, unless it is to be made ``again``.
 
     Raises:
         ConfigError: ``needs-yes``.
         click.Abort: the person said no.
     """
-    from homeroom.app.openai_plan import plan_cost
+    from homeroom.app.openai_plan import is_agreed, plan_cost
     from homeroom.tuning.openai.recipe import OpenAIRecipe
 
-    if not isinstance(run, OpenAIRecipe):
+    if not isinstance(run, OpenAIRecipe) or (not again and is_agreed(home, home.datasets.get(dataset), run)):
         return
     plan = plan_cost(home, dataset, run)
     if not as_json:
