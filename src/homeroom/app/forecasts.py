@@ -68,11 +68,16 @@ def told(metrics: Mapping[str, Any]) -> str:
     if not isinstance(forecast, Mapping):
         return ""
     past = _past(metrics, forecast)
-    off = f"{abs(past.ratio - 1):.0%} {'longer' if past.ratio > 1 else 'shorter'}"
+    took = f"took {past.actual_s:.0f} s: {abs(past.ratio - 1):.0%} {'longer' if past.ratio > 1 else 'shorter'}"
+    if _was_continued(metrics):
+        took = f"the training took {metrics['train_seconds']:.0f} s in more than one attempt"
     memory = f"; memory {past.forecast_bytes / 1e9:.1f} GB, took {past.actual_bytes / 1e9:.1f} GB" if past.actual_bytes else ""
-    return (
-        f"Forecast {past.forecast_s:.0f} s ({past.low_s:.0f} to {past.high_s:.0f} s), took {past.actual_s:.0f} s: {off}{memory}"
-    )
+    return f"Forecast {past.forecast_s:.0f} s ({past.low_s:.0f} to {past.high_s:.0f} s), {took}{memory}"
+
+
+def _was_continued(metrics: Mapping[str, Any]) -> bool:
+    """Whether the whole time is known only of the last attempt: it is less than the training took."""
+    return float(metrics.get("seconds") or 0) < float(metrics.get("train_seconds") or 0)
 
 
 def _forecast_models(home: Homeroom) -> Sequence[TunedModel]:
@@ -84,7 +89,7 @@ def _forecast_models(home: Homeroom) -> Sequence[TunedModel]:
 def _made(model: TunedModel) -> MadeRun:
     metrics, forecast = model.metrics, model.metrics["forecast"]
     note = "stopped early" if int(metrics.get("steps") or 0) < int(forecast.get("steps") or 0) else ""
-    if float(metrics.get("seconds") or 0) < float(metrics.get("train_seconds") or 0):
+    if _was_continued(metrics):
         note = "continued after a stop"
     return MadeRun(model.name, model.base, model.created_at, _past(metrics, forecast), note)
 
