@@ -83,3 +83,18 @@ def test_another_recipe_is_another_run(tuned, homeroom, tmp_path):
     told = homeroom("tune", "run", "--dataset", "small-course", "--recipe", other, "--no-wait")
     assert f"job {job['id']}" in told.err
     assert told.out == f"Queued. Follow it: homeroom jobs follow {job['id']}\n"
+
+
+@pytest.mark.slow
+def test_a_model_that_was_deleted_is_made_again_and_then_found(tuned, homeroom, recipe):
+    arguments = ("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--json")
+    with Homeroom.open() as home:
+        made = home.registry.list()
+    (before,) = homeroom(*arguments).json
+    for model in made:
+        assert homeroom("models", "delete", model.id8, "--yes").code == 0
+    (anew,) = homeroom(*arguments).json
+    (found,) = homeroom(*arguments).json
+    assert anew["id"] == found["id"] != before["id"]
+    with Homeroom.open() as home:
+        assert sorted(model.name for model in home.registry.list()) == sorted(anew["result"]["models"])

@@ -90,6 +90,13 @@ def test_no_run_is_begun_after_the_minutes_and_the_same_command_makes_it_later(h
     assert (whole.code, [row["state"] for row in whole.json["runs"]]) == (0, ["made", "made"])
     assert whole.json["runs"][0]["models"] == short.json["runs"][0]["models"], "what was made is not made again"
 
+    first, second = (row["models"][0] for row in whole.json["runs"])
+    assert homeroom("models", "delete", second, "--yes").code == 0
+    anew = homeroom(*command)
+    assert (anew.code, [row["state"] for row in anew.json["runs"]]) == (0, ["made", "made"]), "what was deleted is"
+    assert anew.json["jobs"][0]["id"] != whole.json["jobs"][0]["id"] and anew.json["runs"][0]["models"] == [first]
+    assert homeroom(*command).json["jobs"][0]["id"] == anew.json["jobs"][0]["id"]
+
 
 @pytest.mark.slow
 def test_a_killed_batch_goes_on_with_the_run_it_was_in(homeroom, start, dataset, tmp_path, home):

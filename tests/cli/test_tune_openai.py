@@ -66,7 +66,9 @@ def test_it_asks_before_money_is_spent_and_the_model_answers_in_the_chat(school,
         assert model.metrics["cost_usd"] > 0 and model.dataset == home.datasets.info("small-course").id
     assert reply.text == f"{model.remote_id.partition('/')[2]} says hello"
     again = homeroom(*AT_SCHOOL, "--json").json
-    assert again[0]["result"]["model"] == model.name and len(school.paid) == 1, "the same again costs nothing, and nobody is asked"
+    assert again[0]["result"]["model"] == model.name and len(school.paid) == 1, (
+        "the same again costs nothing, and nobody is asked"
+    )
     anew = homeroom(*AT_SCHOOL, "--again", "--json")
     assert anew.json["error"]["code"] == "needs-yes" and len(school.paid) == 1
 

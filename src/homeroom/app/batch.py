@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.tuning import on_gpu, training_data
-from homeroom.app.work import NOW, When, key_of, submit_once
+from homeroom.app.work import NOW, When, any_there, key_of, submit_once
 from homeroom.errors import ConfigError
 from homeroom.schema.jobs import Job
 from homeroom.tuning.recipe import Recipe
@@ -72,7 +72,7 @@ def submit_batch(
     about = {"kind": "batch", "dataset": found.info.id, "runs": ready, "base_identities": identities}
     resource = "gpu" if any(on_gpu(recipe) for _, recipe in runs) else "cpu"
     before = None if again else _made_before(home, found.info.id, ready)
-    if before is not None and not _missing(before):
+    if before is not None and not _missing(home, before):
         return before
     payload = {"dataset": found.info.id, "runs": ready, "minutes": minutes, "before": before.id if before else ""}
     key = key_of({**about, **payload, "again": secrets.token_hex(8) if again else ""})
@@ -85,6 +85,6 @@ def _made_before(home: Homeroom, dataset: str, runs: list[dict[str, object]]) ->
     return next((job for job in ended if job.payload["dataset"] == dataset and job.payload["runs"] == runs), None)
 
 
-def _missing(job: Job) -> bool:
-    """Whether one of its runs failed or was not begun."""
-    return any(row["state"] != "made" for row in (job.result or {})["runs"])
+def _missing(home: Homeroom, job: Job) -> bool:
+    """Whether one of its runs failed, was not begun, or made what was deleted since."""
+    return any(row["state"] != "made" or not any_there(home, row["models"]) for row in (job.result or {})["runs"])

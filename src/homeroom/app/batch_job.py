@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.app.local_runs import RememberedRenderer, engine_renderer, entries, local_tuner, registered, roles_of, with_threads
 from homeroom.app.tuning import training_data
+from homeroom.app.work import any_there
 from homeroom.errors import HomeroomError, StorageError
 from homeroom.schema.jobs import JobContext
 from homeroom.storage.errors import disk_errors
@@ -60,7 +61,8 @@ def _record(path: Path, home: Homeroom, before: str) -> dict[str, Any]:  # JSON
     if path.exists():
         return dict(json.loads(path.read_text(encoding="utf-8")))
     earlier = (home.jobs.get(before).result or {}).get("runs", []) if before else []
-    return {"rows": {row["run"]: row for row in earlier if row["state"] == "made"}, "seconds": 0.0}
+    there = [row for row in earlier if row["state"] == "made" and any_there(home, row["models"])]
+    return {"rows": {row["run"]: row for row in there}, "seconds": 0.0}
 
 
 class Batch:

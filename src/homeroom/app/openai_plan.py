@@ -15,7 +15,7 @@ from homeroom.app.fine_tuning.training_file import check_training_file
 from homeroom.app.forecasts import calibrations, record
 from homeroom.app.metering import leaves_this_machine, price_at
 from homeroom.app.openai_here import NAME
-from homeroom.app.work import NOW, When, key_of, submit_once
+from homeroom.app.work import NOW, When, is_gone, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import DataError, NotFoundError
 from homeroom.ledger.prices import load_prices
@@ -188,9 +188,8 @@ def is_agreed(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe) -> bool:
     """Whether this very run was made, or is under way: to ask for it again spends nothing more."""
     about = _about(home, dataset, recipe)
     same = (about, _other_wish(about))
-    return any(
-        job.payload in same and job.state not in ("failed", "cancelled") for job in home.jobs.list(kind="tune", limit=MOST_JOBS)
-    )
+    begun = [job for job in home.jobs.list(kind="tune", limit=MOST_JOBS) if job.payload in same]
+    return any(job.state not in ("failed", "cancelled") and not is_gone(home, job) for job in begun)
 
 
 def _about(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe) -> Json:
@@ -208,4 +207,5 @@ def _other_wish(about: Json) -> Json:
 def _begun_otherwise(home: Homeroom, about: Json) -> Job | None:
     """The same run where it was begun with another wish for its files: that is no reason to pay a second time."""
     twin = _other_wish(about)
-    return next((job for job in home.jobs.list(kind="tune", limit=MOST_JOBS) if job.payload == twin), None)
+    begun = [job for job in home.jobs.list(kind="tune", limit=MOST_JOBS) if job.payload == twin]
+    return next((job for job in begun if not is_gone(home, job)), None)

@@ -77,7 +77,8 @@ def submit_probe(home: Homeroom, question: Question) -> Submitted:
     }
     probe = f"probe-{key_of({**about, 'recipe': run.to_dict()})[:12]}"
     cut = home.held_out.probe(probe) or _cut(home, dataset, probe, task, question.items)
-    tuning = submit_tuning(home, dataset.info.id, run.model_copy(update={"name": f"{PROBE}-{probe[-8:]}"}))
+    named = run.model_copy(update={"name": f"{PROBE}-{probe[-8:]}"})
+    tuning = submit_tuning(home, dataset.info.id, named, remakes=False)  # its model is deleted when it was asked
     payload = {**about, "probe": cut.probe, "entries": [{"job": tuning.id}]}
     resource = "cpu" if endpoint_of(home.settings, base) is None else "api"
     waits = () if tuning.done else ((f"a short tune ({run.method})", tuning),)

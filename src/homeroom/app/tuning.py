@@ -124,8 +124,18 @@ def prompt_recipe(recipe: Recipe) -> PromptRecipe:
     return PromptRecipe.of(recipe, recipe.task)
 
 
-def submit_tuning(home: Homeroom, dataset: str, recipe: Run, *, again: bool = False, when: When = NOW) -> Job:
-    """Queue a run. The same dataset, recipe and base give the same job, unless ``again`` or that job did not succeed.
+def submit_tuning(
+    home: Homeroom, dataset: str, recipe: Run, *, again: bool = False, when: When = NOW, remakes: bool = True
+) -> Job:
+    """Queue a run. The same dataset, recipe and base give the same job, unless ``again`` or what it made was deleted.
+
+    Args:
+        home: The open home.
+        dataset: Id, name or name@version.
+        recipe: What is run.
+        again: Make it although it was made before.
+        when: When the job may run.
+        remakes: Whether a model of weights or a prompt at an endpoint that was deleted is made again.
 
     Raises:
         NotFoundError: no such dataset, or the base model is not on this machine.
@@ -150,7 +160,7 @@ def submit_tuning(home: Homeroom, dataset: str, recipe: Run, *, again: bool = Fa
     about = {"kind": "tune", "dataset": found.info.id, "recipe": run, "base_identity": identity}
     key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
     resource = "api" if endpoint is not None else "gpu" if on_gpu(recipe) else "cpu"
-    return submit_once(home, "tune", about, key, resource=resource, when=when)
+    return submit_once(home, "tune", about, key, resource=resource, when=when, remakes=remakes)
 
 
 def on_gpu(recipe: Recipe) -> bool:

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,7 @@ def key_of(parts: Mapping[str, Any]) -> str:  # any JSON: the key is its hash
 
 # What cannot be continued: the folder of such a job holds another run than the one that is asked for.
 _START_ANEW = frozenset({"resume-mismatch"})
+_MAKES_MODELS = frozenset({"tune", "sweep"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,18 @@ NOW = When()
 
 
 def submit_once(
-    home: Homeroom, kind: str, payload: Mapping[str, Any], key: str, *, resource: str = "cpu", when: When = NOW
+    home: Homeroom,
+    kind: str,
+    payload: Mapping[str, Any],
+    key: str,
+    *,
+    resource: str = "cpu",
+    when: When = NOW,
+    remakes: bool = True,
 ) -> Job:
     """The job of this key. One that failed or was cancelled is queued again and goes on from what it had saved.
 
-    Only where that is of no use, because its folder holds another run, a new job is made.
+    Where that is of no use, because its folder holds another run or what it made was deleted, a new job is made.
 
     Args:
         home: The open home.
@@ -99,6 +107,7 @@ def submit_once(
         key: See `key_of`.
         resource: What it needs a slot of: ``cpu``, ``gpu`` or ``api``.
         when: When it may run; of a job that is there already nothing changes.
+        remakes: Whether models that were deleted since are made again.
     """
     attempt = 0
     while True:
@@ -111,11 +120,24 @@ def submit_once(
             not_before=when.not_before,
             depends_on=when.after,
         )
-        if job.state not in ("failed", "cancelled"):
+        if job.state in ("failed", "cancelled"):
+            if job.error_code not in _START_ANEW:
+                return home.jobs.retry(job.id)
+        elif not (remakes and is_gone(home, job)):
             return job
-        if job.error_code not in _START_ANEW:
-            return home.jobs.retry(job.id)
         attempt += 1
+
+
+def is_gone(home: Homeroom, job: Job) -> bool:
+    """Whether a job made models, and all of them were deleted since."""
+    result = job.result or {}
+    made = result.get("models") or [result.get("model")]
+    return job.kind in _MAKES_MODELS and job.state == "succeeded" and not any_there(home, made)
+
+
+def any_there(home: Homeroom, names: Iterable[str | None]) -> bool:
+    """Whether one of the models still is."""
+    return not {model.name for model in home.registry.list()}.isdisjoint(names)
 
 
 def prune(home: Homeroom, before: float) -> tuple[str, ...]:

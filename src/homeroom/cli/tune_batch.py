@@ -71,8 +71,9 @@ def run_batch(
         rows += [row] if row else []
     order = {label: at for at, (label, _) in enumerate(runs)}
     rows.sort(key=lambda row: order[row["run"]])
+    verdicts = {model.name: model.verdict for model in home.registry.list()}
     for row in rows:
-        row["verdicts"] = [home.registry.get(name).verdict for name in row["models"]]
+        row["verdicts"] = [verdicts.get(name, "deleted") for name in row["models"]]
     emit({"jobs": [asdict(job) for job in jobs], "runs": rows}, as_json, lambda: _text(jobs, rows, wait=wait))
     return 0 if all(row["state"] == "made" for row in rows) else 1
 
