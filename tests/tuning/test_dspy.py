@@ -138,6 +138,7 @@ def test_the_same_run_again_asks_nothing(run):
     assert (run.model.asked, run.opened) == ([], 1)
     assert again.envelope == first.envelope and again.table == first.table
     assert (again.metrics["requests"], again.metrics["requests_sent"]) == (first.metrics["requests"], 0)
+    assert (again.metrics["seconds"], again.metrics["seconds_before"]) == (0.0, first.metrics["seconds"])
     run("plain", "labelled", demonstrations=2)
     assert 0 < len(run.model.asked) <= 6, "another recipe is another run; what was asked before is not asked again"
 

@@ -66,7 +66,7 @@ def text_goes(home: Homeroom, base: str, model: TunedModel | None) -> tuple[str,
 
 
 def _tune_s(home: Homeroom, model: TunedModel) -> float | None:
-    seconds = model.metrics.get("seconds")
+    seconds = model.metrics.get("seconds_before") or model.metrics.get("seconds")
     if isinstance(seconds, int | float) and seconds:
         return float(seconds)
     try:

@@ -215,7 +215,8 @@ def _known(place: Path, spec: ProgramSpec) -> Outcome | None:
     try:
         record = json.loads(place.read_text(encoding="utf-8"))
         envelope = Envelope.from_dict(record["envelope"], str(place), spec)
-        metrics = {**record["metrics"], "requests_sent": 0, "requests_failed": 0, "seconds": 0.0}
+        before = record["metrics"].get("seconds", 0.0)  # what finding it took, told beside what other methods took
+        metrics = {**record["metrics"], "requests_sent": 0, "requests_failed": 0, "seconds": 0.0, "seconds_before": before}
         return Outcome(envelope, tuple(record["table"]), metrics, str(record.get("weights", "")))
     except (OSError, ValueError, KeyError, TypeError, HomeroomError):
         return None
