@@ -37,7 +37,7 @@ class Wanted:
     Attributes:
         dataset: Id, name or name@version.
         methods: To take part; with no method, recipe and model every known one.
-        recipes: Files whose runs take part.
+        recipes: Files whose runs take part, or runs.
         models: Tuned models that take part, by name, id8 or suffix.
         task: ``tutor`` or ``learner``; empty for the models' own, else the dataset's.
         base: What controls and new runs are on; the settings' default when empty.
@@ -50,7 +50,7 @@ class Wanted:
 
     dataset: str
     methods: tuple[str, ...] = ()
-    recipes: tuple[Path, ...] = ()
+    recipes: tuple[Path | Run, ...] = ()
     models: tuple[str, ...] = ()
     task: str = ""
     base: str = ""
@@ -129,8 +129,9 @@ def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
         if m.dataset != dataset.info.id
     ]
     notes += [missing] if (missing := left_out(dataset, task, seen)) else []
-    for path in wanted.recipes:
-        entries += [Entry(run=_on(base, for_task(run, task))) for run in load_runs(path) if task in run.tasks]
+    for recipe in wanted.recipes:
+        runs = load_runs(recipe) if isinstance(recipe, Path) else [recipe]
+        entries += [Entry(run=_on(base, for_task(run, task))) for run in runs if task in run.tasks]
     methods = wanted.methods or (() if wanted.recipes or wanted.models else known_methods())
     for method in methods:
         entry = _of_method(home, dataset, task, base, method)

@@ -23,7 +23,7 @@ from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.protocol import protocol
 from homeroom.schema.examples import Example
 from homeroom.tuning.recipe import Recipe
-from homeroom.tuning.recipe_file import load_runs
+from homeroom.tuning.recipe_file import Run, load_runs
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -43,14 +43,14 @@ class Question:
         task: ``tutor`` or ``learner``; empty takes the dataset's.
         base: To be tuned; the settings' default when empty.
         items: Most replies to judge by.
-        recipe: Of the short tune; the bundled one, held to few tokens, when None.
+        recipe: Of the short tune, or its file; the bundled one, held to few tokens, when None.
     """
 
     dataset: str
     task: str = ""
     base: str = ""
     items: int = DEFAULT_ITEMS
-    recipe: Path | None = None
+    recipe: Path | Run | None = None
 
 
 def submit_probe(home: Homeroom, question: Question) -> Submitted:
@@ -96,12 +96,14 @@ def submit_probe(home: Homeroom, question: Question) -> Submitted:
 def _short(question: Question, task: str, base: str) -> Recipe:
     """The short tune: on weights here, on the prompt where the base answers at an endpoint."""
     part: Task = "learner" if task == "learner" else "tutor"
-    runs = [] if question.recipe is None else [r for r in load_runs(question.recipe) if part in r.tasks]
+    asked = question.recipe
+    given: list[Run] = load_runs(asked) if isinstance(asked, Path) else [asked] if asked is not None else []
+    runs = [run for run in given if part in run.tasks]
     run = for_task(runs[0], part) if runs else default_run("huggingface", part)
     if not isinstance(run, Recipe):
+        name = str(asked) if isinstance(asked, Path) else run.name
         raise ConfigError(
-            f"A probe tunes weights for a short while, and {str(question.recipe)!r} has the method {run.method!r}. "
-            "Leave --recipe out.",
+            f"A probe tunes weights for a short while, and {name!r} has the method {run.method!r}. Leave --recipe out.",
             code="recipe-method",
         )
     tokens = run.max_trained_tokens if question.recipe is not None else SHORT_TOKENS

@@ -22,7 +22,7 @@ from homeroom.schema.chat import ChatModel, GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.schema.models import TunedModel
 from homeroom.schema.tuning import Plan
-from homeroom.tuning.recipe_file import Run, parse_run
+from homeroom.tuning.recipe_file import Run, run_of
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -48,7 +48,7 @@ def plan(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any]) -> Plan:
     Raises:
         HomeroomError: no such dataset, nothing to train on, or a mistake in the recipe.
     """
-    return plan_tuning(home, dataset, _run(recipe))
+    return plan_tuning(home, dataset, run_of(recipe))
 
 
 def tune(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any], *, again: bool = False) -> tuple[TunedModel, ...]:
@@ -63,7 +63,7 @@ def tune(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any], *, again
     Raises:
         HomeroomError: the first thing that went wrong; asked for again, the run goes on.
     """
-    job = wait_for(home, submit_tuning(home, dataset, _run(recipe), again=again).id)
+    job = wait_for(home, submit_tuning(home, dataset, run_of(recipe), again=again).id)
     return tuple(home.registry.get(str(name)) for name in (job.result or {})["models"])
 
 
@@ -133,7 +133,3 @@ def conversation(home: Homeroom, model: str, *, task: str = "tutor", system: str
     with talking(home, model, task) as (models, card):
         own = str(card.settings.get("system_prompt") or "")
         yield Conversation(card.name, models.chat_model(card.name), card.generation, own if system is None else system)
-
-
-def _run(recipe: Run | Mapping[str, Any]) -> Run:
-    return parse_run(recipe) if isinstance(recipe, Mapping) else recipe

@@ -88,6 +88,15 @@ def load_sweep(path: Path) -> SweepSpec:
     return _sweep_of(_read_yaml(file), file)
 
 
+def parse_sweep(record: Mapping[str, Any]) -> SweepSpec:
+    """Ranges and budget from plain data: the keys of the part ``sweep``.
+
+    Raises:
+        ConfigError: ``recipe-invalid`` with one line for each mistake.
+    """
+    return _sweep_of({"sweep": dict(record)}, Path("recipe"))
+
+
 def _sweep_of(record: Plain, file: Path) -> SweepSpec:
     try:
         return SweepSpec.model_validate(record.get("sweep") or {})
@@ -104,6 +113,15 @@ def parse_run(record: Mapping[str, Any], source: str = "recipe") -> Run:
     """
     (run,) = _validated({"": {"name": str(record.get("method", "run")), **record}}, Path(source))
     return run
+
+
+def run_of(recipe: Run | Mapping[str, Any]) -> Run:
+    """A recipe, also where only its keys are given.
+
+    Raises:
+        ConfigError: as `parse_run`.
+    """
+    return parse_run(recipe) if isinstance(recipe, Mapping) else recipe
 
 
 def parse_recipe(record: Mapping[str, Any], source: str = "recipe") -> Recipe:
