@@ -191,3 +191,42 @@ def test_it_waits_until_the_process_of_an_earlier_attempt_is_gone(live_store: Jo
     attempt.join()
     assert begun.is_set() and live_store.get(job.id).state == "succeeded"
     assert [path.name for path in (home / "jobs" / job.id).iterdir()] == ["work"]
+
+
+def test_what_a_handler_kept_counts_against_no_death_and_is_written_once(
+    database: Database, home: Path, clock: ManualClock
+) -> None:
+    """Killed four times where three deaths in a row are the end."""
+    written: list[tuple[int, str]] = []
+
+    class Counted(JobStore):
+        def saved(self, job_id: str, token: int, mark: int, of: str = "") -> None:
+            written.append((mark, of))
+            super().saved(job_id, token, mark, of)
+
+    class Killed(BaseException):
+        """Stands for the end of the process."""
+
+    def handler(context: JobContext) -> Mapping[str, Any]:
+        done = len(list(context.work_dir.iterdir()))
+        context.saved(done, "steps")  # no news
+        (context.work_dir / str(done)).touch()
+        context.saved(done + 1, "steps")
+        if done < 4:
+            raise Killed
+        return {"steps": done + 1}
+
+    counted = Counted(database, clock=clock)
+    counted.submit("work", {})
+    for _ in range(4):
+        job = counted.claim("w", 8.0)
+        assert job is not None
+        with pytest.raises(Killed):
+            execute(counted, job.id, job.token, {"work": handler}, home / "jobs")
+        clock.advance(8.0)
+    job = counted.claim("w", 8.0)
+    assert job is not None and (job.attempts, job.deaths) == (5, 1)
+    assert execute(counted, job.id, job.token, {"work": handler}, home / "jobs") == 0
+    over = counted.get(job.id)
+    assert (over.state, over.result, over.attempts, over.deaths) == ("succeeded", {"steps": 5}, 5, 0)
+    assert written == [(mark, "steps") for mark in (1, 2, 3, 4, 5)]

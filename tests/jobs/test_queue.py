@@ -105,7 +105,7 @@ def test_a_queued_job_is_paused_at_once_and_resumed(store: JobStore) -> None:
     assert claim(store) is not None
 
 
-def test_a_running_job_is_paused_when_its_handler_has_saved_and_keeps_its_attempts(store: JobStore, home: Path) -> None:
+def test_a_running_job_is_paused_when_its_handler_has_saved_and_that_is_no_death(store: JobStore, home: Path) -> None:
     job = store.submit("work", {}, max_attempts=1)
     steps: list[str] = []
 
@@ -121,7 +121,7 @@ def test_a_running_job_is_paused_when_its_handler_has_saved_and_keeps_its_attemp
 
     found = claim(store)
     assert found is not None and execute(store, job.id, found.token, {"work": handler}, home / "jobs") == 0
-    assert (store.get(job.id).status, store.get(job.id).attempts) == ("paused", 0)
+    assert (store.get(job.id).status, store.get(job.id).attempts, store.get(job.id).deaths) == ("paused", 1, 0)
     assert claim(store) is None
     with pytest.raises(LeaseLost):
         store.progress(job.id, found.token, 1.0, "")
@@ -191,7 +191,7 @@ def test_tries_wait_longer_each_time_whatever_the_clock_on_the_wall_says(
             seconds += 1
         waited.append(seconds)
         (running,) = store.list(state="running")
-        store.release(running.id, running.token, "Stopped.", count_attempt=False)
+        store.release(running.id, running.token, "Stopped.", died=False)
     assert waited == [1, 5, 30]
 
 

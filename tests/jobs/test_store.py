@@ -105,7 +105,7 @@ def test_abandoned_job_is_claimed_again_exactly_when_its_lease_is_over(store: Jo
     again = store.claim("w3", LEASE_S)
     assert again is not None
     assert (again.id, again.attempts, again.token) == (job.id, 2, job.token + 1)
-    assert messages(store, job) == ["Attempt 2 of 3: the last one died."]
+    assert messages(store, job) == ["Attempt 2: the last one died."]
 
 
 def test_heartbeat_prolongs_the_lease(store: JobStore, clock: ManualClock) -> None:
@@ -210,11 +210,64 @@ def test_released_job_is_queued_again_with_its_reason(store: JobStore, clock: Ma
 
 def test_stopping_the_worker_is_no_fault_of_the_job(store: JobStore) -> None:
     job = claimed(store, max_attempts=1)
-    for _ in range(3):
-        assert store.release(job.id, job.token, "Stopped.", count_attempt=False).state == "queued"
+    for start in (2, 3, 4):
+        assert store.release(job.id, job.token, "Stopped.", died=False).state == "queued"
         again = store.claim("w", LEASE_S)
-        assert again is not None and again.attempts == 1
+        assert again is not None and (again.attempts, again.deaths) == (start, 0)
         job = again
+
+
+def die(store: JobStore, clock: ManualClock, how: str, job: Job) -> Job | None:
+    """The job after its process, or its worker, has died: as it is claimed again; None when it was given up."""
+    if how == "worker":
+        clock.advance(LEASE_S)
+    else:
+        store.release(job.id, job.token, "Killed.")
+        clock.advance(120.0)
+    return store.claim("w", LEASE_S)
+
+
+@pytest.mark.parametrize("how", ["worker", "process"])
+def test_deaths_with_something_new_kept_in_between_never_end_a_job(store: JobStore, clock: ManualClock, how: str) -> None:
+    job = claimed(store, max_attempts=2)
+    for step in range(1, 9):
+        store.saved(job.id, job.token, step)
+        again = die(store, clock, how, job)
+        assert again is not None and (again.attempts, again.deaths, again.kept) == (step + 1, 1, {"": step})
+        job = again
+    assert die(store, clock, how, job) is None
+    failed = store.get(job.id)
+    assert (failed.state, failed.error_code, failed.attempts, failed.deaths) == ("failed", "job-process-died", 9, 2)
+
+
+def test_what_was_kept_before_is_nothing_new(store: JobStore, clock: ManualClock) -> None:
+    job = claimed(store, max_attempts=2)
+    store.saved(job.id, job.token, 20)
+    again = die(store, clock, "process", job)
+    assert again is not None
+    store.saved(job.id, again.token, 10)  # it went on from an older checkpoint and comes to where it died before
+    store.saved(job.id, again.token, 20)
+    assert (store.get(job.id).deaths, store.get(job.id).kept) == (1, {"": 20})
+    assert die(store, clock, "process", again) is None
+    assert store.get(job.id).state == "failed"
+
+
+def test_each_part_of_the_work_has_a_mark_of_its_own(store: JobStore, clock: ManualClock) -> None:
+    job = claimed(store, max_attempts=2)
+    store.saved(job.id, job.token, 90, "run-000")
+    again = die(store, clock, "process", job)
+    assert again is not None
+    store.saved(job.id, again.token, 10, "run-001")
+    assert (store.get(job.id).deaths, store.get(job.id).kept) == (0, {"run-000": 90, "run-001": 10})
+
+
+def test_whoever_lost_the_job_cannot_say_that_it_kept_something(store: JobStore, clock: ManualClock) -> None:
+    job = claimed(store, max_attempts=3)
+    again = die(store, clock, "worker", job)
+    assert again is not None
+    with pytest.raises(LeaseLost):
+        store.saved(job.id, job.token, 1)
+    assert (store.get(job.id).deaths, store.get(job.id).kept) == (1, {})
 
 
 def test_queued_job_is_cancelled_at_once(store: JobStore) -> None:
@@ -320,15 +373,20 @@ def test_many_workers_never_get_the_same_job(live_store: JobStore) -> None:
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
-def test_a_job_that_is_asked_for_again_starts_anew_as_the_same_job(store: JobStore, state: str) -> None:
-    job = claimed(store, max_attempts=1)
+def test_a_job_that_is_asked_for_again_starts_anew_as_the_same_job(store: JobStore, clock: ManualClock, state: str) -> None:
+    job = claimed(store, max_attempts=3)
+    store.saved(job.id, job.token, 1)
+    died = die(store, clock, "worker", job)
+    assert died is not None
+    job = died
     store.event(job.id, job.token, "step 1")
     store.finish(job.id, job.token, state, None, "no space", error_code="no-space")  # type: ignore[arg-type]
     later = store.submit("work", {})
     again = store.retry(job.id)
-    assert (again.id, again.state, again.attempts, again.error, again.error_code) == (job.id, "queued", 0, "", "")
+    assert (again.id, again.state, again.attempts, again.error, again.error_code) == (job.id, "queued", 2, "", "")
+    assert (again.deaths, again.kept) == (0, {})
     assert (again.finished_at, again.cancel_requested) == (None, False)
-    assert messages(store, job)[0] == "step 1" and "asked for again" in messages(store, job)[-1]
+    assert messages(store, job)[1] == "step 1" and "asked for again" in messages(store, job)[-1]
     assert store.retry(job.id) == again  # whoever asks second finds it queued
     first = store.claim("worker", LEASE_S)
     assert first is not None and first.id == later.id  # it does not push in

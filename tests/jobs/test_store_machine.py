@@ -29,6 +29,8 @@ class Expected:
 
     state: str = "queued"
     attempts: int = 0
+    deaths: int = 0
+    mark: int = 0
     claim: int = 0
     ends: float = 0.0
     cancel: bool = False
@@ -70,10 +72,11 @@ class JobTable(RuleBasedStateMachine):
     def put_aside(self, job: Expected) -> None:
         job.state, job.events, job.paused, job.pause, job.ready = "queued", job.events + 1, True, False, 0.0
 
-    def give_up_or_go_on(self, job: Expected) -> bool:
+    def give_up_or_go_on(self, job: Expected, died: bool = True) -> bool:
+        job.deaths += died
         if job.cancel:
             self.over(job, "cancelled")
-        elif job.attempts >= MAX_ATTEMPTS:
+        elif job.deaths >= MAX_ATTEMPTS:
             self.over(job, "failed")
         elif job.pause:
             self.put_aside(job)
@@ -161,6 +164,18 @@ class JobTable(RuleBasedStateMachine):
             state.progress, state.events = fraction, state.events + 1
             assert seq == state.events
 
+    @rule(claim=claims, mark=st.integers(1, 3))
+    def saved(self, claim: tuple[str, int, int], mark: int) -> None:
+        state = self.holds(claim)
+        try:
+            self.store.saved(claim[0], claim[1], mark)
+        except LeaseLost:
+            assert state is None
+        else:
+            assert state is not None
+            if mark > state.mark:
+                state.mark, state.deaths = mark, 0
+
     @rule(claim=claims, outcome=st.sampled_from(["succeeded", "failed", "cancelled"]))
     def finish(self, claim: tuple[str, int, int], outcome: str) -> None:
         state = self.holds(claim)
@@ -184,24 +199,22 @@ class JobTable(RuleBasedStateMachine):
         else:
             assert state is not None
             if state.pause and not state.cancel:
-                state.attempts -= 1
                 self.put_aside(state)
             else:
                 self.over(state, "cancelled")
 
-    @rule(claim=claims, count=st.booleans())
-    def release(self, claim: tuple[str, int, int], count: bool) -> None:
+    @rule(claim=claims, died=st.booleans())
+    def release(self, claim: tuple[str, int, int], died: bool) -> None:
         state = self.holds(claim)
         try:
-            self.store.release(claim[0], claim[1], "died", count_attempt=count)
+            self.store.release(claim[0], claim[1], "why", died=died)
         except LeaseLost:
             assert state is None
         else:
             assert state is not None
-            state.attempts -= not count
-            if self.give_up_or_go_on(state):
+            if self.give_up_or_go_on(state, died):
                 state.state, state.events = "queued", state.events + 1
-                state.ready = self.clock.now().elapsed + (back_off(state.attempts) if count else 0.0)
+                state.ready = self.clock.now().elapsed + (back_off(state.deaths) if died else 0.0)
 
     @rule(job_id=jobs)
     def pause(self, job_id: str) -> None:
@@ -252,7 +265,8 @@ class JobTable(RuleBasedStateMachine):
             state = self.expected[job.id]
             assert (job.state, job.attempts, job.progress) == (state.state, state.attempts, state.progress)
             assert (job.paused, job.pause_requested) == (state.paused, state.pause)
-            assert job.attempts <= MAX_ATTEMPTS
+            assert (job.deaths, job.kept) == (state.deaths, {"": state.mark} if state.mark else {})
+            assert job.deaths <= MAX_ATTEMPTS
             assert job.done == (job.finished_at is not None)
             assert [event.seq for event in self.store.events(job.id)] == list(range(1, state.events + 1))
 

@@ -254,9 +254,9 @@ def test_stopped_worker_gives_its_job_back(
         pid = printed_pid(home, job, eventually)
         stop.set()
     eventually(lambda: not alive(pid))
-    assert (live_store.get(job.id).state, live_store.get(job.id).attempts) == ("queued", 0)
+    assert (live_store.get(job.id).state, live_store.get(job.id).attempts) == ("queued", 1)
     make_worker(sh("exit 1"), job_id=job.id).run(threading.Event())
-    assert (live_store.get(job.id).state, live_store.get(job.id).attempts) == ("failed", 1)
+    assert (live_store.get(job.id).state, live_store.get(job.id).attempts) == ("failed", 2)
 
 
 def test_handler_may_save_before_a_cancellation(

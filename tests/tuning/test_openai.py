@@ -63,7 +63,11 @@ class Told:
 
     events: list[tuple[str, str]] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
+    marks: list[tuple[str, int]] = field(default_factory=list)
     stops: Callable[[], bool] = lambda: False
+
+    def saved(self, mark: int, of: str = "") -> None:
+        self.marks.append((of, mark))
 
     def progress(self, fraction: float, message: str) -> None:
         self.steps.append(fraction)

@@ -51,6 +51,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
             record["seconds"] += time.monotonic() - began
             with disk_errors(context.work_dir):
                 write_atomically(path, json.dumps(record).encode())
+        context.saved(len(rows), "runs")
     told = [rows.get(str(run["label"]), {"run": run["label"], "state": "not begun", "models": []}) for run in payload["runs"]]
     models = [name for row in told for name in row["models"]]
     return {"models": models, "runs": told, "loads": batch.loads, "seconds": round(record["seconds"], 1)}
@@ -125,6 +126,10 @@ class RunReporter:
 
     def __init__(self, parent: JobContext, label: str, number: int, count: int) -> None:
         self._parent, self._label, self._number, self._count = parent, label, number, count
+
+    def saved(self, mark: int, of: str = "") -> None:
+        """See `Reporter`."""
+        self._parent.saved(mark, of)
 
     def progress(self, fraction: float, message: str) -> None:
         """See `Reporter`."""

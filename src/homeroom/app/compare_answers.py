@@ -24,7 +24,7 @@ from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.schema.chat import ChatModel, GenerationSettings
 from homeroom.schema.evaluation import Answer
 from homeroom.schema.examples import Item
-from homeroom.schema.jobs import JobContext
+from homeroom.schema.jobs import REPLIES_A_MARK, JobContext
 from homeroom.schema.models import TunedModel
 from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
@@ -113,6 +113,7 @@ def ask_all(
                 def tell(count: int, total: int, name: str = member.name, done: int = done) -> None:
                     share = (done + count / max(total, 1)) / len(participants)
                     context.progress(share, f"{name}: {count} of {total} replies")
+                    context.saved(count // REPLIES_A_MARK, name)
 
                 found[member.name] = _ask(home, asked, member, items, settings, tell, context.should_stop)
                 purse.end(member.name)

@@ -74,11 +74,12 @@ def show(ctx: click.Context, job_id: str, as_json: bool) -> None:
     events = store.events(job_id)
 
     def text() -> None:
-        click.echo(f"{job.id}  {job.kind}  {job.status}  {job.progress:.0%}  attempt {job.attempts} of {job.max_attempts}")
+        click.echo(f"{job.id}  {job.kind}  {job.status}  {job.progress:.0%}  attempt {job.attempts}")
         waits = _told(job) if job.state == "queued" else ""
         took = f"took {duration(float(job.cost['seconds']))}" if job.cost and "seconds" in job.cost else ""
         needs = f"needs a slot of {job.resource}" if job.resource else ""
-        if about := [part for part in (f"priority {job.priority}" if job.priority else "", needs, waits, took) if part]:
+        died = f"deaths since it last kept something new: {job.deaths}, given up at {job.max_attempts}" if job.deaths else ""
+        if about := [part for part in (f"priority {job.priority}" if job.priority else "", needs, waits, took, died) if part]:
             click.echo(f"  {'; '.join(about)}")
         for event in events:
             click.echo(f"  {when(event.created_at)}  {event.level:<7}  {event.message}")

@@ -20,7 +20,7 @@ from homeroom.evaluation.verdict import Evidence, Verdict, adjusted_p, decide
 from homeroom.schema.chat import ChatModel, GenerationSettings
 from homeroom.schema.evaluation import Answer, Difference, Metric, Scorecard
 from homeroom.schema.examples import Item, Json
-from homeroom.schema.jobs import NullReporter, Reporter
+from homeroom.schema.jobs import REPLIES_A_MARK, NullReporter, Reporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,7 @@ def _announce(plan: Protocol, items: Sequence[Item], reporter: Reporter) -> None
 def _teller(reporter: Reporter, number: int, systems: int, name: str) -> Progress:
     def tell(done: int, total: int) -> None:
         reporter.progress((number + done / max(total, 1)) / systems, f"{name}: {done} of {total} replies")
+        reporter.saved(done // REPLIES_A_MARK, name)
 
     return tell
 

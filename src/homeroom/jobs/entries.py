@@ -115,14 +115,23 @@ def pause(session: Session, row: JobRow, now: Instant) -> None:
     say(session, row, now, f"It is paused. Go on with it: homeroom jobs resume {row.id}")
 
 
-def may_go_on(session: Session, row: JobRow, now: Instant, reason: str = "its worker died") -> bool:
+def keep(row: JobRow, mark: int, of: str) -> None:
+    """Note how far a part of the job's work is on the disk; when that is further than ever before, no death counts any more."""
+    if mark > (row.kept or {}).get(of, 0):
+        row.kept = {**(row.kept or {}), of: mark}
+        row.deaths = 0
+
+
+def may_go_on(session: Session, row: JobRow, now: Instant, reason: str = "its worker died", *, died: bool = True) -> bool:
     """Whether a job that stopped without an outcome is to be tried again; ends or pauses it when not."""
+    row.deaths += died
     if row.cancel_requested:
         row.token += 1
         end(session, row, now, "cancelled")
-    elif row.attempts >= row.max_attempts:
+    elif row.deaths >= row.max_attempts:
         row.token += 1
-        error = f"It was started {row.attempts} times and died each time; the last time: {reason}"
+        often = f"{row.deaths} times in a row, and kept nothing new in between" if row.deaths > 1 else "once"
+        error = f"It died {often}; the last time: {reason}"
         end(session, row, now, "failed", error, "job-process-died")
     elif row.pause_requested:
         pause(session, row, now)

@@ -66,7 +66,7 @@ def _tell(store: JobStore, job: Job, state: JobState, result: Mapping[str, Any] 
     """Write the outcome: over, paused, or to be tried again because an endpoint asked to wait."""
     if state == "cancelled":
         store.stopped(job.id, job.token)
-    elif isinstance(error, _PASSING) and job.attempts < job.max_attempts:
+    elif isinstance(error, _PASSING) and store.held(job.id, job.token).deaths + 1 < job.max_attempts:
         asked = error.retry_after_s
         store.release(job.id, job.token, f"{error.message} It is tried again by itself.", delay_s=asked)
     else:
@@ -140,8 +140,15 @@ class RunningJob:
         self.work_dir = work_dir
         self._store = store
         self._waiting: deque[Callable[[], object]] = deque(maxlen=_KEPT_WRITES)
+        self._kept = dict(job.kept)
         self._writing = threading.Lock()
         self._stop = False
+
+    def saved(self, mark: int, of: str = "") -> None:
+        """See `homeroom.schema.jobs.Reporter`."""
+        if mark > self._kept.get(of, 0):
+            self._kept[of] = mark
+            self._send(lambda: self._store.saved(self.job.id, self.job.token, mark, of))
 
     def progress(self, fraction: float, message: str) -> None:
         """See `homeroom.schema.jobs.Reporter`."""

@@ -13,12 +13,12 @@ from homeroom.jobs.rows import lease_of
 from homeroom.storage.tables import JobRow
 
 BACK_OFF_S = (1.0, 5.0, 30.0, 120.0)
-"""How long a job waits whose first, second ... attempt died; the last one holds for all further ones."""
+"""How long a job waits after its first, second ... death in a row; the last one holds for all further ones."""
 
 
-def back_off(attempts: int) -> float:
-    """Seconds to wait after that many attempts."""
-    return BACK_OFF_S[min(max(attempts, 1), len(BACK_OFF_S)) - 1]
+def back_off(deaths: int) -> float:
+    """Seconds to wait after that many deaths in a row."""
+    return BACK_OFF_S[min(max(deaths, 1), len(BACK_OFF_S)) - 1]
 
 
 def waiting(session: Session, job_id: str | None, *, lock: bool = False) -> Sequence[JobRow]:

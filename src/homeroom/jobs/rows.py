@@ -60,6 +60,8 @@ def job_of(row: JobRow) -> Job:
         paused=row.paused,
         pause_requested=row.pause_requested,
         cost=row.cost,
+        deaths=row.deaths,
+        kept=row.kept or {},
     )
 
 

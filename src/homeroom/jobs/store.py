@@ -2,7 +2,7 @@
 
 A worker *claims* a job for some seconds (its lease) and prolongs the lease while it lives. Each claim raises the job's *token*; a
 write with an older token is refused (`LeaseLost`), so a worker that was thought dead can change nothing any more. A job whose
-lease has run out is claimed again, at most ``max_attempts`` times.
+lease has run out is claimed again. One that dies ``max_attempts`` times in a row without keeping anything new is given up.
 
     queued ──claim──► running ──finish──► succeeded | failed | cancelled
        ▲                 │                                │
@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from homeroom.errors import ConflictError, NotFoundError
 from homeroom.jobs import queue
 from homeroom.jobs.clock import MAX_LEASE_S, Clock, SystemClock
-from homeroom.jobs.entries import MESSAGE_CHARS, LeaseLost, end, held, may_go_on, pause, same, say, take, wait_until
+from homeroom.jobs.entries import MESSAGE_CHARS, LeaseLost, end, held, keep, may_go_on, pause, same, say, take, wait_until
 from homeroom.jobs.rows import Json, event_of, job_of, lease_of, plain
 from homeroom.schema.jobs import FINAL_STATES, Job, JobEvent, JobState
 from homeroom.storage import LOCAL, Database, Scope
@@ -62,7 +62,7 @@ class JobStore:
             kind: Which handler runs it.
             payload: What the handler gets; plain JSON data.
             idempotency_key: A second call with the same key returns the first one's job.
-            max_attempts: How often it is started when its process dies, at least 1.
+            max_attempts: At so many deaths in a row, with nothing new kept in between, it is given up; at least 1.
             priority: Higher ones run first; among equals the older one does.
             resource: What it needs a slot of, e.g. ``cpu``.
             not_before: Unix time before which it does not run.
@@ -211,7 +211,7 @@ class JobStore:
             return tuple(row.id for row in gone)
 
     def retry(self, job_id: str) -> Job:
-        """Put a job that failed or was cancelled back at the end of the queue, with all its attempts before it.
+        """Put a job that failed or was cancelled back at the end of the queue, as if it had never died.
 
         It keeps its id, its events and its folder, and so what an attempt has saved there. A job in any other state stays as it
         is: of two that ask at once, the second finds it queued.
@@ -226,7 +226,7 @@ class JobStore:
                 row.state = "queued"
                 row.position = self._last_position(session) + 1
                 row.token += 1
-                row.attempts = 0
+                row.deaths, row.kept = 0, {}
                 row.cancel_requested = False
                 row.error, row.error_code, row.finished_at = "", "", None
                 wait_until(row, self._clock.now())
@@ -266,7 +266,7 @@ class JobStore:
             now = self._clock.now()
             for row in queue.abandoned(session, job_id, now, is_dead, lock=True):
                 if may_go_on(session, row, now):
-                    say(session, row, now, f"Attempt {row.attempts + 1} of {row.max_attempts}: the last one died.", "warning")
+                    say(session, row, now, f"Attempt {row.attempts + 1}: the last one died.", "warning")
                     return take(row, worker_id, now, lease_s)
             chosen = queue.next_turn(session, job_id, now, is_dead, slots or {}, lock=True)
             if chosen is None:
@@ -310,6 +310,15 @@ class JobStore:
             row.progress = min(1.0, max(0.0, fraction))
             row.message = message[:MESSAGE_CHARS]
 
+    def saved(self, job_id: str, token: int, mark: int, of: str = "") -> None:
+        """Note that work is kept which the next attempt need not do again: see `homeroom.schema.jobs.Reporter.saved`.
+
+        Raises:
+            LeaseLost: the token is not the job's any more.
+        """
+        with self._database.write() as session:
+            keep(held(session, job_id, token), mark, of)
+
     def event(
         self, job_id: str, token: int, message: str, *, level: str = "info", type: str = "message", data: Json | None = None
     ) -> int:
@@ -346,36 +355,33 @@ class JobStore:
         with self._database.write() as session:
             row = held(session, job_id, token)
             if row.pause_requested and not row.cancel_requested:
-                row.attempts -= 1  # it did nothing wrong
                 pause(session, row, self._clock.now())
             else:
                 end(session, row, self._clock.now(), "cancelled")
             return job_of(row)
 
-    def release(self, job_id: str, token: int, reason: str, *, count_attempt: bool = True, delay_s: float | None = None) -> Job:
+    def release(self, job_id: str, token: int, reason: str, *, died: bool = True, delay_s: float | None = None) -> Job:
         """Give a job back whose process ended without an outcome: it is queued again, or failed when it died too often.
 
         Args:
             job_id: The job.
             token: Of the claim.
             reason: What happened, for its events and, if that was the last attempt, its error.
-            count_attempt: False when it is no fault of the job, e.g. its worker was stopped.
-            delay_s: Pause before the next attempt, at most an hour; longer after each attempt that counts when None.
+            died: False when it is no fault of the job, e.g. its worker was stopped.
+            delay_s: Pause before the next attempt, at most an hour; longer after each death that counts when None.
 
         Raises:
             LeaseLost: the token is not the job's any more.
         """
         with self._database.write() as session:
             row = held(session, job_id, token)
-            if not count_attempt:
-                row.attempts -= 1
-            if may_go_on(session, row, self._clock.now(), reason):
+            if may_go_on(session, row, self._clock.now(), reason, died=died):
                 now = self._clock.now()
                 row.state = "queued"
                 row.token += 1
-                pause_s = (queue.back_off(row.attempts) if count_attempt else 0.0) if delay_s is None else delay_s
+                pause_s = (queue.back_off(row.deaths) if died else 0.0) if delay_s is None else delay_s
                 wait_until(row, now.plus(min(max(pause_s, 0.0), MAX_LEASE_S)))
-                say(session, row, now, reason, "warning" if count_attempt else "info")
+                say(session, row, now, reason, "warning" if died else "info")
             return job_of(row)
 
     def _mine(self, session: Session, job_id: str, *, lock: bool = False) -> JobRow:

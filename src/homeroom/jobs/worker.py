@@ -189,7 +189,7 @@ class Worker:
         held = self._store.held(job.id, job.token)
         if interrupted:
             reason = "Its worker was stopped; it goes on when a worker runs."
-            self._store.release(job.id, job.token, reason, count_attempt=False)
+            self._store.release(job.id, job.token, reason, died=False)
         elif held.cancel_requested or held.pause_requested:
             self._store.stopped(job.id, job.token)
         elif status < 0 or status == EXIT_NOT_TOLD:

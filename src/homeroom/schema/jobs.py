@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+REPLIES_A_MARK = 10
+"""Replies that are told as kept at once (see `Reporter.saved`): telling each one would write to the database for each one."""
 FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -24,6 +26,9 @@ class Job:
         paused: It is queued and waits until somebody resumes it.
         pause_requested: It is running and will be paused when what it has is saved.
         cost: What it took: ``seconds`` of running, and what its handler adds.
+        attempts: How often it was started.
+        deaths: How often its process or its worker died since it last kept something new; at ``max_attempts`` it is given up.
+        kept: How far each part of its work was ever kept: see `Reporter.saved`.
     """
 
     id: str
@@ -49,6 +54,8 @@ class Job:
     paused: bool = False
     pause_requested: bool = False
     cost: Mapping[str, Any] | None = None
+    deaths: int = 0
+    kept: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -77,6 +84,18 @@ class JobEvent:
 class Reporter(Protocol):
     """How long work tells of itself and learns that it should stop."""
 
+    def saved(self, mark: int, of: str = "") -> None:
+        """Tell that work is on the disk which the next attempt need not do again: a checkpoint, replies.
+
+        Deaths before it count no more when it is further than ever before. So a long job outlives any number of deaths, and one
+        that dies at the same place each time is still given up.
+
+        Args:
+            mark: How far it is, from 1 upwards: a step, a number of replies.
+            of: Which part of the work, where it has several that are kept one by one.
+        """
+        ...
+
     def progress(self, fraction: float, message: str) -> None:
         """How far it is, 0 to 1, and what it is doing now."""
         ...
@@ -98,7 +117,7 @@ class JobCancelled(Exception):
 
 
 class JobContext(Reporter, Protocol):
-    """What a job handler gets: the job, a durable folder of its own, and the reporter's three calls."""
+    """What a job handler gets: the job, a durable folder of its own, and the reporter's calls."""
 
     job: Job
     work_dir: Path
@@ -109,6 +128,9 @@ Handler = Callable[[JobContext], Mapping[str, Any]]
 
 class NullReporter:
     """A `Reporter` that says nothing: for notebooks and tests."""
+
+    def saved(self, mark: int, of: str = "") -> None:
+        """Ignored."""
 
     def progress(self, fraction: float, message: str) -> None:
         """Ignored."""

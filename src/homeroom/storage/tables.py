@@ -74,6 +74,8 @@ class JobRow(Owned, Base):
     paused: Mapped[bool] = mapped_column(default=False, server_default=false())
     pause_requested: Mapped[bool] = mapped_column(default=False, server_default=false())
     cost: Mapped[Json | None] = mapped_column(JSON_OR_NULL)
+    deaths: Mapped[int] = mapped_column(default=0, server_default="0")
+    kept: Mapped[dict[str, int]] = mapped_column(JSON, default=dict, server_default="{}")
 
 
 class JobEventRow(Owned, Base):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.errors import DataError, HomeroomError
 from homeroom.schema.chat import GenerationSettings
-from homeroom.schema.jobs import Reporter
+from homeroom.schema.jobs import REPLIES_A_MARK, Reporter
 from homeroom.storage.files import make_private_folder, write_atomically
 from homeroom.tuning.dspy.desk import Asked, BudgetSpent, CallDesk, Count
 from homeroom.tuning.dspy.envelope import Envelope
@@ -123,12 +123,17 @@ class DspyTuner:
             reporter.event("the same run was made before: its outcome is used, and no model is asked")
             return known
         started = time.monotonic()
+
+        def told(count: Count) -> None:
+            reporter.progress(count.requests / recipe.max_calls, _told(count, recipe))
+            reporter.saved(count.requests // REPLIES_A_MARK, "replies")
+
         with self._open() as models:
             desk = CallDesk(
                 self._folder / "replies",
                 recipe.max_calls,
                 should_stop=reporter.should_stop,
-                told=lambda count: reporter.progress(count.requests / recipe.max_calls, _told(count, recipe)),
+                told=told,
             )
             bench, writer = _bench(material, recipe, self._judge, desk, models)
             tried, rest = _try_all(bench, recipe, writer, reporter)

@@ -179,6 +179,7 @@ def save(run: Run, state: State, progress: Progress) -> None:
         "best": run.best,
     }
     checkpoint.save(run.folder, state.step, record, tensors, run.recipe.checkpoint.keep)
+    run.reporter.saved(state.step, of=run.folder.parent.name)  # a job may hold several runs, each in a folder of its own
 
 
 def train_step(run: Run, state: State, progress: Progress) -> None:

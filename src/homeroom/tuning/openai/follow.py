@@ -116,6 +116,7 @@ class Follower:
             if news:
                 rung.event = str(news[-1]["id"])
                 self._state.save()
+                self._reporter.saved(1 + int(100 * rung.done), self._state.tag_of(rung))
             if job["status"] in FINAL:
                 return job
             told(rung.done, str(job["status"]).replace("_", " "))
@@ -190,6 +191,7 @@ class Follower:
     def _known(self, rung: Rung, job: Json) -> None:
         rung.job = str(job["id"])
         self._state.save()
+        self._reporter.saved(1, self._state.tag_of(rung))
 
     def _tell(self, rung: Rung, event: Json) -> float:
         """Pass on what a job said. How much of it is done, as far as the event tells."""

@@ -72,6 +72,7 @@ def sweep(
             told.stopped()
             _whole(trial, model)
         _keep_best(study, trial, dropped)
+        reporter.saved(trial.number + 1, "trials")
         reporter.event(f"Trial {trial.number + 1}: {trial.point.text}: {outcome(trial)}", data={"trial": trial.number})
     best = study.best
     if best is None:
@@ -170,6 +171,10 @@ class TrialReporter:
         self._trial.seconds += now - self._mark
         self._mark = now
         self._study.save()
+
+    def saved(self, mark: int, of: str = "") -> None:
+        """See `Reporter`."""
+        self._parent.saved(mark, of)
 
     def progress(self, fraction: float, message: str) -> None:
         """See `Reporter`: of the whole sweep."""
