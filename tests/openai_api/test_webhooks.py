@@ -22,7 +22,7 @@ from homeroom.errors import ConfigError, NotFoundError
 from homeroom.jobs.store import JobStore
 from homeroom.storage import Database, Scope
 from homeroom.storage.tables import FineTuningJobRow
-from tests.cli.commands import eventually
+from tests.cli.commands import Command, eventually, kill_all
 from tests.openai_api.conftest import Server
 
 SDK = openai.OpenAI(api_key="none", base_url="http://127.0.0.1:1/v1")
@@ -321,6 +321,23 @@ def test_the_worker_of_a_server_sends_them(server: Server, receiver: Receiver) -
     assert receiver.url in server.command("jobs", "webhook", "list")
     server.command("jobs", "webhook", "remove", made["id"])
     assert httpx.get(f"{server.address}/health").status_code == 200
+
+
+def test_a_worker_without_a_server_sends_them_too(
+    store: WebhookStore, receiver: Receiver, end: Callable[..., str], home: Path
+) -> None:
+    _, secret = store.add(receiver.url)
+    job = end("succeeded")
+    worker = Command(home, "worker", env={"HOMEROOM_WEBHOOK_PRIVATE": "true"})
+    try:
+        eventually(lambda: receiver.requests)
+        worker.interrupt()
+        assert worker.ended().code == 0
+    finally:
+        kill_all(home)
+    [(headers, body)] = receiver.requests
+    event = SDK.webhooks.unwrap(body, headers, secret=secret)
+    assert (event.type, event.data.id) == ("fine_tuning.job.succeeded", job)
 
 
 def test_the_secret_is_shown_once(home: Path, database: Database) -> None:

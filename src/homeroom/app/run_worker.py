@@ -1,8 +1,7 @@
-"""The server's job worker: ``python -m homeroom.app.run_worker``. Its home comes from the environment."""
+"""A home's job worker: ``python -m homeroom.app.run_worker``, and ``homeroom worker``. The home comes from the environment."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -14,16 +13,20 @@ from homeroom.app.openai_left import tidying
 from homeroom.app.work import make_worker
 
 
-def main() -> int:
-    """Run queued jobs until SIGTERM or SIGINT."""
+def run_until_told(home: Homeroom) -> None:
+    """Run queued jobs, send webhooks and see to what runs left at endpoints, until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    os.nice(5)  # jobs yield to the chat
+    with delivering(home), tidying(home):
+        make_worker(home).run(stop)
+
+
+def main() -> int:
+    """The worker of `homeroom serve`."""
     with Homeroom.open() as home:
         log_to_stderr(home.settings.log_level)
-        with delivering(home), tidying(home):
-            make_worker(home).run(stop)
+        run_until_told(home)
     return 0
 
 

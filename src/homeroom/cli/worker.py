@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-
 import click
 
 from homeroom.cli.common import open_home
@@ -13,13 +10,10 @@ from homeroom.cli.common import open_home
 @click.command(name="worker")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Run queued jobs, one at a time, until Ctrl-C. `homeroom serve` starts a worker of its own."""
-    from homeroom.app.work import make_worker
+    """Run queued jobs and send webhooks until Ctrl-C. `homeroom serve` starts a worker of its own."""
+    from homeroom.app.run_worker import run_until_told
 
     home = open_home(ctx)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     click.echo("Waiting for jobs. Ctrl-C ends.", err=True)
-    make_worker(home).run(stop)
+    run_until_told(home)
     click.echo("Stopped. A job that ran goes on when a worker runs again.", err=True)
