@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +22,7 @@ from homeroom.evaluation.situation import situation
 from homeroom.storage.errors import storage_error
 from homeroom.tuning.recipe_file import parse_recipe
 from tests.app import material
+from tests.cli.commands import processes_of
 from tests.evaluation.lazy import course_items
 
 RECIPE = parse_recipe({**material.QUICK, "name": "quick", "task": "tutor"})
@@ -174,19 +180,43 @@ def test_children_work_on_the_same_home_cache_and_base(home, monkeypatch):
     assert environment["PATH"]
 
 
+def niceness_of_jobs(home):
+    """Of each process that runs a job of this home, with its threads."""
+    found = []
+    for pid in processes_of(home.settings.home):
+        with suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"homeroom.app.run_job" in command and b"launcher.py" not in command:
+                found += [os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()]
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads Linux's list of processes")
 @pytest.mark.slow
 def test_a_running_job_is_cancelled_and_its_checkpoint_kept(home, dataset):
     job = submit_tuning(home, "mine", RECIPE.model_copy(update={"epochs": 500, "max_trained_tokens": None}))
+    seen = []
 
     def cancel_once_it_trains(now, events):
         if list(home.work_root.glob("*/work/checkpoints/step-*")):
+            seen.extend(niceness_of_jobs(home))
             home.jobs.request_cancel(job.id)
 
     with pytest.raises(JobFailed, match="it was cancelled"):
         wait_for(home, job.id, cancel_once_it_trains)
     assert home.jobs.get(job.id).state == "cancelled"
+    assert set(seen) == {max(5, os.nice(0))}, "a job yields to the chat, whoever started it"
     assert list((home.work_root / job.id / "work" / "checkpoints").glob("step-*"))
     assert home.registry.list() == ()
+
+
+@pytest.mark.parametrize("before", [0, 2, 5, 9])
+def test_a_job_has_a_lower_priority_once_whatever_started_it(before):
+    program = (
+        f"import os; os.nice({before}); from homeroom.app.run_job import yield_to_the_chat as y; y(); y(); print(os.nice(0))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], env=os.environ, capture_output=True, text=True, check=True).stdout
+    assert int(told) == max(5, min(19, os.nice(0) + before))
 
 
 @pytest.mark.slow
