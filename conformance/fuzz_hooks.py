@@ -7,6 +7,7 @@ ids that exist, a model that is served, and only fields that the server knows; t
 from __future__ import annotations
 
 import atexit
+import copy
 import json
 import os
 import random
@@ -39,6 +40,9 @@ FORMATS = (
     {"type": "json_schema", "json_schema": {"name": "answer", "schema": ONE_WORD, "strict": True}},
 )
 TOOLS = [{"type": "function", "function": {"name": "say", "parameters": ONE_WORD}}]
+BEYOND = 0.05
+"""The share of JSON bodies in which one value becomes a number of `NUMBERS`: JSON that the description alone never gives."""
+NUMBERS = ("1e999", "-1e999", "NaN", "Infinity", "-Infinity", "1" + "0" * 400, "9" * 5000, "1e300", str(2**63), str(-(2**64)))
 WORDS = ("Why?", "Do plants eat?", "Half of 6 is 2, right?", "größer 🌱", "a\nb")
 KEPT = 200
 
@@ -211,6 +215,21 @@ def _embedding(case: Any) -> None:
     case.body = {**kept, "model": RUN.plan["embedder"], "input": RUN.random.choice([RUN.random.choice(WORDS), list(WORDS)])}
 
 
+def _beyond(case: Any) -> None:
+    """Put a number into the place of one value, at any depth."""
+    places: list[tuple[Any, Any]] = []
+    waiting: list[Any] = [body := copy.deepcopy(case.body)]
+    for item in waiting:
+        inside = list(item) if isinstance(item, dict) else list(range(len(item))) if isinstance(item, list) else []
+        places += [(item, name) for name in inside]
+        waiting += [item[name] for name in inside]
+    if not places:
+        return
+    holder, name = RUN.random.choice(places)
+    holder[name] = (mark := "a number stands here")
+    case.body = json.dumps(body, default=str).replace(json.dumps(mark), RUN.random.choice(NUMBERS)).encode()
+
+
 def _spare(case: Any) -> None:
     """No request may take away the models that the others ask."""
     if (case.path_parameters or {}).get("model") in RUN.plan["models"]:
@@ -247,6 +266,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     meaning = MEANING.get(case.operation.label)
     if meaning is not None and RUN.random.random() < MEANT:
         meaning(case)
+    if isinstance(case.body, dict) and case.media_type == "application/json" and RUN.random.random() < BEYOND:
+        _beyond(case)
 
 
 @schemathesis.hook

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,22 +18,32 @@ Json = dict[str, Any]
 MAX_DEPTH = 64
 """Lists and objects inside each other. Deeper ones end the parsers, here and in what the request is passed on to."""
 
+MAX_DIGITS = 309
+"""Of a whole number: with more no double holds it."""
+
 
 def json_object() -> Json:
-    """The JSON object that was sent.
+    """The JSON object that was sent. A double can hold every number in it.
 
     Raises:
-        RequestError: it is no JSON, or no object (``not-json``); it is nested too deep, or a text in it holds half a character
+        RequestError: it is no JSON, or no object (``not-json``); a number in it is not finite, or beyond what a double holds
+            (``number-too-large``, with ``param`` naming its place); it is nested too deep, or a text in it holds half a character
             (``bad-request``).
     """
     try:
-        body = request.get_json(silent=True)
+        body = json.loads(request.get_data(), parse_int=_whole) if request.is_json else None
     except RecursionError:
         raise RequestError(f"the JSON object is nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError:
+        body = None
     if not isinstance(body, dict):
         raise RequestError("the request must carry a JSON object with Content-Type: application/json", code="not-json")
     _check(body)
     return body
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits.lstrip("-")) <= MAX_DIGITS else math.inf
 
 
 def _check(body: Json) -> None:
@@ -42,6 +54,12 @@ def _check(body: Json) -> None:
                 raise RequestError(
                     "a text holds half a character (a lone \\ud800 to \\udfff), which cannot be kept. Write it again"
                 )
+            if not _is_held(item):
+                place = _place(body, item)
+                raise RequestError(
+                    f"'{place}' must be a finite number that a double can hold, up to about 1.8e308", param=place,
+                    code="number-too-large",
+                )  # fmt: skip
         level = [part for item in level for part in _parts(item)]
         if not level:
             return
@@ -62,6 +80,26 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_held(item: object) -> bool:
+    try:
+        return not isinstance(item, int | float) or math.isfinite(item)
+    except OverflowError:
+        return False
+
+
+def _place(body: Json, wanted: object) -> str:
+    """Where a value stands, as OpenAI names places: ``messages[0].content``. The first place of that very object."""
+    waiting: list[tuple[str, object]] = [("", body)]
+    for place, item in waiting:
+        if item is wanted:
+            break
+        if isinstance(item, dict):
+            waiting += [(f"{place}.{name[:40]}".lstrip("."), value) for name, value in item.items()]
+        elif isinstance(item, list):
+            waiting += [(f"{place}[{index}]", value) for index, value in enumerate(item)]
+    return place
 
 
 def text_field(body: Json, name: str, default: str | None = None) -> str:

@@ -5,8 +5,8 @@ Source: "Create fine-tuning job" of the API reference. What this server cannot d
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ _KNOWN = frozenset(
         "integrations",
     }
 )  # fmt: skip
+_WANDB = frozenset({"project", "name", "entity", "tags"})
 _WHOLE = {"n_epochs": (1, 50), "batch_size": (1, 256)}
 
 
@@ -130,7 +131,7 @@ def _hyperparameters(given: Json, where: str, method: Method) -> dict[str, float
         if name in _WHOLE:
             found[name] = _whole(value, param, *_WHOLE[name])
         else:
-            found[name] = _positive(value, param, 2.0 if name == "beta" else math.inf)
+            found[name] = _positive(value, param, 2.0 if name == "beta" else sys.float_info.max)
     return found
 
 
@@ -161,6 +162,8 @@ def _integrations(value: object) -> tuple[Json, ...] | None:
         settings = record.get("wandb")
         if record.get("type") != "wandb" or not isinstance(settings, dict) or not isinstance(settings.get("project"), str):
             raise FieldError(f"'{where}' must be of type 'wandb' with a 'wandb.project'", param=where)
+        _only(record, ("type", "wandb"), where)
+        _only(settings, _WANDB, f"{where}.wandb")
         for name in ("name", "entity"):
             if settings.get(name) is not None and not isinstance(settings[name], str):
                 raise FieldError(f"'{where}.wandb.{name}' must be a text", param=f"{where}.wandb.{name}")
@@ -168,6 +171,13 @@ def _integrations(value: object) -> tuple[Json, ...] | None:
         if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
             raise FieldError(f"'{where}.wandb.tags' must be a list of texts", param=f"{where}.wandb.tags")
     return tuple({"type": "wandb", "wandb": {k: v for k, v in entry["wandb"].items() if v is not None}} for entry in value)
+
+
+def _only(record: Json, known: Collection[str], where: str) -> None:
+    for name in record:
+        if name not in known:
+            param = f"{where}.{name[:40]}"
+            raise FieldError(f"Unrecognized request argument supplied: {param}", param=param, code="unknown-parameter")
 
 
 def _object(value: object, where: str) -> Json:
@@ -188,13 +198,15 @@ def _text(body: Json, name: str, *, required: bool = True) -> str | None:
 
 
 def _whole(value: object, name: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or not low <= value <= high:
+    """A whole number within bounds; 3.0 is one, NaN and Infinity are none."""
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_whole or not low <= value <= high:
         raise FieldError(f"{name!r} must be 'auto' or a whole number from {low} to {high}, not {short(value)}", param=name)
     return int(value)
 
 
 def _positive(value: object, name: str, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= high or math.isinf(value):
-        upto = "" if math.isinf(high) else f" and at most {high:g}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= high:
+        upto = "" if high == sys.float_info.max else f" and at most {high:g}"
         raise FieldError(f"{name!r} must be 'auto' or a number above 0{upto}, not {short(value)}", param=name)
     return float(value)
