@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -70,6 +71,22 @@ def test_the_readmes_tree_is_the_tree() -> None:
     folders = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
     modules = {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
     assert sorted(listed) == sorted(folders | modules)
+
+
+def test_every_benchmark_can_be_run_by_its_name() -> None:
+    """A script that does something when it is run is a benchmark, or a helper that ``benchmarks/run.py`` knows as one."""
+    folder = ROOT / "benchmarks"
+    program = "import json, run; print(json.dumps([run.BENCHMARKS, list(run.LEFT_OUT), run.HELPERS]))"
+    told = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True).stdout
+    default, left_out, helpers = json.loads(told)
+    scripts = [path.stem for path in folder.glob("*.py") if 'if __name__ == "__main__":' in path.read_text("utf-8")]
+    assert sorted([*default, *left_out, *helpers]) == sorted(scripts)
+    for argument in ("--list", "--help"):
+        shown = subprocess.run(
+            [sys.executable, "run.py", argument], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+        assert all(re.search(rf"^  {name} +\S", shown, re.MULTILINE) for name in (*default, *left_out))
+        assert shown.count("left out: ") == len(left_out)
 
 
 def test_every_page_can_be_reached_from_the_map() -> None:
