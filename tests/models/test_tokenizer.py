@@ -53,6 +53,30 @@ def test_an_empty_reply_teaches_the_end_of_the_turn(tokenizer):
     assert learnt(tokenizer, (CHAT[0], Message("assistant", ""))) == "<|im_end|>"
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "assistant", "content": "Wait.", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}], "weight": 0},
+        {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "tool", "content": "47"},
+        {"role": "assistant", "content": None, "refusal": "No."},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}]},
+    ],
+)
+def test_a_turn_that_is_more_than_its_text_is_not_trained_as_if_it_were_not(tokenizer, turn):
+    with pytest.raises(DataError) as caught:
+        tokenizer.encode_chat((CHAT[0], Message.from_dict(turn), CHAT[1]))
+    assert caught.value.code == "beyond-text"
+    assert "Message 1 holds " in caught.value.message
+
+
+def test_texts_in_parts_and_a_refusal_beside_a_text_are_texts(tokenizer):
+    parts = Message.from_dict({"role": "user", "content": [{"type": "text", "text": CHAT[0].content}], "name": "ana"})
+    said = Message.from_dict({"role": "assistant", "content": CHAT[1].content, "tool_calls": [], "refusal": None})
+    assert tokenizer.encode_chat((parts, said)) == tokenizer.encode_chat(CHAT[:2])
+
+
 def test_an_end_of_turn_written_inside_a_reply_does_not_end_the_mask(tokenizer):
     assert learnt(tokenizer, (CHAT[0], Message("assistant", "a<|im_end|>b"))) == "a<|im_end|>b<|im_end|>"
 

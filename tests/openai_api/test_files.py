@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,6 +26,7 @@ from tests.openai_api.conftest import Server
 from tests.openai_api.helpers import chat_line, chat_lines, jsonl, preference_line, upload
 from tests.openai_api.oracle import assert_is, assert_valid
 
+Json = dict[str, Any]
 BOUNDARY = "-----------------7d81b516112482"
 
 
@@ -302,7 +304,6 @@ def told(check: Callable[[bytes], object], content: bytes) -> str:
 
 def test_what_a_chat_file_may_hold(check: Callable[[bytes], object], tmp_path: Path) -> None:
     lines = chat_lines(9)
-    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     lines.append(
         {
             "messages": [
@@ -311,8 +312,6 @@ def test_what_a_chat_file_may_hold(check: Callable[[bytes], object], tmp_path: P
                 {"role": "user", "content": "in a row"},
                 {"role": "assistant", "content": "no", "weight": 0},
                 {"role": "user", "content": "again"},
-                {"role": "assistant", "content": None, "tool_calls": [call]},
-                {"role": "tool", "content": "4", "tool_call_id": "c"},
                 {"role": "assistant", "content": "yes", "weight": 1},
             ],
             "tools": [{"type": "function", "function": {"name": "f"}}],
@@ -323,7 +322,46 @@ def test_what_a_chat_file_may_hold(check: Callable[[bytes], object], tmp_path: P
     assert (facts.kind, facts.examples) == ("chat", 10)  # type: ignore[attr-defined]
     last = list(read_training_file(tmp_path / "content"))[-1]
     assert [m.role for m in last.messages][:2] == ["system", "user"]
-    assert [m.weight for m in last.messages if m.role == "assistant"] == [0, None, 1]
+    assert [m.weight for m in last.messages if m.role == "assistant"] == [0, 1]
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+BEYOND_TEXT = [
+    ({"role": "assistant", "content": None, "tool_calls": [CALL]}, "a call of a tool"),
+    ({"role": "assistant", "content": "One moment.", "tool_calls": [CALL]}, "a call of a tool"),
+    ({"role": "assistant", "content": None, "tool_calls": [CALL], "weight": 0}, "a call of a tool"),
+    ({"role": "assistant", "content": None, "function_call": CALL["function"]}, "a call of a tool"),
+    ({"role": "tool", "content": "4", "tool_call_id": "c"}, "the answer of a tool"),
+    ({"role": "assistant", "content": None, "refusal": "I will not."}, "a refusal in place of a text"),
+    (
+        {"role": "user", "content": [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {}}]},
+        "a part of type 'image_url'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("turn", "what"), BEYOND_TEXT)
+def test_what_training_could_not_show_is_refused_with_its_line(client: openai.OpenAI, turn: Json, what: str) -> None:
+    """Trained as its text alone, a call would be a reply that says nothing."""
+    line = {"messages": [{"role": "user", "content": "Add."}, turn, {"role": "assistant", "content": "4"}]}
+    with pytest.raises(openai.BadRequestError) as caught:
+        upload(client, [*chat_lines(10), line])
+    assert (caught.value.code, caught.value.param, caught.value.type) == ("file_invalid", "file", "invalid_request_error")
+    assert f"line 11: beyond-text: message 1 holds {what}" in caught.value.message
+
+
+@pytest.mark.parametrize("place", ["preferred_output", "non_preferred_output"])
+def test_a_call_in_a_preference_is_refused(check: Callable[[bytes], object], place: str) -> None:
+    lines = [preference_line(f"Why {n}?", "Look.", "It is so.") for n in range(10)]
+    lines[3][place] = [{"role": "assistant", "content": None, "tool_calls": [CALL]}]
+    assert "line 4: beyond-text:" in told(check, jsonl(lines))
+
+
+def test_what_goes_to_openai_may_call_tools(tmp_path: Path) -> None:
+    line = chat_line("Add.", "4")
+    line["messages"][1:1] = [turn for turn, _ in BEYOND_TEXT[:5] if "function_call" not in turn]
+    (tmp_path / "content").write_bytes(jsonl([*chat_lines(9), line]))
+    assert check_training_file(tmp_path / "content", "t.jsonl", texts_only=False).examples == 10
 
 
 def test_what_a_preference_file_may_hold(check: Callable[[bytes], object], tmp_path: Path) -> None:

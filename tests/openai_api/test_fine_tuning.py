@@ -398,6 +398,16 @@ def test_a_job_that_cannot_be_done_fails_with_its_reason(client: openai.OpenAI, 
 
 
 @pytest.mark.slow
+def test_tools_that_are_offered_and_not_called_are_told_not_to_be_shown(client: openai.OpenAI, jobs: Any) -> None:
+    offered = [{"type": "function", "function": {"name": "f"}}]
+    lines = [*chat_lines(9), chat_line("Do you need a tool?", MARKER, tools=offered, parallel_tool_calls=True)]
+    job = jobs.create(model="tiny", training_file=upload(client, lines), hyperparameters={**FAST, "n_epochs": 1})
+    assert ended(client, job.id).status == "succeeded"
+    told = [(event.level, event.message) for event in all_events(client, job.id) if "tools" in event.message]
+    assert told == [("warn", "1 training examples offer tools and call none: the tools are not shown in training.")]
+
+
+@pytest.mark.slow
 def test_weight_zero_teaches_nothing(client: openai.OpenAI, jobs: Any) -> None:
     """The first reply of each dialogue is muted: the model learns the second one only."""
     lines = []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from homeroom.errors import DataError
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.schema.examples import Example, Message
 from homeroom.tuning.huggingface.encode import encode_examples, select
+from homeroom.tuning.huggingface.pairs import encode_pairs
 from tests.tuning.conftest import TRAIN, dialogue, recipe_of
 
 
@@ -87,6 +90,22 @@ def test_selection_takes_the_task_and_a_seeded_sample() -> None:
     assert len(few[0]) == 3
     assert few[0] == few[1] != few[2]
     assert [learners.index(e) for e in few[0]] == sorted(learners.index(e) for e in few[0])
+
+
+def test_calls_of_tools_are_refused_together_and_never_trained_as_empty_replies(tokenizer: ChatTokenizer) -> None:
+    call = Message("assistant", "", None, {"content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]})
+    calling = Example((Message("user", "Add."), call))
+    with pytest.raises(DataError) as caught:
+        encode_examples(
+            [TRAIN[0], calling, replace(calling, messages=(*calling.messages, Message("tool", "4")))], recipe_of(), tokenizer
+        )
+    assert (caught.value.code, len(caught.value.problems)) == ("beyond-text", 2)
+    assert "example 2 " in str(caught.value)
+    assert "example 3 " in str(caught.value)
+    worse = replace(TRAIN[0], extra={"rejected": [call.to_dict()]})
+    with pytest.raises(DataError) as caught:
+        encode_pairs([worse], recipe_of(), tokenizer)
+    assert caught.value.code == "beyond-text"
 
 
 def test_examples_that_would_train_other_tokens_are_refused_together(base, tmp_path) -> None:  # type: ignore[no-untyped-def]

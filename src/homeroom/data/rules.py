@@ -11,7 +11,7 @@ from typing import Any
 
 from homeroom.data import metadata as schema
 from homeroom.errors import Problem
-from homeroom.schema.examples import PARTS, ROLES, plain_text
+from homeroom.schema.examples import PARTS, ROLES, beyond_text, plain_text
 
 RECORD_KEYS = (*PARTS, "tools", "parallel_tool_calls", "functions", "function_call", "rejected", "fields")
 
@@ -40,6 +40,7 @@ RULES: dict[str, str] = {
     "value-unknown": "A documented metadata key has a value outside its list.",
     "consent-refused": "Whoever this example came from did not consent to training. Remove it.",
     "consent-missing": 'The example comes from a learner: it needs "consent": "granted" before it may train anything.',
+    "beyond-text": "A turn calls a tool, is its answer, holds an image or only refuses; tuning here learns texts and refuses it.",
     "key-unknown": 'The key is not part of a record: it is kept, and nothing reads it. Put it under "metadata".',
 }
 
@@ -49,6 +50,7 @@ def check_record(record: object, file: str, line: int) -> list[Problem]:
     if not isinstance(record, dict):
         return [Problem(file, line, "record-not-object", f"{RULES['record-not-object']} Found {type(record).__name__}.")]
     found = [Problem(file, line, rule, text) for rule, text in (*_messages(record), *_metadata(record))]
+    found += [Problem(file, line, "beyond-text", text, "warning") for text in _beyond_text(record)]
     for key in record:
         if key not in RECORD_KEYS:
             near = difflib.get_close_matches(str(key), RECORD_KEYS, n=1)
@@ -95,6 +97,14 @@ def _message(message: object) -> Iterator[tuple[str, str]]:
         yield "content-empty", RULES["content-empty"]
     if "weight" in message and (role != "assistant" or isinstance(message["weight"], bool) or message["weight"] not in (0, 1)):
         yield "weight-invalid", f"weight {message['weight']!r} on a {role} turn. {RULES['weight-invalid']}"
+
+
+def _beyond_text(record: dict[str, Any]) -> Iterator[str]:
+    for key, where in (("messages", "message"), ("rejected", "rejected reply, message")):
+        turns = record.get(key)
+        for index, message in enumerate(turns if isinstance(turns, list) else ()):
+            if isinstance(message, dict) and (what := beyond_text(message)):
+                yield f"{where} {index} holds {what}, and tuning here writes texts only."
 
 
 def _order(roles: list[str]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from homeroom.errors import ConfigError, DataError
 from homeroom.models.folder import chat_template, special_ids, special_tokens
 from homeroom.models.template import render
-from homeroom.schema.examples import Message
+from homeroom.schema.examples import Message, beyond_text
 
 
 class ChatTokenizer:
@@ -67,8 +67,15 @@ class ChatTokenizer:
 
         Raises:
             DataError: ``prefix-unstable`` when the prompt of some assistant turn is not how the whole conversation begins:
-                training would then see other tokens than serving does.
+                training would then see other tokens than serving does; ``beyond-text`` when a turn holds more than its text.
         """
+        for index, message in enumerate(messages):
+            if what := beyond_text(message.to_dict()):
+                raise DataError(
+                    f"Message {index} holds {what}, and tuning here writes texts only: without it the model would learn another "
+                    "reply than the one meant. Take the example out: homeroom data check FILE --select beyond-text",
+                    code="beyond-text",
+                )
         ids = self.encode(self.render(messages))
         mask = [0] * len(ids)
         for index, message in enumerate(messages):

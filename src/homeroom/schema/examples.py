@@ -60,6 +60,23 @@ def plain_text(content: object) -> str:
     return content if isinstance(content, str) else ""
 
 
+def beyond_text(message: Mapping[str, Any]) -> str:
+    """What a turn in OpenAI's format holds that its text does not say; empty when the text is all of it.
+
+    Training writes role and text of a turn: what this tells would be trained as if it were not there, a call as an empty reply.
+    """
+    if message.get("role") == "tool":
+        return "the answer of a tool"
+    if message.get("tool_calls") or message.get("function_call"):
+        return "a call of a tool"
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    other = next((p.get("type") for p in parts if isinstance(p, Mapping) and p.get("type") != "text"), None)
+    if other is not None:
+        return f"a part of type {other!r}"
+    return "a refusal in place of a text" if message.get("refusal") and not plain_text(content).strip() else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One record: ``messages`` + ``metadata`` (+ optional ``context``, ``reference``).

@@ -16,8 +16,11 @@ VALIDATING = "validating files"
 ORGANIZATION = "homeroom"
 # What a job may fail of that its training file is to blame for.
 _FILE_CODES = frozenset(
-    {"consent", "data", "empty-file", "file-invalid", "no-labels", "prefix-unstable", "template-parity", "too-few-examples"}
-)
+    {
+        "beyond-text", "consent", "data", "empty-file", "file-invalid", "no-labels", "prefix-unstable", "template-parity",
+        "too-few-examples",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

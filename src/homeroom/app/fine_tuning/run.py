@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 PREPARED = "ordered.json"
+_TOOLS = ("tools", "functions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,10 @@ def _made(context: JobContext, home: Homeroom, order: Json, base: BaseFiles) -> 
     if len(trained) < len(training):
         context.event(f"{len(training) - len(trained)} training examples are there more than once; each is taken once.",
                       level="warning")  # fmt: skip
+    if offered := sum(any(example.extra.get(key) for key in _TOOLS) for example in training):
+        context.event(
+            f"{offered} training examples offer tools and call none: the tools are not shown in training.", level="warning"
+        )
     assigned: dict[str, Split] = {**{e.id: "validation" for e in validation}, **{e.id: "train" for e in training}}
     name = f"api-{order['training']['file']}"
     dataset = home.datasets.create(name, [*training, *validation], assigned=assigned, note=f"Uploaded for {order['id']}.")

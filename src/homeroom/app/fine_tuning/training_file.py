@@ -25,6 +25,8 @@ MIN_EXAMPLES = 10
 PROBLEMS_SHOWN = 50
 # OpenAI trains on turns in any order; so does this server. What a chat template refuses shows when the job begins.
 _FREE = frozenset({"role-order"})
+# A warning elsewhere, because OpenAI's tuning takes such a line.
+_TEXTS_ONLY = frozenset({"beyond-text"})
 _MESSAGE_KEYS = frozenset({"role", "content", "weight", "name", "tool_calls", "tool_call_id", "function_call", "refusal"})
 _PREFERENCE_KEYS = frozenset({"input", "preferred_output", "non_preferred_output", "metadata"})
 _INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
@@ -48,12 +50,13 @@ class FileFacts:
         return cls(**record)
 
 
-def check_training_file(path: Path, name: str) -> FileFacts:
+def check_training_file(path: Path, name: str, *, texts_only: bool = True) -> FileFacts:
     """Read the whole file once.
 
     Args:
         path: Where it is.
         name: How its uploader calls it.
+        texts_only: It is for this machine, which trains no calls of tools and no images.
 
     Raises:
         FieldError: ``file-invalid`` with all problems (the first fifty of a kind of file that is broken throughout).
@@ -61,13 +64,14 @@ def check_training_file(path: Path, name: str) -> FileFacts:
     problems: list[Problem] = []
     kinds: Counter[Kind] = Counter()
     found = characters = 0
+    refused = _TEXTS_ONLY if texts_only else frozenset[str]()
     for line, record in _records(path, name, problems, counted := Counter[str]()):
         kind: Kind = "preference" if "preferred_output" in record or "input" in record else "chat"
         kinds[kind] += 1
         found += 1
         if len(kinds) == 2 and kinds[kind] == 1:
             _add(problems, counted, Problem(name, line, "format-mixed", f"a {kind} line among others: a file holds one kind."))
-        for problem in _problems(record, kind, name, line):
+        for problem in _problems(record, kind, name, line, refused):
             _add(problems, counted, problem)
         characters += _characters(record)
     if found < MIN_EXAMPLES and not counted:
@@ -103,7 +107,7 @@ def _add(problems: list[Problem], counted: Counter[str], problem: Problem) -> No
         problems.append(problem)
 
 
-def _problems(record: Json, kind: Kind, name: str, line: int) -> Iterator[Problem]:
+def _problems(record: Json, kind: Kind, name: str, line: int, refused: frozenset[str]) -> Iterator[Problem]:
     def problem(rule: str, message: str) -> Problem:
         return Problem(name, line, rule, message)
 
@@ -117,7 +121,7 @@ def _problems(record: Json, kind: Kind, name: str, line: int) -> Iterator[Proble
             return
     normal = _normal(record)
     for found in check_record(normal, name, line):
-        if found.severity == "error" and found.rule not in _FREE:
+        if found.rule in refused or (found.severity == "error" and found.rule not in _FREE):
             yield found
     for message in _messages(normal):
         for key in message.keys() - _MESSAGE_KEYS:

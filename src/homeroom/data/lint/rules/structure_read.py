@@ -52,16 +52,19 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("number-not-finite", "Other programs refuse such a file.", _GOOD[:-1] + ', "metadata": {"score": NaN}}'),
     ("key-duplicate", "JSON readers keep one of the two.", _GOOD[:-1] + ', "metadata": {"grade": 1, "grade": 2}}'),
     ("character-invalid", "A tokenizer would stop there.", _with(0, content="6 + 3\0 is 8")),
+    ("beyond-text", "Trained as a text, a call would be an empty reply: the model would learn to say nothing.",
+     _with(1, content=None, tool_calls=[{"id": "a", "type": "function", "function": {"name": "add", "arguments": "{}"}}])),
 )  # fmt: skip
 
 
+_WARNINGS = ("key-unknown", "beyond-text")  # such a record is read, and may serve another tool
 RULES = tuple(
     ReadRule(
         About(
             code=f"STR{number:03}",
             name=name,
             family="structure",
-            severity="warning" if name == "key-unknown" else "error",
+            severity="warning" if name in _WARNINGS else "error",
             what=PROBLEMS[name],
             why=why,
             do="Mend the line, or take it out.",
