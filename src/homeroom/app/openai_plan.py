@@ -110,7 +110,7 @@ def data_of(dataset: Dataset, recipe: OpenAIRecipe) -> TrainingData:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             path.write_text("".join(f"{line}\n" for line in lines_of(examples, recipe)), encoding="utf-8")
-            check_training_file(path, name)
+            check_training_file(path, name, texts_only="/" not in recipe.base)  # with a slash the base is at an endpoint
     return data
 
 
