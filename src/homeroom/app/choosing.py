@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeroom.app.comparing import Submitted, Wanted, lineup, submit_comparison
+from homeroom.app.comparing import Submitted, Wanted, comparison_quotes, lineup, submit_comparison
 from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, DEFAULT_SHOTS
 from homeroom.app.probing import DEFAULT_ITEMS as PROBE_ITEMS
-from homeroom.app.probing import Question, submit_probe
-from homeroom.app.recommending import Found, commands, look, situation_of
+from homeroom.app.probing import Question, probe_quotes, submit_probe
+from homeroom.app.recommending import Found, commands, look, measured_by, passed_over, situation_of
+from homeroom.app.spending import SPEND, require_agreed
 from homeroom.app.sweep import study_folder, submit_sweep
 from homeroom.app.work import wait_for
 from homeroom.errors import ConfigError
@@ -44,11 +45,15 @@ class Recommended:
     Attributes:
         answer: First and second choice, what decided, reasons and warnings.
         commands: What to type for the first and for the second choice, by method.
+        measure: What to type to measure it: a probe before anything is tuned, a comparison after.
+        notes: Models of the settings' endpoints that the commands do not name, with the reason.
         found: What was looked up: data, machine, network, keys.
     """
 
     answer: Recommendation
     commands: Mapping[str, tuple[str, ...]]
+    measure: tuple[str, ...]
+    notes: tuple[str, ...]
     found: Found
 
 
@@ -69,22 +74,23 @@ class Swept:
     report: Path
 
 
-def recommend(home: Homeroom, data: str | Path | None = None, **inputs: Value) -> Recommended:
+def recommend(home: Homeroom, data: str | Path | None = None, *, task: str = "", **inputs: Value) -> Recommended:
     """``homeroom tune recommend``: which method to begin with, and why. Starts nothing.
 
     Args:
         home: The open home.
         data: A dataset by id, name or ``name@version``, or a file of examples.
+        task: The part whose training examples are counted; the tutor's, where there are any, when empty.
         inputs: Fields of `homeroom.tuning.recommend.Situation`, such as ``private=True``; they go before what is looked up.
 
     Raises:
         NotFoundError: ``file-not-found``, ``dataset-not-found``.
         ConfigError: ``recommend-input``: there is no such input, or it has no such value.
     """
-    found = look(home, str(data) if data is not None else None)
+    found = look(home, str(data) if data is not None else None, task)
     answer = decide(situation_of({**found.values, **inputs}))
-    both = (answer.method, answer.second)
-    return Recommended(answer, {method: commands(method, found, answer.situation) for method in both}, found)
+    both = {method: commands(method, found, answer.situation) for method in (answer.method, answer.second)}
+    return Recommended(answer, both, measured_by(found), passed_over(found, answer.situation), found)
 
 
 def probe(
@@ -95,6 +101,7 @@ def probe(
     base: str = "",
     items: int = PROBE_ITEMS,
     recipe: AnyRun | Path | None = None,
+    spend: float = 0.0,
 ) -> Comparison:
     """``homeroom tune recommend --probe``: prompt, demonstrations and a short tune on examples that nothing uses again.
 
@@ -107,12 +114,17 @@ def probe(
         base: To be tuned; the settings' default when empty.
         items: Most replies to judge by.
         recipe: Of the short tune; the bundled one, held to few tokens, when None.
+        spend: The most that calls to endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
+            What was made already costs nothing.
 
     Raises:
+        ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was begun.
         HomeroomError: no such dataset or base, too few topics, or a mistake in the recipe.
     """
     short = run_of(recipe) if isinstance(recipe, Mapping) else recipe
-    return _compared(home, submit_probe(home, Question(dataset, task, base, items, short)))
+    question = Question(dataset, task, base, items, short)
+    require_agreed(probe_quotes(home, question), spend, SPEND)
+    return _compared(home, submit_probe(home, question))
 
 
 def compare(
@@ -129,6 +141,7 @@ def compare(
     max_tokens: int = DEFAULT_MAX_TOKENS,
     prompt: str = "",
     again: bool = False,
+    spend: float = 0.0,
 ) -> Comparison:
     """``homeroom tune compare``: methods head to head on one test split, with base, prompt and demonstrations as controls.
 
@@ -147,8 +160,11 @@ def compare(
         max_tokens: Longest reply, in tokens.
         prompt: In place of the well-written prompt that Homeroom brings.
         again: Compare anew; models and answers that were kept are used again.
+        spend: The most that calls to endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
+            What was made already costs nothing.
 
     Raises:
+        ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was begun.
         HomeroomError: what `homeroom.app.comparing.lineup` refuses, or the first thing that went wrong.
     """
     wanted = Wanted(
@@ -164,7 +180,9 @@ def compare(
         prompt,
         again,
     )
-    return _compared(home, submit_comparison(home, lineup(home, wanted), wanted))
+    found = lineup(home, wanted)
+    require_agreed(comparison_quotes(home, found, wanted), spend, SPEND)
+    return _compared(home, submit_comparison(home, found, wanted))
 
 
 def sweep(

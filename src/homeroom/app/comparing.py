@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, held_out_items, left_out, seen_elsewhere
-from homeroom.app.tuning import submit_tuning
+from homeroom.app.spending import Asked, Quote, quotes_of, replies_quote
+from homeroom.app.tuning import job_of, standing_job, submit_tuning
 from homeroom.app.work import When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, MissingExtraError, NotFoundError
+from homeroom.evaluation.written_prompt import WRITTEN
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import Method, TunedModel
 from homeroom.tuning.recipe import Recipe
@@ -28,6 +30,8 @@ ORDER: tuple[Method, ...] = ("dspy", "huggingface", "openai")
 PROBE = "homeroom-probe"
 """How the recipe of a probe's short tune is named: such a model is no candidate."""
 Task = Literal["tutor", "learner"]
+LONGEST_SYSTEM = 2000
+"""Characters of a system prompt that a tuned model brings, at most, roughly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,16 @@ def submit_comparison(home: Homeroom, found: Lineup, wanted: Wanted) -> Submitte
         entries.append({"job": job.id})
         if not job.done:
             tunings.append((entry.label, job))
-    about: dict[str, Any] = {
+    about = _payload(found, wanted, entries)
+    key = key_of({"kind": "compare", **about, "again": secrets.token_hex(8) if wanted.again else ""})
+    resource = "cpu" if endpoint_of(home.settings, found.base) is None else "api"
+    when = When(after=tuple(job.id for _, job in tunings))
+    job = submit_once(home, "compare", about, key, resource=resource, when=when)
+    return Submitted(job, tuple(tunings), found.notes)
+
+
+def _payload(found: Lineup, wanted: Wanted, entries: Sequence[dict[str, str]]) -> dict[str, Any]:  # a job's: JSON
+    return {
         "dataset": found.dataset.info.id,
         "task": found.task,
         "base": found.base,
@@ -175,13 +188,48 @@ def submit_comparison(home: Homeroom, found: Lineup, wanted: Wanted) -> Submitte
         "shots": wanted.shots,
         "max_tokens": wanted.max_tokens,
         "prompt": wanted.prompt,
+        "entries": sorted(entries, key=str),
     }
-    about["entries"] = sorted(entries, key=str)
-    key = key_of({"kind": "compare", **about, "again": secrets.token_hex(8) if wanted.again else ""})
-    resource = "cpu" if endpoint_of(home.settings, found.base) is None else "api"
-    when = When(after=tuple(job.id for _, job in tunings))
-    job = submit_once(home, "compare", about, key, resource=resource, when=when)
-    return Submitted(job, tuple(tunings), found.notes)
+
+
+def comparison_quotes(home: Homeroom, found: Lineup, wanted: Wanted) -> list[Quote]:
+    """What the comparison will cost at endpoints: its tunings, and the replies that it asks for.
+
+    Raises:
+        ConfigError: ``key-not-set``. And what planning a run refuses.
+    """
+    runs = [(entry.label, entry.run) for entry in found.entries if entry.run is not None]
+    quotes = quotes_of(home, found.dataset.info.id, runs)
+    jobs = [job_of(home, found.dataset, run) for _, run in runs]
+    if not wanted.again and None not in jobs:
+        entries = [_named(home, entry.model, found.task) for entry in found.entries if entry.model is not None]
+        entries += [{"job": job.id} for job in jobs if job is not None]
+        if standing_job(home, "compare", [_payload(found, wanted, entries)]) is not None:
+            return quotes
+    items = held_out_items(found.dataset, found.task, wanted.items)
+    asked = [sum(len(m.content) for m in item.prompt) for item in items]
+    written = len(wanted.prompt or WRITTEN[found.task])
+    systems = [*controls(found.dataset, found.task, found.base, wanted.shots, written), *map(_answers, found.entries)]
+    replies = replies_quote(
+        home, "comparison", systems, len(items), (sum(asked) / len(asked), max(asked) + LONGEST_SYSTEM), wanted.max_tokens
+    )
+    return [*quotes, *([replies] if replies.paid else [])]
+
+
+def controls(dataset: Dataset, task: Task, base: str, shots: int, written: int) -> list[Asked]:
+    """The base, a well-written prompt of ``written`` characters, and ``shots`` demonstrations, with what each is shown."""
+    sizes = [sum(len(m.content) for m in example.messages) for example in dataset.part("train", task)] or [0]
+    shown = (shots * sum(sizes) / len(sizes), float(shots * max(sizes)))
+    return [Asked(base), Asked(base, (written, written)), Asked(base, shown)]
+
+
+def _answers(entry: Entry) -> Asked:
+    """Who answers for one that takes part."""
+    if entry.model is not None:
+        return Asked(entry.model.remote_id if entry.model.kind == "remote" else entry.model.base)
+    assert entry.run is not None
+    endpoint, slash, model = entry.run.base.partition("/")
+    return Asked(f"{endpoint}/ft:{model}" if slash and entry.run.method == "openai" else entry.run.base)
 
 
 def _named(home: Homeroom, model: TunedModel, task: str) -> dict[str, str]:

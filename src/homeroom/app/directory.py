@@ -330,10 +330,19 @@ def endpoint_model(endpoint: Endpoint, model: str, name: str, meter: Meter | Non
     Raises:
         ConfigError: its key's environment variable is not set (``key-not-set``).
     """
+    return OpenAIChatModel(name, endpoint.base_url, model, api_key=key_of_endpoint(endpoint), meter=meter)
+
+
+def key_of_endpoint(endpoint: Endpoint) -> str | None:
+    """The key that an endpoint is asked with; None where it wants none.
+
+    Raises:
+        ConfigError: ``key-not-set``: its environment variable is not set.
+    """
     key = os.environ.get(endpoint.api_key_env) if endpoint.api_key_env else None
     if endpoint.api_key_env and not key:
         raise ConfigError(
             f"The endpoint {endpoint.name!r} needs a key in {endpoint.api_key_env}. Set it: export {endpoint.api_key_env}=...",
             code="key-not-set",
         )
-    return OpenAIChatModel(name, endpoint.base_url, model, api_key=key, meter=meter)
+    return key

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homeroom.app.dspy_job import identity_of, material_of
 from homeroom.app.dspy_weights import training_recipe
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is not here
 SECONDS_A_CALL = 2.0  # assumed, and said so
 DISK_A_CALL_BYTES = 4096
+SCHEMA_CHARACTERS = 2000  # of how several outputs are asked for, at most
+WRITER_CHARACTERS, WRITER_TOKENS = 40_000, 2000  # of a question to the model that writes instructions, and of its reply, at most
+Json = dict[str, Any]  # a job's payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +84,13 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
     asked = sum(len(m.content) for item in material.items for m in item.prompt) // len(material.items)
     shown = sum(len(m.content) for item in material.pool for m in item.example.messages) // len(material.pool)
     prompt = (asked + len(found.spec.instructions) + shown * min(recipe.demonstrations, len(material.pool))) // CHARACTERS_A_TOKEN
-    endpoint = endpoint_of(home.settings, recipe.base)
-    price, counted = price_at(home, endpoint, recipe.base.partition("/")[2]) if endpoint else (None, False)
-    cost = price.of(calls * prompt, calls * recipe.generation.max_tokens) if price else 0.0
+    longest = max(sum(len(m.content) for m in item.prompt) for item in material.items)
+    longest += len(found.spec.instructions) + recipe.budget_characters + SCHEMA_CHARACTERS
+    money = _money(home, recipe, calls, prompt, longest)
     training = _training(home, dataset, recipe, found.spec, material) if recipe.trains else None
     times = recipe.trains if training else 0
-    answering = memory_need(home, home.base_files(recipe.base)).total if endpoint is None else 0
+    local = endpoint_of(home.settings, recipe.base) is None
+    answering = memory_need(home, home.base_files(recipe.base)).total if local else 0
     return Plan(
         method="dspy",
         examples=len(material.pool),
@@ -95,11 +100,12 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
         memory_bytes=max(training.memory_bytes if training else 0, answering),
         gpu_memory_bytes=training.gpu_memory_bytes if training else 0,
         disk_bytes=calls * DISK_A_CALL_BYTES + (times * training.disk_bytes if training else 0),
-        cost_usd=cost,
+        cost_usd=money.usd,
+        cost_high_usd=money.most_usd,
         fits=training.fits if training else True,
         advice=training.advice if training else (),
         warnings=(
-            *_warnings(recipe, expected, unpriced=counted and price is None),
+            *_warnings(recipe, expected, unpriced=money.unpriced),
             *(training.warnings if training else ()),
         ),
         details={
@@ -109,8 +115,47 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
             "optimisers": list(recipe.tried),
             "selection_items": len(material.items),
             "tokens": calls * (prompt + recipe.generation.max_tokens),
+            "counted": money.counted,
+            "priced": not money.unpriced,
         },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Money:
+    """What the calls of a search may cost: expected, at most, whether they are counted, and whose price is not known."""
+
+    counted: bool = False
+    usd: float = 0.0
+    most_usd: float = 0.0
+    unpriced: tuple[str, ...] = ()
+
+
+def _money(home: Homeroom, recipe: DspyRecipe, calls: int, prompt: int, longest: int) -> _Money:
+    """Of the base's calls and, at most, of those of the model that writes instructions: nobody knows beforehand how many are its.
+
+    Args:
+        home: The open home.
+        recipe: What is run.
+        calls: Of both together.
+        prompt: Tokens of a usual question to the base.
+        longest: Characters of the longest one: a token is at least one of them.
+    """
+    reply = recipe.generation.max_tokens
+    asked = [(recipe.base, prompt, longest, reply)]
+    if recipe.prompt_model:
+        asked.append((recipe.prompt_model, 0, WRITER_CHARACTERS // CHARACTERS_A_TOKEN, WRITER_TOKENS))
+    usd, dearest, counted, unpriced = 0.0, 0.0, False, []
+    for name, usual, most, tokens in asked:
+        endpoint = endpoint_of(home.settings, name)
+        price, paid = price_at(home, endpoint, name.partition("/")[2]) if endpoint else (None, False)
+        counted = counted or paid
+        if paid and price is None:
+            unpriced.append(name)
+        elif price is not None:
+            usd += price.of(calls * usual, calls * tokens) if usual else 0.0
+            dearest = max(dearest, price.of(most, tokens))
+    return _Money(counted, round(usd, 6), round(calls * dearest, 6), tuple(unpriced))
 
 
 def _training(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, material: Material) -> Plan:
@@ -134,19 +179,30 @@ def _training(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, spec: Progra
     return tuner.plan(TrainingData(dataset.info.id, examples, ()), training_recipe(recipe, recipe.base))
 
 
-def _warnings(recipe: DspyRecipe, expected: int, *, unpriced: bool) -> list[str]:
+def _warnings(recipe: DspyRecipe, expected: int, *, unpriced: Sequence[str]) -> list[str]:
     said = [f"the time assumes {SECONDS_A_CALL:g} s a call; money and tokens assume replies of full length"]
     if expected > recipe.max_calls:
         said.append(
             f"all optimisers may take up to {expected} calls, and max_calls is {recipe.max_calls}: what does not fit is not tried"
         )
-    if unpriced:
-        said.append(f"the price of {recipe.base!r} is not known: put it in prices.yaml in the home")
+    said += [f"the price of {name!r} is not known: put it in prices.yaml in the home" for name in unpriced]
     if recipe.trains:
         said.append(f"weights are trained up to {recipe.trains} time(s), here forecast as if every reply were good enough")
     if recipe.prompt_model:
-        said.append(f"calls of {recipe.prompt_model!r} are among them; their money is not in the forecast")
+        said.append(f"calls of {recipe.prompt_model!r} are among them; their money is in the most that it can be alone")
     return said
+
+
+def payload_of(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Json:
+    """What the job of this run carries. Raises what `chosen` does."""
+    found = chosen(home, dataset, recipe)
+    return {
+        "kind": "tune",
+        "dataset": dataset.info.id,
+        "recipe": found.recipe.to_dict(),
+        "program": found.spec.to_dict(),
+        "base_identity": identity_of(home, found.recipe.base),
+    }
 
 
 def submit_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, *, again: bool = False, when: When = NOW) -> Job:
@@ -159,13 +215,7 @@ def submit_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, *, agai
     require_dspy()
     found = chosen(home, dataset, recipe)
     material_of(dataset, found.recipe, found.spec)
-    about = {
-        "kind": "tune",
-        "dataset": dataset.info.id,
-        "recipe": found.recipe.to_dict(),
-        "program": found.spec.to_dict(),
-        "base_identity": identity_of(home, found.recipe.base),
-    }
+    about = payload_of(home, dataset, recipe)
     key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
     resource = "cpu" if endpoint_of(home.settings, found.recipe.base) is None else "api"
     return submit_once(home, "tune", about, key, resource=resource, when=when)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from homeroom.app.directory import endpoint_model
+from homeroom.app.directory import endpoint_model, key_of_endpoint
 from homeroom.app.metering import CHAT, Use, meter_for
 from homeroom.errors import NotFoundError
 from homeroom.settings import Endpoint, Settings
@@ -24,6 +24,17 @@ def endpoint_of(settings: Settings, name: str) -> Endpoint | None:
 def endpoint_identity(endpoint: Endpoint, name: str) -> str:
     """What stands for the identity of a model whose weights are elsewhere: a hash of its address and name."""
     return hashlib.sha256(f"{endpoint.base_url.rstrip('/')} {name.partition('/')[2]}".encode()).hexdigest()
+
+
+def require_key(settings: Settings, name: str) -> None:
+    """Refuse early where the endpoint that serves ``name`` cannot be asked for want of a key.
+
+    Raises:
+        ConfigError: ``key-not-set``.
+    """
+    endpoint = endpoint_of(settings, name)
+    if endpoint is not None:
+        key_of_endpoint(endpoint)
 
 
 def open_endpoint_model(home: Homeroom, name: str, use: Use = CHAT) -> tuple[OpenAIChatModel, str]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from homeroom import __version__
+from homeroom.app.directory import key_of_endpoint
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.local_runs import registered
 from homeroom.app.openai_here import Here, own_server
 from homeroom.app.openai_plan import base_named, data_of, place_of
 from homeroom.app.this_server import is_this_server
-from homeroom.errors import ConfigError, ConflictError, NotFoundError
+from homeroom.errors import ConflictError, NotFoundError
 from homeroom.ledger.records import About
 from homeroom.models.openai_tuning import OpenAITuning
 from homeroom.registry.names import new_model_name
@@ -86,12 +86,7 @@ def service_of(home: Homeroom, recipe: OpenAIRecipe, *, timeout_s: float = 90.0)
         ):
             yield service, here
         return
-    key = os.environ.get(found.api_key_env) if found.api_key_env else None
-    if found.api_key_env and not key:
-        raise ConfigError(
-            f"The endpoint {found.name!r} needs a key in {found.api_key_env}. Set it: export {found.api_key_env}=...",
-            code="key-not-set",
-        )
+    key = key_of_endpoint(found)
     with closing(OpenAITuning(repr(found.name), found.base_url, key, timeout_s=timeout_s)) as service:
         yield service, None
 

@@ -184,12 +184,10 @@ def submit_remote(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe, *, aga
     return submit_once(home, "tune", about, key, resource="api", when=when)
 
 
-def is_agreed(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe) -> bool:
-    """Whether this very run was made, or is under way: to ask for it again spends nothing more."""
+def payloads_of(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe) -> tuple[Json, Json]:
+    """What a job of this run carries, with either wish for its files: neither is paid where the other was."""
     about = _about(home, dataset, recipe)
-    same = (about, _other_wish(about))
-    begun = [job for job in home.jobs.list(kind="tune", limit=MOST_JOBS) if job.payload in same]
-    return any(job.state not in ("failed", "cancelled") and not is_gone(home, job) for job in begun)
+    return about, _other_wish(about)
 
 
 def _about(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe) -> Json:

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeroom.app.comparing import PROBE, Submitted, Task, default_run, for_task
+from homeroom.app.comparing import PROBE, Submitted, Task, controls, default_run, for_task
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, MAX_TURNS
-from homeroom.app.tuning import submit_tuning
+from homeroom.app.spending import Asked, Quote, quotes_of, replies_quote
+from homeroom.app.tuning import job_of, standing_job, submit_tuning
 from homeroom.app.work import When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.data.held_out import SetAside
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.protocol import protocol
+from homeroom.evaluation.written_prompt import WRITTEN
 from homeroom.schema.examples import Example
 from homeroom.tuning.recipe import Recipe
 from homeroom.tuning.recipe_file import Run, load_runs
@@ -61,6 +63,64 @@ def submit_probe(home: Homeroom, question: Question) -> Submitted:
         DataError: ``too-few-examples``: too few topics are left to train on some and judge by others.
         ConfigError: ``recipe-invalid``, ``recipe-task``.
     """
+    found = _prepared(home, question)
+    dataset, run = found.dataset, found.run
+    cut = home.held_out.probe(found.probe) or _cut(home, dataset, found.probe, found.about["task"], question.items)
+    tuning = submit_tuning(home, dataset.info.id, run, remakes=False)  # its model is deleted when it was asked
+    payload = {**found.about, "probe": cut.probe, "entries": [{"job": tuning.id}]}
+    resource = "cpu" if endpoint_of(home.settings, run.base) is None else "api"
+    waits = () if tuning.done else ((f"a short tune ({run.method})", tuning),)
+    job = submit_once(
+        home,
+        "probe",
+        payload,
+        key_of({"kind": "probe", **payload}),
+        resource=resource,
+        when=When(after=tuple(j.id for _, j in waits)),
+    )
+    return Submitted(job, waits)
+
+
+def probe_quotes(home: Homeroom, question: Question) -> list[Quote]:
+    """What a probe will cost at endpoints: its short tune, and the replies to judge by. Nothing is cut off or begun.
+
+    Raises:
+        ConfigError: ``key-not-set``. And what `submit_probe` refuses of the question.
+    """
+    found = _prepared(home, question)
+    if endpoint_of(home.settings, found.run.base) is None:
+        return []
+    tuning = job_of(home, found.dataset, found.run, remakes=False)
+    if tuning is not None:
+        payload = {**found.about, "probe": found.probe, "entries": [{"job": tuning.id}]}
+        if standing_job(home, "probe", [payload]) is not None:
+            return []
+    task: Task = "learner" if found.about["task"] == "learner" else "tutor"
+    asked = [
+        sum(len(m.content) for m in item.prompt)
+        for example in found.dataset.part("train", task)
+        for item in example.items()
+        if item.turn < MAX_TURNS
+    ] or [0]
+    systems = [*controls(found.dataset, task, found.run.base, DEFAULT_SHOTS, len(WRITTEN[task])), Asked(found.run.base)]
+    replies = replies_quote(
+        home, "the probe's replies", systems, question.items, (sum(asked) / len(asked), max(asked)), DEFAULT_MAX_TOKENS
+    )
+    quotes = [] if tuning is not None else quotes_of(home, found.dataset.info.id, [("a short tune", found.run)])
+    return [*quotes, *([replies] if replies.paid else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A question with what it leaves open filled in: its short tune, what its job carries, and the name of what it cuts off."""
+
+    dataset: Dataset
+    run: Recipe
+    about: dict[str, Any]  # JSON
+    probe: str
+
+
+def _prepared(home: Homeroom, question: Question) -> _Prepared:
     dataset = home.datasets.get(question.dataset)
     task = question.task or ("tutor" if "tutor" in dataset.tasks else dataset.tasks[0])
     base = question.base or home.settings.default_base
@@ -76,21 +136,7 @@ def submit_probe(home: Homeroom, question: Question) -> Submitted:
         "prompt": "",
     }
     probe = f"probe-{key_of({**about, 'recipe': run.to_dict()})[:12]}"
-    cut = home.held_out.probe(probe) or _cut(home, dataset, probe, task, question.items)
-    named = run.model_copy(update={"name": f"{PROBE}-{probe[-8:]}"})
-    tuning = submit_tuning(home, dataset.info.id, named, remakes=False)  # its model is deleted when it was asked
-    payload = {**about, "probe": cut.probe, "entries": [{"job": tuning.id}]}
-    resource = "cpu" if endpoint_of(home.settings, base) is None else "api"
-    waits = () if tuning.done else ((f"a short tune ({run.method})", tuning),)
-    job = submit_once(
-        home,
-        "probe",
-        payload,
-        key_of({"kind": "probe", **payload}),
-        resource=resource,
-        when=When(after=tuple(j.id for _, j in waits)),
-    )
-    return Submitted(job, waits)
+    return _Prepared(dataset, run.model_copy(update={"name": f"{PROBE}-{probe[-8:]}"}), about, probe)
 
 
 def _short(question: Question, task: str, base: str) -> Recipe:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from homeroom.app.batch import is_local, submit_batch
+from homeroom.app.spending import SPEND, quotes_of, require_agreed
 from homeroom.app.tuning import submit_tuning
 from homeroom.app.work import wait_for
 from homeroom.errors import ConfigError, JobFailed
@@ -49,6 +50,7 @@ def batch(
     *,
     minutes: float | None = None,
     again: bool = False,
+    spend: float = 0.0,
 ) -> tuple[BatchRun, ...]:
     """``homeroom tune run A.yaml B.yaml``: make several runs and wait. One that fails costs the others nothing.
 
@@ -60,11 +62,13 @@ def batch(
         recipes: Recipes or their keys; each of another name.
         minutes: No further run is begun after so long.
         again: Make all of them anew.
+        spend: The most that calls to endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
 
     Returns:
         A row for each recipe, in order.
 
     Raises:
+        ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was begun.
         HomeroomError: no such dataset or base, nothing to train on, a mistake in a recipe, or two of the same name.
     """
     runs = [run_of(recipe) for recipe in recipes]
@@ -73,6 +77,8 @@ def batch(
         raise ConfigError(
             f"Two runs of the batch are called {twice[0]!r}. Give one of them another name: in its recipe", code="batch-labels"
         )
+    quotes = quotes_of(home, dataset, [(run.name, run) for run in runs if not is_local(home, run)], again=again)
+    require_agreed(quotes, spend, SPEND)
     began = time.monotonic()
     local = [(run.name, run) for run in runs if isinstance(run, Recipe) and is_local(home, run)]
     rows: dict[str, BatchRun] = {}
@@ -95,10 +101,17 @@ def resume(home: Homeroom, job_id: str) -> Job:
 
     Raises:
         NotFoundError: there is no such job.
+        ConfigError: ``needs-yes``: it failed or was cancelled and works at endpoints, where going on may cost anew.
         JobFailed: it failed again.
     """
     job = home.jobs.get(job_id)
     if job.state in ("failed", "cancelled"):
+        if job.resource == "api":
+            raise ConfigError(
+                f"The job {job_id!r} works at an endpoint, and what it has to ask there again may cost money. Ask for the run "
+                "itself again, which goes on with it: homeroom.tune(home, dataset, recipe, spend=5.0)",
+                code="needs-yes",
+            )
         home.jobs.retry(job_id)
     elif not job.done:
         home.jobs.resume(job_id)

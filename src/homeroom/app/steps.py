@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.bases import fetch_base
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, submit_evaluation
+from homeroom.app.spending import SPEND, quotes_of, require_agreed
 from homeroom.app.talk import talking
 from homeroom.app.tuning import plan_tuning, submit_tuning
 from homeroom.app.work import wait_for
@@ -51,7 +52,9 @@ def plan(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any]) -> Plan:
     return plan_tuning(home, dataset, run_of(recipe))
 
 
-def tune(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any], *, again: bool = False) -> tuple[TunedModel, ...]:
+def tune(
+    home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any], *, again: bool = False, spend: float = 0.0
+) -> tuple[TunedModel, ...]:
     """``homeroom tune run``: tune and wait. Returns what was registered.
 
     Args:
@@ -59,11 +62,16 @@ def tune(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any], *, again
         dataset: Name, ``name@version`` or id.
         recipe: Keys of a recipe file, such as ``{"name": "fractions", "task": "tutor", "max_trained_tokens": 6000}``.
         again: Tune anew even if this very run was made before.
+        spend: The most that calls to endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
+            What was made already costs nothing.
 
     Raises:
+        ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was begun.
         HomeroomError: the first thing that went wrong; asked for again, the run goes on.
     """
-    job = wait_for(home, submit_tuning(home, dataset, run_of(recipe), again=again).id)
+    run = run_of(recipe)
+    require_agreed(quotes_of(home, dataset, [(run.name, run)], again=again), spend, SPEND)
+    job = wait_for(home, submit_tuning(home, dataset, run, again=again).id)
     return tuple(home.registry.get(str(name)) for name in (job.result or {})["models"])
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homeroom.app.endpoints import endpoint_identity, endpoint_of
 from homeroom.app.forecasts import calibrations, record
 from homeroom.app.metering import price_at
-from homeroom.app.work import NOW, When, key_of, submit_once
+from homeroom.app.work import NOW, When, is_gone, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
 from homeroom.runtime.hardware import hardware
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is not here
 SECONDS_A_REQUEST = 2.0  # assumed, and said so
+MOST_JOBS = 1000  # that are looked through for the same run
+Json = dict[str, Any]  # a job's payload
 
 
 def training_data(dataset: Dataset, recipe: Recipe) -> TrainingData:
@@ -105,7 +107,7 @@ def _plan_prompt(home: Homeroom, dataset: Dataset, recipe: PromptRecipe) -> Plan
         ),
         cost_usd=round(price.of(prompts // CHARACTERS_A_TOKEN, replies // 2), 6) if price else 0.0,
         cost_high_usd=round(price.of(prompts, replies), 6) if price else 0.0,  # a token is at least a character
-        details={"requests": asked, "tokens": tokens},
+        details={"requests": asked, "tokens": tokens, "counted": counted, "priced": not counted or price is not None},
     )
 
 
@@ -151,16 +153,52 @@ def submit_tuning(
 
         return submit_remote(home, found, recipe, again=again, when=when)
     training_data(found, recipe)
+    about = _payload(home, found, recipe)
+    key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
+    remote = endpoint_of(home.settings, recipe.base) is not None
+    resource = "api" if remote else "gpu" if on_gpu(recipe) else "cpu"
+    return submit_once(home, "tune", about, key, resource=resource, when=when, remakes=remakes)
+
+
+def _payload(home: Homeroom, dataset: Dataset, recipe: Recipe) -> Json:
     endpoint = endpoint_of(home.settings, recipe.base)
     if endpoint is None:
         base = home.base_files(recipe.base)
         run, identity = recipe.model_copy(update={"base": base.name}).to_dict(), base.identity
     else:
         run, identity = prompt_recipe(recipe).to_dict(), endpoint_identity(endpoint, recipe.base)
-    about = {"kind": "tune", "dataset": found.info.id, "recipe": run, "base_identity": identity}
-    key = key_of({**about, "again": secrets.token_hex(8)} if again else about)
-    resource = "api" if endpoint is not None else "gpu" if on_gpu(recipe) else "cpu"
-    return submit_once(home, "tune", about, key, resource=resource, when=when, remakes=remakes)
+    return {"kind": "tune", "dataset": dataset.info.id, "recipe": run, "base_identity": identity}
+
+
+def job_of(home: Homeroom, dataset: Dataset, recipe: Run, *, remakes: bool = True) -> Job | None:
+    """The job that made this very run or has it under way; None where to ask for the run would begin something.
+
+    A job that failed or was cancelled is none: to go on with it spends anew. Nor is one whose models were deleted, if the run
+    ``remakes`` them.
+
+    Raises:
+        HomeroomError: what `submit_tuning` refuses of the recipe and its base.
+    """
+    payloads: Sequence[Json]
+    if isinstance(recipe, DspyRecipe):
+        from homeroom.app.dspy_plan import payload_of
+
+        payloads = (payload_of(home, dataset, recipe),)
+    elif isinstance(recipe, OpenAIRecipe):
+        from homeroom.app.openai_plan import payloads_of
+
+        payloads = payloads_of(home, dataset, recipe)
+    else:
+        payloads = (_payload(home, dataset, recipe),)
+    return standing_job(home, "tune", payloads, remakes=remakes)
+
+
+def standing_job(home: Homeroom, kind: str, payloads: Sequence[Json], *, remakes: bool = True) -> Job | None:
+    """A job with one of the payloads that is under way, or succeeded; with what it made still there, unless not ``remakes``."""
+    for job in home.jobs.list(kind=kind, limit=MOST_JOBS):
+        if job.payload in payloads and job.state not in ("failed", "cancelled") and not (remakes and is_gone(home, job)):
+            return job
+    return None
 
 
 def on_gpu(recipe: Recipe) -> bool:

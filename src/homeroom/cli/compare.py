@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, table
+from homeroom.cli.spending import agree
 
 if TYPE_CHECKING:
     from homeroom.app.comparing import Lineup
@@ -33,7 +34,7 @@ LONGEST_PROMPT_BYTES = 100_000
 @click.option("--prompt", type=click.Path(path_type=Path), help="File with a prompt in place of the well-written one.")
 @click.option("--to", "target", type=click.Path(path_type=Path, dir_okay=False), help="Copy the HTML report to this file.")
 @click.option("--again", is_flag=True, help="Compare anew; models and answers that were kept are used again.")
-@click.option("--yes", is_flag=True, help="Do not ask before a tuning that costs money.")
+@click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the jobs.")
 @json_option
 @click.pass_context
@@ -60,7 +61,7 @@ def command(
     Models that were tuned on this version of the dataset take part as they are; what is missing is tuned first. The answer
     says which one is better and by how much, or that so many examples show no difference.
     """
-    from homeroom.app.comparing import Wanted, lineup, submit_comparison
+    from homeroom.app.comparing import Wanted, comparison_quotes, lineup, submit_comparison
 
     if target is not None and not wait:
         raise click.UsageError("--to copies the report of a comparison that has ended. Leave --no-wait out.", ctx)
@@ -71,7 +72,7 @@ def command(
     found = lineup(home, wanted)
     if not as_json:
         _introduce(found)
-    _agree(home, found, yes=yes, as_json=as_json)
+    agree(comparison_quotes(home, found, wanted), yes=yes, as_json=as_json)
     submitted = submit_comparison(home, found, wanted)
     if not wait:
         jobs = [job.id for _, job in submitted.tunings] + [submitted.job.id]
@@ -138,22 +139,6 @@ def _introduce(found: Lineup) -> None:
         click.echo(f"  {entry.label}{'' if entry.model else ': will be tuned first'}", err=True)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
-
-
-def _agree(home: Homeroom, found: Lineup, *, yes: bool, as_json: bool) -> None:
-    """Before anything is tuned: what it may take, and whether money may be spent.
-
-    Raises:
-        ConfigError: ``needs-yes``.
-    """
-    from homeroom.cli.tune import forecast
-    from homeroom.cli.tune_openai import agree
-
-    for entry in found.entries:
-        if entry.run is not None:
-            if not as_json:
-                forecast(home, found.dataset.info.id, entry.run)
-            agree(home, found.dataset.info.id, entry.run, again=False, yes=yes, as_json=as_json)
 
 
 def _followed(home: Homeroom, tunings: tuple[tuple[str, Job], ...], job: Job, *, quiet: bool) -> Job:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from homeroom.cli.common import plural
+from homeroom.cli.spending import agree
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -22,14 +23,14 @@ ANSWERS = {
 
 
 def run_probe(
-    home: Homeroom, dataset: str | None, task: str, base: str, items: int, recipe: Path | None, *, quiet: bool
+    home: Homeroom, dataset: str | None, task: str, base: str, items: int, recipe: Path | None, *, yes: bool, quiet: bool
 ) -> tuple[Comparison, dict[str, Any]]:
     """The probe's comparison, and what it is in JSON.
 
     Raises:
-        ConfigError: ``probe-dataset``: none was named, or a file.
+        ConfigError: ``probe-dataset``: none was named, or a file; ``needs-yes``.
     """
-    from homeroom.app.probing import Question, submit_probe
+    from homeroom.app.probing import Question, probe_quotes, submit_probe
     from homeroom.cli import progress
     from homeroom.errors import ConfigError
     from homeroom.evaluation.comparison_report import read_comparison
@@ -40,7 +41,9 @@ def run_probe(
             "tune recommend --probe --dataset NAME",
             code="probe-dataset",
         )
-    submitted = submit_probe(home, Question(dataset, task, base, items, recipe))
+    question = Question(dataset, task, base, items, recipe)
+    agree(probe_quotes(home, question), yes=yes, as_json=quiet)
+    submitted = submit_probe(home, question)
     for label, job in submitted.tunings:
         if not quiet:
             click.echo(f"{label}: job {job.id}", err=True)

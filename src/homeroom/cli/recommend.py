@@ -14,6 +14,7 @@ import click
 
 from homeroom.cli.common import emit, json_option, open_home, table
 from homeroom.cli.probe import run_probe, show_probe
+from homeroom.cli.values import COUNT, FiniteRange
 from homeroom.tuning.recommend.inputs import INPUTS, Input, shown
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _type(entry: Input) -> click.ParamType[Any]:
         return click.DateTime(["%Y-%m-%d"])
     if entry.kind == "choice":
         return click.Choice(entry.choices)
-    return click.IntRange(0) if entry.name == "examples" else click.FloatRange(0)
+    return click.IntRange(0, COUNT) if entry.name == "examples" else FiniteRange(0)
 
 
 def _value(entry: Input, typed: Any) -> Value:  # what click made of it
@@ -64,12 +65,13 @@ def input_options(function: Callable[..., None]) -> Callable[..., None]:
 @input_options
 @click.option("--dataset", help="The same as DATA: a dataset by id, name or name@version.")
 @click.option("--probe", is_flag=True, help="Try it: prompt, few-shot and a short tune on training examples that are set aside.")
-@click.option("--task", type=click.Choice(["tutor", "learner"]), help="With --probe: the part; the dataset's own when omitted.")
+@click.option("--task", type=click.Choice(["tutor", "learner"]), help="Whose examples count and, with --probe, are tuned on.")
 @click.option("--base", default="", help="With --probe: the model; the settings' default when omitted.")
 @click.option(
     "--items", default=24, show_default=True, type=click.IntRange(1, 10_000), help="With --probe: most replies to judge by."
 )
 @click.option("--recipe", type=click.Path(path_type=Path), help="With --probe: recipe of the short tune.")
+@click.option("--yes", is_flag=True, help="With --probe: do not ask before money is spent.")
 @click.option("--ask/--no-ask", default=None, help="Ask for what is not known; by default in a terminal.")
 @click.option("--all", "whole", is_flag=True, help="Show what spoke for and against every method.")
 @json_option
@@ -82,6 +84,7 @@ def command(
     base: str,
     items: int,
     recipe: Path | None,
+    yes: bool,
     ask: bool | None,
     whole: bool,
     as_json: bool,
@@ -101,8 +104,8 @@ def command(
     _require_use(context, probe=probe, both=data is not None and dataset is not None)
     home = open_home(context)
     data = dataset or data
-    probed = run_probe(home, data, task or "", base, items, recipe, quiet=as_json) if probe else None
-    found = look(home, data)
+    probed = run_probe(home, data, task or "", base, items, recipe, yes=yes, quiet=as_json) if probe else None
+    found = look(home, data, task or "")
     values = {**found.values, **given}
     if not as_json and (ask if ask is not None else sys.stdin.isatty() and sys.stdout.isatty()):
         values |= asked(found, given)
@@ -126,7 +129,7 @@ def _require_use(context: click.Context, *, probe: bool, both: bool) -> None:
     """
     if both:
         raise click.UsageError("DATA and --dataset name the same thing: give one of them.", context)
-    for name in ("task", "base", "items", "recipe"):
+    for name in ("base", "items", "recipe"):
         if not probe and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name} is for a probe. Add --probe.", context)
 
@@ -146,7 +149,7 @@ def asked(found: Found, given: dict[str, Value]) -> dict[str, Value]:
         kind = _type(entry)
         if entry.name == "budget_usd":
             typed = click.prompt(f"{entry.question} (empty: no limit)", default="", show_default=False, err=True)
-            answers[entry.name] = click.FloatRange(0)(typed) if typed.strip() else None
+            answers[entry.name] = FiniteRange(0)(typed) if typed.strip() else None
         else:
             answers[entry.name] = _value(entry, click.prompt(entry.question, default=default, type=kind, err=True))
     return answers
@@ -154,7 +157,7 @@ def asked(found: Found, given: dict[str, Value]) -> dict[str, Value]:
 
 def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
     """The answer for a person."""
-    from homeroom.app.recommending import commands
+    from homeroom.app.recommending import commands, measured_by, passed_over
 
     click.secho(f"{answer.scores[0].title}  ({answer.method})", bold=True)
     click.echo(f"  {answer.on_examples}")
@@ -169,7 +172,7 @@ def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
     click.echo(f"Second choice: {second.title}  ({answer.second}){later}")
     for line in commands(answer.second, found, answer.situation):
         click.echo(f"    {line}")
-    for warning in answer.warnings:
+    for warning in (*answer.warnings, *passed_over(found, answer.situation)):
         click.secho(f"warning: {warning}", fg="yellow", err=True)
     if whole:
         rows = []
@@ -183,11 +186,15 @@ def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
                 rows.append((score.method, score.points, "", ""))
         click.echo()
         table(("method", "points", "", "because"), rows)
-    click.echo("The points are a rule of thumb. What counts is measured: homeroom eval run")
+    probe, compare = measured_by(found)
+    click.echo("The points are a rule of thumb. What counts is measured. Before tuning, on examples that are set aside for it:")
+    click.echo(f"    {probe}")
+    click.echo("Afterwards, all that was tuned on one test split, beside the base and a well-written prompt:")
+    click.echo(f"    {compare}")
 
 
 def _plain(answer: Recommendation, found: Found, given: dict[str, Value]) -> dict[str, Any]:  # JSON
-    from homeroom.app.recommending import commands
+    from homeroom.app.recommending import commands, measured_by, passed_over
 
     record = dataclasses.asdict(answer)
     inputs = {
@@ -199,4 +206,5 @@ def _plain(answer: Recommendation, found: Found, given: dict[str, Value]) -> dic
     }
     record.pop("situation")
     both = {method: list(commands(method, found, answer.situation)) for method in (answer.method, answer.second)}
-    return {**record, "reasons": list(answer.reasons), "inputs": inputs, "commands": both}
+    more = {"notes": list(passed_over(found, answer.situation)), "measure": list(measured_by(found))}
+    return {**record, "reasons": list(answer.reasons), "inputs": inputs, "commands": both, **more}

@@ -14,6 +14,8 @@ import click
 from homeroom.cli import compare, sweep, tune_batch, tune_files, tune_openai, tune_prompt, tune_traces, unsolved
 from homeroom.cli.common import emit, json_option, open_home, size, table
 from homeroom.cli.recommend import command as recommend
+from homeroom.cli.spending import agree
+from homeroom.cli.values import MOST_MINUTES, MOST_PRIORITY, FiniteRange, LocalTime
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -110,7 +112,7 @@ def method_options(function: Callable[..., int | None]) -> Callable[..., int | N
     )
     @click.option("--program", help="With dspy: a shipped program, my_module:MySignature or my_file.py:MySignature.")
     @click.option("--prompt-model", metavar="ENDPOINT/MODEL", help="With dspy: a strong model that writes instructions.")
-    @click.option("--max-calls", type=click.IntRange(1), help="With dspy: most calls of a model, in all.")
+    @click.option("--max-calls", type=click.IntRange(1, 1_000_000), help="With dspy: most calls of a model, in all.")
     @functools.wraps(function)
     def wrapped(
         *args: Any, name: str | None, program: str | None, prompt_model: str | None, max_calls: int | None, **rest: Any
@@ -216,22 +218,6 @@ def plan(
     return 0 if all(p.fits for _, p in plans) else 1
 
 
-def forecast(home: Homeroom, dataset: str, recipe: Run) -> None:
-    """Before a search for a prompt starts: the calls that it may take, and what they may cost."""
-    from homeroom.app.tuning import plan_tuning
-
-    if recipe.method != "dspy":
-        return
-    expected = plan_tuning(home, dataset, recipe)
-    calls, most = expected.details["calls"], expected.details["max_calls"]
-    money = f", about ${expected.cost_usd:.2f}" if expected.cost_usd else ""
-    click.echo(
-        f"{recipe.name}: up to {calls} calls (budget {most}), about {expected.details['tokens']:,} tokens{money}; tries "
-        f"{', '.join(expected.details['optimisers'])}",
-        err=True,
-    )
-
-
 @command.command()
 @dataset_option
 @click.argument("recipes", nargs=-1, type=click.Path(path_type=Path), metavar="[RECIPE]...")
@@ -247,10 +233,14 @@ def forecast(home: Homeroom, dataset: str, recipe: Run) -> None:
 @method_options
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the job.")
 @click.option("--again", is_flag=True, help="Tune anew even if this very run was made before.")
-@click.option("--priority", default=0, show_default=True, type=click.INT, help="Higher ones run first.")
-@click.option("--at", type=click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]), help="Do not run before this local time.")
+@click.option(
+    "--priority", default=0, show_default=True, type=click.IntRange(-MOST_PRIORITY, MOST_PRIORITY), help="Higher ones run first."
+)
+@click.option("--at", type=LocalTime(), help="Do not run before this local time.")
 @click.option("--after", multiple=True, metavar="JOB", help="Run when this job has succeeded; may be given several times.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Of several runs: begin no further one after so long.")
+@click.option(
+    "--minutes", type=FiniteRange(0, MOST_MINUTES, min_open=True), help="Of several runs: begin no further one after so long."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--delete-files", is_flag=True, help="With openai: delete what was uploaded once the run is over.")
 @json_option
@@ -279,6 +269,7 @@ def run(
     each. Exit code 1: one of them is missing.
     """
     from homeroom.app.prompts import candidates_of
+    from homeroom.app.spending import quotes_of
     from homeroom.app.tuning import submit_tuning
     from homeroom.app.work import When
     from homeroom.cli import progress
@@ -290,13 +281,13 @@ def run(
     found = [(path, chosen_runs(home, dataset, path, base, task, method, quiet=as_json)) for path in paths]
     files = [(path, tune_openai.deleting(runs, delete_files)) for path, runs in found]
     moment = When(priority, at.timestamp() if at else None, after)
+    labelled = tune_batch.labelled(files)
+    quotes = quotes_of(home, dataset, labelled, again=again)
+    agree(quotes, yes=yes, as_json=as_json)
     if len(files) > 1 or minutes is not None:
-        how: dict[str, Any] = {"again": again, "when": moment, "wait": wait, "yes": yes, "as_json": as_json}
-        return tune_batch.run_batch(home, dataset, tune_batch.labelled(files), minutes=minutes, **how)
+        how: dict[str, Any] = {"again": again, "when": moment, "wait": wait, "as_json": as_json}
+        return tune_batch.run_batch(home, dataset, labelled, minutes=minutes, **how)
     for recipe in files[0][1]:
-        if not as_json:
-            forecast(home, dataset, recipe)
-        tune_openai.agree(home, dataset, recipe, again=again, yes=yes, as_json=as_json)
         job = submit_tuning(home, dataset, recipe, again=again, when=moment)
         if not as_json:
             _tell_begun(recipe, job)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homeroom.cli import tune_openai
 from homeroom.cli.common import duration, emit, table
 
 if TYPE_CHECKING:
@@ -38,18 +37,15 @@ def run_batch(
     again: bool,
     when: When,
     wait: bool,
-    yes: bool,
     as_json: bool,
 ) -> int:
-    """Make all of them and print one table. Returns the exit code: 1 when a run is missing at the end."""
+    """Make all of them and print one table; what they cost was agreed to. Returns the exit code: 1 when a run is missing."""
     from homeroom.app.batch import is_local, submit_batch
     from homeroom.cli import progress
     from homeroom.tuning.recipe import Recipe
 
     local = [(label, run) for label, run in runs if isinstance(run, Recipe) and is_local(home, run)]
     others = [(label, run) for label, run in runs if not is_local(home, run)]
-    for _, run in others:
-        tune_openai.agree(home, dataset, run, again=again, yes=yes, as_json=as_json)  # before anything is begun
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     jobs: list[Job] = []
     rows: list[Row] = []

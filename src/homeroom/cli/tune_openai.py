@@ -1,4 +1,4 @@
-"""What ``homeroom tune`` does for the method ``openai``: choosing its runs, and asking before money is spent."""
+"""What ``homeroom tune`` does for the method ``openai``: choosing its runs, and what stays of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeroom.cli.common import plural
 from homeroom.errors import ConfigError
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
     from homeroom.schema.jobs import Job
-    from homeroom.schema.tuning import Plan
     from homeroom.tuning.openai.recipe import OpenAIRecipe
     from homeroom.tuning.recipe_file import Run
 
@@ -75,45 +73,3 @@ def files_stay(run: Run, job: Job) -> str:
         "This run was begun without --delete-files, and is not made and paid again for it. Delete them: "
         f"homeroom tune files --delete {job.id}"
     )
-
-
-def agree(home: Homeroom, dataset: str, run: Run, *, again: bool, yes: bool, as_json: bool) -> None:
-    """Show what a run costs and ask before it is spent; a script, which cannot be asked, has to have agreed.
-
-    Nobody is asked for a run that was made or is under way, unless it is to be made ``again``.
-
-    Raises:
-        ConfigError: ``needs-yes``.
-        click.Abort: the person said no.
-    """
-    from homeroom.app.openai_plan import is_agreed, plan_cost
-    from homeroom.tuning.openai.recipe import OpenAIRecipe
-
-    if not isinstance(run, OpenAIRecipe) or (not again and is_agreed(home, home.datasets.get(dataset), run)):
-        return
-    plan = plan_cost(home, dataset, run)
-    if not as_json:
-        click.echo(f"{run.name}: {told(plan)}", err=True)
-        for warning in plan.warnings:
-            click.echo(f"warning: {run.name}: {warning}", err=True)
-    if yes or not plan.details["counted"]:
-        return
-    if as_json:
-        raise ConfigError(f"{run.name!r} would cost {_money(plan)}. Agree to it: --yes", code="needs-yes")
-    click.confirm("Send the examples and pay for it?", abort=True, err=True)
-
-
-def told(plan: Plan) -> str:
-    """``300 examples, 2 jobs, about 90,000 tokens (72,000 to 120,000): $0.45 ($0.36 to $0.60; at most $1.62)``."""
-    tokens = plan.details["tokens"]
-    count = plural(len(plan.details["jobs"]), "job")
-    between = f" ({tokens['low']:,} to {tokens['high']:,})" if tokens["low"] < tokens["high"] else ""
-    cost = f": {_money(plan)}" if plan.details["counted"] else ", on this machine"
-    return f"{plural(plan.examples, 'example')}, {count}, about {tokens['expected']:,} tokens{between}{cost}"
-
-
-def _money(plan: Plan) -> str:
-    if not plan.details["priced"]:
-        return "an amount that is not known"
-    low, high = plan.details["cost_low_usd"], plan.details["cost_usual_high_usd"]
-    return f"${plan.cost_usd:.2f} (${low:.2f} to ${high:.2f}; held: ${plan.cost_high_usd:.2f}, the most that it can be)"

@@ -1,0 +1,206 @@
+"""What is about to be spent at endpoints: told, agreed to, and only then begun. One rule for every method and every command.
+
+Whatever asks an endpoint whose calls are counted (see `price_at`: what leaves this machine, or has a price of its own) has a
+quote. Nobody is asked for what was made already or is under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from homeroom.app.endpoints import endpoint_of, require_key
+from homeroom.app.metering import price_at
+from homeroom.app.tuning import CHARACTERS_A_TOKEN, job_of, plan_tuning
+from homeroom.errors import ConfigError
+from homeroom.tuning.dspy.recipe import DspyRecipe
+from homeroom.tuning.openai.recipe import OpenAIRecipe
+from homeroom.tuning.recipe_file import Run
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+    from homeroom.schema.tuning import Plan
+
+SPEND = "spend=5.0, or spend=math.inf for whatever it costs"
+"""How a program agrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What one thing will cost that is about to be begun. Money in US dollars.
+
+    Attributes:
+        label: What it is.
+        told: Its size in words, without the money.
+        paid: Whether its calls are counted: then it has to be agreed to.
+        priced: Whether every price of it is known.
+        usd: Expected.
+        low_usd: Least of what is usual, and ``high_usd`` the most of it; both 0 where it is not known.
+        most_usd: The most that it can be.
+        warnings: What else to know before it is begun.
+    """
+
+    label: str
+    told: str
+    paid: bool = False
+    priced: bool = True
+    usd: float = 0.0
+    low_usd: float = 0.0
+    high_usd: float = 0.0
+    most_usd: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def money(self) -> str:
+        """``$0.45 ($0.36 to $0.60; held: $1.62, the most that it can be)``, or ``about $0.12 (at most $0.40)``."""
+        if not self.priced:
+            return "an amount that is not known"
+        if not self.high_usd:
+            return f"about ${self.usd:.2f} (at most ${self.most_usd:.2f})"
+        usual = f"${self.low_usd:.2f} to ${self.high_usd:.2f}"
+        return f"${self.usd:.2f} ({usual}; held: ${self.most_usd:.2f}, the most that it can be)"
+
+
+def quotes_of(home: Homeroom, dataset: str, runs: Sequence[tuple[str, Run]], *, again: bool = False) -> list[Quote]:
+    """What the runs will cost, those that were made or are under way left out, and those on weights here, which are free.
+
+    Args:
+        home: The open home.
+        dataset: Id, name or name@version.
+        runs: A label and a recipe each.
+        again: They are made although they were made before.
+
+    Raises:
+        ConfigError: ``key-not-set``: an endpoint would refuse it, which is better known before anybody agrees.
+        HomeroomError: what planning a run refuses.
+    """
+    found = home.datasets.get(dataset)
+    quotes = []
+    for label, run in runs:
+        asked = [name for name in (run.base, getattr(run, "prompt_model", "")) if endpoint_of(home.settings, name) is not None]
+        if not asked and not isinstance(run, DspyRecipe | OpenAIRecipe):
+            continue
+        if not again and job_of(home, found, run) is not None:
+            continue
+        for name in asked:
+            require_key(home.settings, name)
+        quotes.append(_quote(label, run, _plan(home, dataset, run)))
+    return quotes
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who answers the questions of a comparison.
+
+    Attributes:
+        name: ``ENDPOINT/MODEL``, or what answers on this machine.
+        shown: Characters that are shown to it beside a question, usually and at most.
+    """
+
+    name: str
+    shown: tuple[float, float] = (0.0, 0.0)
+
+
+def replies_quote(
+    home: Homeroom, label: str, systems: Sequence[Asked], items: int, question: tuple[float, float], max_tokens: int
+) -> Quote:
+    """What replies to judge by will cost; those that are kept from before are not asked again, and not left out here.
+
+    Args:
+        home: The open home.
+        label: What the replies are for.
+        systems: Who answers, those on this machine as well.
+        items: Replies of each.
+        question: Characters of a prompt, usually and at most.
+        max_tokens: Of a reply.
+
+    Raises:
+        ConfigError: ``key-not-set``.
+    """
+    usd, most_usd, tokens, replies, unpriced = 0.0, 0.0, 0.0, 0, False
+    for one in systems:
+        endpoint = endpoint_of(home.settings, one.name)
+        price, counted = price_at(home, endpoint, one.name.partition("/")[2]) if endpoint else (None, False)
+        if endpoint is not None:
+            require_key(home.settings, one.name)
+        if not counted:
+            continue
+        usual, most = (asked + shown for asked, shown in zip(question, one.shown, strict=True))
+        replies += items
+        tokens += items * (usual / CHARACTERS_A_TOKEN + max_tokens / 2)
+        unpriced = unpriced or price is None
+        usd += price.of(round(items * usual / CHARACTERS_A_TOKEN), items * max_tokens // 2) if price else 0.0
+        most_usd += price.of(round(items * most), items * max_tokens) if price else 0.0  # a token is at least a character
+    told = f"up to {replies:,} replies, about {round(tokens):,} tokens"
+    return Quote(label, told, replies > 0, not unpriced, round(usd, 6), most_usd=round(most_usd, 6))
+
+
+def together(quotes: Sequence[Quote]) -> Quote:
+    """All that is paid as one: labels with commas, money added up."""
+    paid = [quote for quote in quotes if quote.paid]
+    usual = all(quote.high_usd for quote in paid)
+    return Quote(
+        ", ".join(quote.label for quote in paid),
+        "",
+        bool(paid),
+        all(quote.priced for quote in paid),
+        sum(quote.usd for quote in paid),
+        sum(quote.low_usd for quote in paid) if usual else 0.0,
+        sum(quote.high_usd for quote in paid) if usual else 0.0,
+        sum(quote.most_usd for quote in paid),
+    )
+
+
+def require_agreed(quotes: Sequence[Quote], spend: float, how: str) -> None:
+    """Refuse what could cost more than was agreed to.
+
+    Args:
+        quotes: What is about to be begun.
+        spend: The most that it may cost, in US dollars; infinity agrees to whatever it costs.
+        how: What to write to agree.
+
+    Raises:
+        ConfigError: ``needs-yes``.
+    """
+    whole = together(quotes)
+    if whole.paid and spend != float("inf") and (not whole.priced or whole.most_usd > spend):
+        raise needs_yes(whole, how)
+
+
+def needs_yes(whole: Quote, how: str) -> ConfigError:
+    """What to raise where nobody agreed to ``whole``; ``how`` says what to write."""
+    return ConfigError(f"{whole.label!r} would cost {whole.money}. Agree to it: {how}", code="needs-yes")
+
+
+def _plan(home: Homeroom, dataset: str, run: Run) -> Plan:
+    if isinstance(run, OpenAIRecipe):  # without the time of this machine, which would have to be measured
+        from homeroom.app.openai_plan import plan_cost
+
+        return plan_cost(home, dataset, run)
+    return plan_tuning(home, dataset, run)
+
+
+def _quote(label: str, run: Run, plan: Plan) -> Quote:
+    details = plan.details
+    money = (bool(details["counted"]), bool(details["priced"]), plan.cost_usd)
+    if isinstance(run, OpenAIRecipe):
+        tokens = details["tokens"]
+        between = f" ({tokens['low']:,} to {tokens['high']:,})" if tokens["low"] < tokens["high"] else ""
+        examples, jobs = (_plural(count, noun) for count, noun in ((plan.examples, "example"), (len(details["jobs"]), "job")))
+        told = f"{examples}, {jobs}, about {tokens['expected']:,} tokens{between}"
+        usual = (details["cost_low_usd"], details["cost_usual_high_usd"])
+        return Quote(label, told if details["counted"] else f"{told}, on this machine", *money, *usual, plan.cost_high_usd,
+                     plan.warnings)  # fmt: skip
+    if isinstance(run, DspyRecipe):
+        told = (
+            f"tries {', '.join(details['optimisers'])}: up to {details['calls']} calls (budget {details['max_calls']}), about "
+            f"{details['tokens']:,} tokens"
+        )
+    else:
+        told = f"up to {_plural(details['requests'], 'request')} to {run.base}, about {details['tokens']:,} tokens"
+    return Quote(label, told, *money, most_usd=plan.cost_high_usd)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
