@@ -12,6 +12,7 @@ import torch
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.runtime.hardware import hardware
 from homeroom.schema.models import BaseFiles
+from homeroom.schema.tuning import TrainingData
 from homeroom.tuning.huggingface import attention, device, loss, model
 from homeroom.tuning.huggingface.encode import encode_examples
 from homeroom.tuning.huggingface.needs import Shape, free_bytes, with_batch_tokens
@@ -19,6 +20,7 @@ from homeroom.tuning.huggingface.quantised import store_for
 from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 from homeroom.tuning.recipe import Lora
 from tests.tuning.conftest import DATA, TRAIN, Recorder, recipe_of
+from tests.tuning.test_dpo import HELD_OUT, PAIRS, dpo_recipe
 
 pytestmark = pytest.mark.gpu
 
@@ -125,6 +127,13 @@ def test_every_way_to_train_learns(tuner: Callable[..., HuggingFaceTuner], chang
     assert plan.gpu_memory_bytes > 0
     metrics = tuner().run(DATA, recipe, Recorder()).metrics
     assert metrics["valid_loss"] < metrics["base_valid_loss"]
+    assert metrics["compute"].startswith("cuda")
+
+
+def test_preferences_are_learnt(tuner: Callable[..., HuggingFaceTuner]) -> None:
+    recipe = dpo_recipe(device="cuda", dtype="auto", epochs=12, optimiser={"learning_rate": 0.005})
+    metrics = tuner().run(TrainingData("pairs", PAIRS, HELD_OUT), recipe, Recorder()).metrics
+    assert metrics["valid_loss"] < 0.2 < metrics["base_valid_loss"]
     assert metrics["compute"].startswith("cuda")
 
 
