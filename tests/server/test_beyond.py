@@ -228,7 +228,22 @@ def test_keys_of_the_api_share_files_as_those_of_a_project_do(beyond: Beyond) ->
     line = b'{"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Look."}]}\n'
     form = {"purpose": "fine-tune", "file": (io.BytesIO(line * 10), "train.jsonl")}
     file_id = one.post("/v1/files", data=form).get_json()["id"]
-    assert two.get(f"/v1/files/{file_id}").status_code == 200
+    job_id = one.post("/v1/fine_tuning/jobs", json={"model": "gpt-4o-mini", "training_file": file_id}).get_json()["id"]
+    shared = {route for route, policy in ROUTES.items() if policy.rows == "project"}
+    assert shared == {route for route in ROUTES if "/v1/files" in route or "/v1/fine_tuning" in route}
+    seen = {route: two.get(_filled(route, file_id, job_id)) for route in shared if route.startswith("GET ")}
+    assert {route: answer.status_code for route, answer in seen.items() if answer.status_code != 200} == {}
+    for listed, what in (("GET /v1/files", file_id), ("GET /v1/fine_tuning/jobs", job_id)):
+        assert what in [entry["id"] for entry in seen[listed].get_json()["data"]]
+    for answer in seen.values():
+        answer.close()
+    assert two.post(f"/v1/fine_tuning/jobs/{job_id}/cancel").get_json()["status"] == "cancelled"
+    assert two.flask.delete(f"/v1/files/{file_id}", headers={"Authorization": f"Bearer {two.key}"}).status_code == 200
+    assert one.get(f"/v1/files/{file_id}").status_code == 404
+
+
+def _filled(route: str, file_id: str, job_id: str) -> str:
+    return route.split(" ", 1)[1].replace("<file_id>", file_id).replace("<job_id>", job_id)
 
 
 def test_what_a_key_may_not_do_is_not_offered(beyond: Beyond) -> None:

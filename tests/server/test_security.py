@@ -15,7 +15,7 @@ from homeroom.server.app import MAX_REQUEST_BYTES
 from homeroom.server.secret import secret_key
 
 # Each address with whose rows are behind it. A conversation that does not exist yet belongs to nobody.
-ROUTES = {route: "owner" if policy.rows == "own" else "all" for route, policy in policy.ROUTES.items()}
+ROUTES = {route: "owner" if policy.rows in ("own", "project") else "all" for route, policy in policy.ROUTES.items()}
 
 
 @pytest.fixture

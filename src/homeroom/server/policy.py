@@ -19,8 +19,8 @@ from homeroom.server.failures import RefusedError
 Family = Literal["pages", "changes", "replies", "api", "files", "events", "health"]
 """Addresses that share a count of requests (`homeroom.server.limits`)."""
 
-Rows = Literal["own", "shared", "none"]
-"""Whose rows are behind it: only the caller's own, everybody's, or none."""
+Rows = Literal["own", "project", "shared", "none"]
+"""Whose rows are behind it: the caller's own, those that keys of the API share (`auth.scope_of_caller`), everybody's, none."""
 
 Takes = Literal["nothing", "form", "json", "upload", "command"]
 """What a request may carry. An ``upload`` is a multipart form; a ``command`` is its address alone and takes no form."""
@@ -74,11 +74,11 @@ def _reply(rows: Rows) -> Policy:
 
 
 def _read() -> Policy:
-    return Policy("api", "own", scope="tune")
+    return Policy("api", "project", scope="tune")
 
 
 def _command() -> Policy:
-    return Policy("api", "own", "command", scope="tune")
+    return Policy("api", "project", "command", scope="tune")
 
 
 ROUTES: Mapping[str, Policy] = {
@@ -131,12 +131,12 @@ ROUTES: Mapping[str, Policy] = {
     "POST /v1/completions": Policy("api", "none", "json", LARGE),
     "POST /v1/responses": Policy("api", "none", "json", LARGE),
     "POST /v1/embeddings": Policy("api", "none", "json", TEXTS),  # many at once
-    "POST /v1/files": Policy("api", "own", "upload", UPLOAD, scope="tune"),  # the settings say how much of it
+    "POST /v1/files": Policy("api", "project", "upload", UPLOAD, scope="tune"),  # the settings say how much of it
     "GET /v1/files": _read(),
     "GET /v1/files/<file_id>": _read(),
     "GET /v1/files/<file_id>/content": _read(),
     "DELETE /v1/files/<file_id>": _command(),
-    "POST /v1/fine_tuning/jobs": Policy("api", "own", "json", 200_000, scope="tune"),
+    "POST /v1/fine_tuning/jobs": Policy("api", "project", "json", 200_000, scope="tune"),
     "GET /v1/fine_tuning/jobs": _read(),
     "GET /v1/fine_tuning/jobs/<job_id>": _read(),
     "POST /v1/fine_tuning/jobs/<job_id>/cancel": _command(),
