@@ -72,6 +72,14 @@ def test_mistakes_are_told_before_anything_starts(home: Homeroom, dataset: str) 
     assert home.jobs.list() == ()
 
 
+def test_going_on_at_an_endpoint_has_to_be_agreed_to(home: Homeroom) -> None:
+    job = home.jobs.submit("tune", {}, idempotency_key="x", resource="api")
+    home.jobs.request_cancel(job.id)
+    with pytest.raises(ConfigError, match=r"homeroom\.tune") as caught:
+        homeroom.resume(home, job.id)
+    assert caught.value.code == "needs-yes" and home.jobs.get(job.id).state == "cancelled"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_batch_makes_what_can_be_made_and_a_paused_run_goes_on(home: Homeroom, dataset: str) -> None:

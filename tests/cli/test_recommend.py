@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from homeroom.app.home import Homeroom
 from homeroom.cli import recommend as shown
 from homeroom.cli.main import cli
 from homeroom.runtime.ports import has_route
@@ -50,7 +51,12 @@ def test_json_says_where_each_value_is_from_and_every_command_exists(homeroom, c
     assert told.code == 0, told.err
     inputs = told.json["inputs"]
     assert list(inputs) == [e.name for e in INPUTS]
-    assert (inputs["examples"]["value"], inputs["examples"]["from"]) == (36, "small")
+    with Homeroom.open() as opened:
+        train = len(opened.datasets.get("small").part("train", "tutor"))
+    assert 0 < train < 24, "not those of the learner, nor those that are held out"
+    assert inputs["examples"] == {"value": train, "from": "small: the training part, task tutor; 36 examples in all"}
+    learner = homeroom("tune", "recommend", "small", "--task", "learner", "--json").json["inputs"]["examples"]
+    assert learner["value"] < 12 and "task learner" in learner["from"]
     assert inputs["private"] == {"value": True, "from": "given"}
     assert inputs["quality"]["from"].startswith("homeroom data check: ")
     assert inputs["standards"] == {"value": False, "from": "taken for granted"}
@@ -146,7 +152,54 @@ def test_tuning_at_a_provider_is_planned_before_it_is_run(homeroom, home):
     assert all("--base provider/large" in line for line in homeroom(*wanted).json["commands"]["openai"])
 
 
-@pytest.mark.parametrize("option", [("--task", "tutor"), ("--base", "x"), ("--items", "24"), ("--recipe", "r.yaml")])
+OPENAI = """endpoints:
+- {name: openai, base_url: 'https://api.openai.com/v1', api_key_env: OPENAI_API_KEY, models: [gpt-4.1-mini%s]}
+"""
+
+
+def test_a_model_that_cannot_be_asked_is_not_named(homeroom, home, monkeypatch):
+    home.mkdir(exist_ok=True)
+    (home / "config.yaml").write_text(OPENAI % ", later-model")
+    for examples in ("0", "12", "30", "400"):
+        told = homeroom("tune", "recommend", "--examples", examples, "--json")
+        assert told.json["inputs"]["access"]["value"] == "none"
+        lines = [line for found in told.json["commands"].values() for line in found]
+        assert lines and not any("openai/" in line or "ENDPOINT" in line for line in lines), "they work without a key"
+        assert told.json["notes"] == [
+            f"openai/{m} is not named: OPENAI_API_KEY is not set" for m in ("gpt-4.1-mini", "later-model")
+        ]
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-canary")
+    told = homeroom("tune", "recommend", "--examples", "12")
+    assert "--base openai/later-model" in told.out, "the first one that does not end"
+    assert "warning: openai/gpt-4.1-mini is not named: it is reported to end on 2027-01-14" in told.err
+
+
+@pytest.mark.parametrize(
+    ("today", "named"), [("2026-10-15", True), ("2026-10-16", False), ("2027-02-01", False), ("9999-12-31", False)]
+)
+def test_a_model_that_ends_soon_or_has_ended_is_not_named(homeroom, home, monkeypatch, today, named):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-canary")
+    home.mkdir(exist_ok=True)
+    (home / "config.yaml").write_text(OPENAI % "")
+    for asked in (("--examples", "12"), ("--examples", "400", "--access", "active")):
+        told = homeroom("tune", "recommend", *asked, "--today", today)
+        assert told.code == 0, told.err
+        assert ("openai/gpt-4.1-mini" in told.out) == named
+        assert ("openai/gpt-4.1-mini is not named: it is reported to end on 2027-01-14" in told.err) != named
+
+
+def test_it_ends_with_how_to_measure(homeroom, course):
+    assert homeroom("data", "split", course, "--name", "small").code == 0
+    told = homeroom("tune", "recommend", "small")
+    probe, compare = "homeroom tune recommend --probe --dataset small@1", "homeroom tune compare --dataset small@1"
+    assert told.out.index(f"    {probe}\n") < told.out.index(f"    {compare}\n")
+    assert homeroom("tune", "recommend", "small", "--json").json["measure"] == [probe, compare]
+    assert exists(probe) and exists(compare)
+    unknown = homeroom("tune", "recommend", "--examples", "12").out
+    assert "--probe --dataset DATASET" in unknown
+
+
+@pytest.mark.parametrize("option", [("--base", "x"), ("--items", "24"), ("--recipe", "r.yaml")])
 def test_an_option_of_the_probe_does_not_pass_in_silence(homeroom, option):
     assert f"{option[0]} is for a probe. Add --probe." in homeroom("tune", "recommend", "--examples", "12", *option).error
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from homeroom.app.checking import check_dataset
 from homeroom.app.metering import leaves_this_machine
 from homeroom.data.lint.run import LintResult, lint
 from homeroom.errors import ConfigError
+from homeroom.ledger.prices import load_prices
 from homeroom.runtime.hardware import hardware
 from homeroom.runtime.ports import has_route
 from homeroom.tuning.recommend.inputs import INPUTS, Quality, Situation, Value
@@ -23,6 +24,33 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 WARNINGS_SHARE = 0.1  # of the examples; with warnings on more than that the data is not called good
+SOON = timedelta(days=90)
+"""A model that ends within it is not advised: what is tuned on it ends with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A model of an endpoint of the settings.
+
+    Attributes:
+        name: ``ENDPOINT/MODEL``.
+        leaves: Whether what is sent there leaves this machine.
+        missing_key: The variable that should hold its key and does not; empty where nothing is missing.
+        ends: The day on which it is reported to end; None where none is known.
+    """
+
+    name: str
+    leaves: bool = False
+    missing_key: str = ""
+    ends: date | None = None
+
+    def why_not(self, today: date) -> str:
+        """Why it is not advised; empty where nothing speaks against it."""
+        if self.missing_key:
+            return f"{self.missing_key} is not set"
+        if self.ends is not None and self.ends - today <= SOON:
+            return f"it is reported to end on {self.ends}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +62,28 @@ class Found:
         where: Input to where it was found, in words.
         data: What was looked at, as it was named.
         dataset: Of it the name and version of a dataset; empty where a file or nothing was.
-        endpoint: ``ENDPOINT/MODEL`` of the settings that could be asked; empty without one.
-        near: The same of an endpoint on this machine.
+        offered: Models of the settings' endpoints, in their order.
     """
 
     values: Mapping[str, Value] = field(default_factory=dict)
     where: Mapping[str, str] = field(default_factory=dict)
     data: str = ""
     dataset: str = ""
-    endpoint: str = ""
-    near: str = ""
+    offered: tuple[Offered, ...] = ()
 
 
-def look(home: Homeroom, data: str | None = None, *, today: Callable[[], date] = date.today) -> Found:
-    """Look at ``data`` (a file, or a dataset), this machine, its network and the keys in the environment. Asks nobody.
+def look(home: Homeroom, data: str | None = None, task: str = "", *, today: Callable[[], date] = date.today) -> Found:
+    """Look at ``data``, this machine, its network and the keys in the environment. Asks nobody.
+
+    Args:
+        home: The open home.
+        data: A dataset, of which the training examples are counted, or a file, of which all are.
+        task: The part whose examples are counted; the tutor's, where there are any, when empty.
+        today: The clock.
 
     Raises:
         NotFoundError: ``file-not-found``, ``dataset-not-found``.
+        ConfigError: ``recommend-input``: the dataset has no example of the task.
     """
     facts = hardware(home.settings.home)
     found: dict[str, tuple[Value, str]] = {
@@ -63,15 +96,12 @@ def look(home: Homeroom, data: str | None = None, *, today: Callable[[], date] =
         found["connectivity"] = ("none", "this machine has no way to other networks")
     dataset = ""
     if data is not None:
-        dataset, result = _checked(home, data)
-        found["examples"] = (result.summary["examples"], data)
+        dataset, counted, result = _checked(home, data, task)
+        found["examples"] = counted
         found["quality"] = (_quality(result), f"homeroom data check: {result.summary['errors']} errors, "
                                               f"{result.summary['warnings']} warnings")  # fmt: skip
-    offered = [(f"{e.name}/{e.models[0]}", leaves_this_machine(e)) for e in home.settings.endpoints if e.models]
-    endpoint, near = next((name for name, _ in offered), ""), next((name for name, leaves in offered if not leaves), "")
-    return Found(
-        {k: v for k, (v, _) in found.items()}, {k: w for k, (_, w) in found.items()}, data or "", dataset, endpoint, near
-    )
+    values, where = {k: v for k, (v, _) in found.items()}, {k: w for k, (_, w) in found.items()}
+    return Found(values, where, data or "", dataset, tuple(_offered(home)))
 
 
 def situation_of(values: Mapping[str, Value]) -> Situation:
@@ -89,9 +119,12 @@ def situation_of(values: Mapping[str, Value]) -> Situation:
 
 
 def commands(method: Method, found: Found, situation: Situation) -> tuple[str, ...]:
-    """The commands that try ``method``, in order: none sends anything to another machine where the situation forbids that."""
+    """The commands that try ``method``, in order: none sends anything to another machine where the situation forbids that.
+
+    None names a model that cannot be asked, or that is about to end: a model of this machine stands in for it.
+    """
     data = found.dataset or "DATASET"
-    endpoint = found.near if _stays_here(situation) else found.endpoint
+    endpoint = next((o.name for o in _allowed(found, situation) if not o.why_not(situation.today)), "")
     if method == "prompt":
         model = f" --model {endpoint}" if endpoint else ""
         return (f'homeroom chat{model} --system "Guide with a question. Never give the answer away."',)
@@ -99,9 +132,27 @@ def commands(method: Method, found: Found, situation: Situation) -> tuple[str, .
         base = f" --base {endpoint}" if endpoint else ""
         return tuple(f"homeroom tune {step} --method dspy --dataset {data}{base}" for step in ("plan", "run"))
     if method == "openai":
-        base = endpoint or "ENDPOINT/MODEL"
-        return tuple(f"homeroom tune {step} --method openai --dataset {data} --base {base}" for step in ("plan", "run"))
+        # Without access to a provider it is Homeroom's own server, which trains a base of this machine.
+        base = f" --base {endpoint or 'ENDPOINT/MODEL'}" if endpoint or situation.access != "none" else ""
+        return tuple(f"homeroom tune {step} --method openai --dataset {data}{base}" for step in ("plan", "run"))
     return (f"homeroom tune plan --dataset {data}", f"homeroom tune run --dataset {data}")
+
+
+def passed_over(found: Found, situation: Situation) -> tuple[str, ...]:
+    """Models of endpoints that no command names although they might be asked, each with the reason."""
+    reasons = [(offered.name, offered.why_not(situation.today)) for offered in _allowed(found, situation)]
+    return tuple(f"{name} is not named: {why}" for name, why in reasons if why)
+
+
+def measured_by(found: Found) -> tuple[str, ...]:
+    """The commands that measure what the rules only say: a probe before anything is tuned, a comparison of what was."""
+    data = found.dataset or "DATASET"
+    return (f"homeroom tune recommend --probe --dataset {data}", f"homeroom tune compare --dataset {data}")
+
+
+def _allowed(found: Found, situation: Situation) -> list[Offered]:
+    """The models that may be asked at all."""
+    return [offered for offered in found.offered if not (offered.leaves and _stays_here(situation))]
 
 
 def _stays_here(situation: Situation) -> bool:
@@ -110,13 +161,34 @@ def _stays_here(situation: Situation) -> bool:
     return situation.private or situation.offline or situation.connectivity == "none" or free
 
 
-def _checked(home: Homeroom, data: str) -> tuple[str, LintResult]:
-    """Name of the dataset (empty for a file) and what every rule says of it."""
+def _offered(home: Homeroom) -> Iterator[Offered]:
+    prices = load_prices(home.settings.home)
+    for endpoint in home.settings.endpoints:
+        leaves = leaves_this_machine(endpoint)
+        missing = endpoint.api_key_env if endpoint.api_key_env and not os.environ.get(endpoint.api_key_env) else ""
+        for model in endpoint.models:
+            ends = prices.ending(model) if leaves else ""
+            yield Offered(f"{endpoint.name}/{model}", leaves, missing, date.fromisoformat(ends) if ends else None)
+
+
+def _checked(home: Homeroom, data: str, task: str) -> tuple[str, tuple[int, str], LintResult]:
+    """Name of the dataset (empty for a file), how many examples there are to train on and of what, and what every rule says."""
     path = Path(data)
     if path.exists() or path.suffix:
-        return "", lint([path])
+        result = lint([path])
+        return "", (int(result.summary["examples"]), data), result
     dataset = home.datasets.get(data)
-    return f"{dataset.info.name}@{dataset.info.version}", check_dataset(home, dataset)
+    name = f"{dataset.info.name}@{dataset.info.version}"
+    part = task or ("tutor" if "tutor" in dataset.tasks else dataset.tasks[0])
+    if part not in dataset.tasks:
+        raise ConfigError(
+            f"{name} has no example of the task {part!r} (it has: {', '.join(dataset.tasks)}). Choose one: "
+            f"homeroom tune recommend {name} --task {dataset.tasks[0]}",
+            code="recommend-input",
+        )
+    examples = len(dataset.part("train", part))
+    told = f"{data}: the training part, task {part}; {len(dataset.examples)} examples in all"
+    return name, (examples, told), check_dataset(home, dataset)
 
 
 def _quality(result: LintResult) -> Quality:
