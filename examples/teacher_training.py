@@ -1,22 +1,28 @@
-"""Teacher training: the model plays a learner with a wrong answer, then the teacher's own words get feedback.
+"""Teacher training: the model plays a learner with a wrong answer, then gives feedback on what the teacher said.
 
     python examples/teacher_training.py                 a teacher who tells, and one who asks, side by side
     python examples/teacher_training.py --type          you are the teacher; an empty line ends
 
+    python examples/teacher_training.py --coach openai/gpt-4.1-mini     another model gives the feedback
+
 A trainee may ask badly here without a child being hurt by it. The learner is tuned on dialogues of learners who have a reason
-for their mistake. The notes are made by rules, not by a model: each quotes the turn that it is about, so that it can be argued
-with.
+for their mistake. Feedback comes twice, and each says what it is: in the words of a model, which is asked through the shipped
+program `feedback_teacher` and may be wrong, a small one often; and as notes made by rules, which count what can be counted and
+quote the turn that each is about, so that they can be argued with.
 """
 
 import argparse
 from collections.abc import Iterator
 
 import homeroom
+from homeroom.errors import ProviderError
 
 parser = argparse.ArgumentParser(description="Practise on a simulated learner and read notes on your own turns.")
 parser.add_argument("--base", default="", help="Base model; the default one when omitted.")
 parser.add_argument("--tokens", type=int, default=6000, help="Most tokens to train on.")
 parser.add_argument("--learner", type=int, default=1, help="Which of the held-out learners, from 1.")
+parser.add_argument("--coach", default="", help="Model that gives the feedback; the base when omitted.")
+parser.add_argument("--feedback-tokens", type=int, default=200, help="Longest feedback of the model.")
 parser.add_argument(
     "--type", action="store_true", help="Type the teacher's turns instead of playing the two that are written here."
 )
@@ -60,6 +66,7 @@ with homeroom.open() as home:
     print(f"\n{scenario.name}, {scenario.grade_title}, {scenario.temperament}. {scenario.problem}")
     print(f"{scenario.name} answered: {scenario.claim}")
 
+    talks = {}
     with homeroom.conversation(home, model.name, task="learner", system=scenario.system_message) as conversation:
         for teacher, turns in ({"you": typed()} if arguments.type else TEACHERS).items():
             conversation.start_over()
@@ -69,9 +76,30 @@ with homeroom.open() as home:
                 if not arguments.type:
                     print(f"Teacher: {said}")
                 print(f"{scenario.name}: {conversation.ask(said)}")
+            talks[teacher] = list(conversation.messages)
 
-            notes = homeroom.feedback(conversation.messages, scenario)
-            print("\nNotes on the teacher's turns:")
+    # The model is asked for feedback on the teacher's last turn, with what went before it.
+    with homeroom.program(home, "feedback_teacher", model=arguments.coach or base, max_tokens=arguments.feedback_tokens) as coach:
+        for teacher, messages in talks.items():
+            spoken = [message for message in messages if message.role != "system"]
+            if not spoken:
+                continue
+            *before, last, _reply = spoken
+            said = [f"{'Teacher' if message.role == 'user' else scenario.name}: {message.content}" for message in before]
+            print(f"\n=== {teacher}\nFeedback in the words of a model ({coach.name}; it may be wrong):")
+            try:
+                found = coach.ask(
+                    teacher_reply=last.content,
+                    situation="\n".join([scenario.problem, *said]),
+                    student_says=before[-1].content if before else scenario.claim,
+                )
+                for field, text in found.items():
+                    print(f"  {field.replace('_', ' ')}: {text}")
+            except ProviderError as error:
+                print(f"  none that can be read: {error.message}")
+
+            notes = homeroom.feedback(messages, scenario)
+            print("Notes on the teacher's turns, made by rules:")
             for note in (*notes.strengths, *notes.to_watch):
                 print(f"  {'+' if note.tone == 'strength' else '-'} {note.title}. {note.detail}")
                 for quote in note.quotes:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from homeroom.app.home import Homeroom
+from homeroom.evaluation.comparison_report import read_comparison
 from homeroom.models import tiny
 from homeroom.models.prompt_program import PromptProgram
 from homeroom.schema.models import TunedModel
@@ -75,27 +76,36 @@ def test_the_fractions_tutor_is_tuned_on_its_grades_and_asked_beside_its_base(pl
     assert asked.index(f"\n{tiny.NAME}:\n") < asked.index(f"\n{model.name}:\n")
 
 
-def test_teacher_training_gives_notes_that_quote_the_teacher(play: Callable[..., str]) -> None:
-    said = twice(play, "teacher_training.py", "--tokens", "1500")
+def test_teacher_training_gives_feedback_of_a_model_and_notes_that_quote_the_teacher(play: Callable[..., str]) -> None:
+    said = twice(play, "teacher_training.py", "--tokens", "1500", "--feedback-tokens", "60")
     (model,) = models()
     assert (model.method, model.task) == ("huggingface", "learner")
     with Homeroom.open() as home:
         dataset = home.datasets.get(model.dataset)
-    told, asked = said.split("--- a teacher who asks")
+    spoken, *judged = said.split("\n=== ")
+    told, asked = spoken.split("--- a teacher who asks")
     name = re.search(r"^(\w+) answered: ", told, re.MULTILINE)[1]
     held_out = {re.match(r"You are (\w+),", e.messages[0].content)[1] for e in dataset.part("test")}
     assert name in held_out
-    for part, turns in ((told, 2), (asked, 3)):
-        notes = part[part.index("Notes on the teacher's turns") :]
-        spoken = re.findall(r"^Teacher: (.*)$", part, re.MULTILINE)
+    assert [part.partition("\n")[0] for part in judged] == ["a teacher who tells", "a teacher who asks"]
+    noted = []
+    for talk, part, turns in ((told, judged[0], 2), (asked, judged[1], 3)):
+        words, notes = part.split("Notes on the teacher's turns, made by rules:")
+        assert f"Feedback in the words of a model ({tiny.NAME}; it may be wrong):\n  " in words
+        assert "\n  next step: " in words or "\n  none that can be read: " in words, "each field, or why there is none"
+        teacher = re.findall(r"^Teacher: (.*)$", talk, re.MULTILINE)
         quoted = re.findall(r'turn \d+: "(.*)"$', notes, re.MULTILINE)
-        assert len(spoken) == turns and len(re.findall(rf"^{name}: ", part, re.MULTILINE)) == turns
-        assert quoted and all(any(quote.strip(". …") in turn for turn in spoken) for quote in quoted)
+        assert len(teacher) == turns and len(re.findall(rf"^{name}: ", talk, re.MULTILINE)) == turns
+        assert quoted and all(any(quote.strip(". …") in turn for turn in teacher) for quote in quoted)
+        noted.append(set(re.findall(r"^  [-+] (.*)$", notes, re.MULTILINE)))
     assert "That's wrong. The answer is" in told
-    assert set(re.findall(r"^  [-+] (.*)$", told, re.MULTILINE)) != set(re.findall(r"^  [-+] (.*)$", asked, re.MULTILINE))
+    assert noted[0] != noted[1]
 
-    typed = play("teacher_training.py", "--tokens", "1500", "--type", "--learner", "2", typed="Why do you think so?\n\n")
-    assert "--- you" in typed and "Notes on the teacher's turns" in typed and "Teacher:" not in typed
+    typed = play(
+        "teacher_training.py", "--tokens", "1500", "--type", "--learner", "2", "--feedback-tokens", "60",
+        typed="Why do you think so?\n\n",
+    )  # fmt: skip
+    assert "=== you" in typed and "made by rules" in typed and "Teacher:" not in typed
 
 
 def test_each_subject_has_its_specialist_and_its_questions(play: Callable[..., str]) -> None:
@@ -132,17 +142,25 @@ def test_openais_api_tunes_on_this_server_for_nothing(play: Callable[..., str]) 
     assert re.search(r"^Tutor:", said, re.MULTILINE)
 
 
-def test_head_to_head_prints_what_the_evaluation_found(play: Callable[..., str]) -> None:
-    said = twice(play, "head_to_head.py", "--tokens", "1200", "--items", "4", "--reply-tokens", "12")
-    (model,) = models()
-    assert (model.method, model.task) == ("huggingface", "tutor")
+def test_head_to_head_prints_what_the_comparison_found(play: Callable[..., str]) -> None:
+    pytest.importorskip("dspy")
+    few = ("--tokens", "1200", "--calls", "20", "--examples", "10", "--items", "4", "--reply-tokens", "12")
+    said = twice(play, "head_to_head.py", *few)
+    assert {(model.method, model.task) for model in models()} == {(m, "tutor") for m in ("dspy", "huggingface", "openai")}
     with Homeroom.open() as home:
-        (card,) = home.registry.scorecards(model.name)
-    assert "4 replies each" in said and re.search(r"^ +base +prompt +tuned$", said, re.MULTILINE)
-    mean = card.summary["means"]["asks_next_step"]
-    row = re.search(r"^Asks for a next step +(\S+) +(\S+) +(\S+)$", said, re.MULTILINE)
-    assert row is not None and row[3] == f"{mean:.2f}"
-    assert f"Verdict: {card.summary['outcome']}. {card.summary['headline']}" in said
+        (job,) = home.jobs.list(kind="compare")
+        found = read_comparison(home.artifacts.path(job.result["report"]) / "comparison.json")
+        assert home.ledger.totals() == ()
+    assert {facts.label for facts in found.facts if facts.method} == {"dspy", "huggingface", "openai (this server)"}
+    assert "4 replies of each" in said and said.startswith("By the rules: ")
+    for standing in found.standings:
+        row = re.search(rf"^{re.escape(standing.title)} +(\d+)% \(", said, re.MULTILINE)
+        assert row is not None and row[1] == f"{standing.share:.0%}".rstrip("%"), standing.title
+    means = [card.summaries["asks_next_step"].mean for s in found.standings
+             for card in found.evaluation.scorecards if card.system == s.name]  # fmt: skip
+    row = re.search(r"^Asks for a next step +(.+)$", said, re.MULTILINE)
+    assert row is not None and row[1].split() == [f"{mean:.2f}" for mean in means]
+    assert f"\n{found.advice.headline}\n" in said
 
 
 def test_every_script_has_a_test_and_says_how_to_start_it() -> None:
