@@ -25,6 +25,8 @@ SCOPES: tuple[Scopes, ...] = get_args(Scopes)
 PREFIX = "sk-homeroom-"
 SHOWN = len(PREFIX) + 4
 DEFAULT_REQUESTS_PER_MINUTE = 600
+MOST_REQUESTS_PER_MINUTE = 1_000_000
+LONGEST_S = 36_600 * 86_400.0  # a hundred years; whoever wants a key without an end gives none
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 
 
@@ -91,10 +93,19 @@ class KeyStore:
             raise ConfigError(f"The scope {unknown[:1] or wanted!r} is none of: {', '.join(SCOPES)}", code="key-scope")
         if not _NAME.fullmatch(name) or not name.strip():
             raise ConfigError(f"{name!r} cannot name a key. Say who uses it, in up to 80 characters", code="key-name")
-        if requests_per_minute < 1:
-            raise ConfigError(f"A key needs at least 1 request per minute, not {requests_per_minute!r}", code="key-limit")
-        if expires_at is not None and expires_at <= time.time():
-            raise ConfigError("The key would have expired already. Name a later day", code="key-expired")
+        if not 1 <= requests_per_minute <= MOST_REQUESTS_PER_MINUTE:
+            raise ConfigError(
+                f"A key takes from 1 to {MOST_REQUESTS_PER_MINUTE:,} requests per minute, not {requests_per_minute!r}",
+                code="key-limit",
+            )
+        if expires_at is not None and not time.time() < expires_at < time.time() + LONGEST_S:
+            told = (
+                "would have expired already. Name a later" if expires_at <= time.time() else "would never expire. Name an earlier"
+            )
+            raise ConfigError(
+                f"The key {told} day than {expires_at!r} (Unix time): homeroom users key create NAME --days 30",
+                code="key-expired",
+            )
         secret = PREFIX + secrets.token_urlsafe(32)
         with self._database.write() as session:
             row = ApiKeyRow(

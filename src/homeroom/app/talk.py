@@ -97,7 +97,7 @@ def scenario_named(scenarios: tuple[PracticeScenario, ...], reference: str | Non
     """
     if reference is None:
         return scenarios[0]
-    if reference.isdigit() and 1 <= int(reference) <= len(scenarios):
+    if reference.isdecimal() and len(reference) < 10 and 1 <= int(reference) <= len(scenarios):
         return scenarios[int(reference) - 1]
     for scenario in scenarios:
         if reference in (scenario.id, scenario.name):

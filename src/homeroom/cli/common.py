@@ -83,10 +83,13 @@ def visible(text: str) -> str:
 
 
 def when(unix: float | None) -> str:
-    """Local date and minute."""
+    """Local date and minute; empty for none. What no calendar shows is told as that: a list must not end for one line of it."""
     import datetime
 
-    return datetime.datetime.fromtimestamp(unix).astimezone().strftime("%Y-%m-%d %H:%M") if unix else ""
+    try:
+        return datetime.datetime.fromtimestamp(unix).astimezone().strftime("%Y-%m-%d %H:%M") if unix else ""
+    except (OverflowError, ValueError, OSError):
+        return "beyond any calendar"
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from homeroom.cli.common import duration, emit, json_option, open_home, plural, table
+from homeroom.cli.values import FiniteRange
 
 if TYPE_CHECKING:
     from homeroom.ledger.records import Budget, Cost, Period, Total
@@ -102,7 +103,7 @@ def command(
 
 
 @command.command()
-@click.option("--older-than", "minutes", default=0.0, type=click.FloatRange(0), help="Only those begun so many minutes ago.")
+@click.option("--older-than", "minutes", default=0.0, type=FiniteRange(0), help="Only those begun so many minutes ago.")
 @json_option
 @click.pass_context
 def held(ctx: click.Context, minutes: float, as_json: bool) -> None:
@@ -126,7 +127,7 @@ def held(ctx: click.Context, minutes: float, as_json: bool) -> None:
 
 @command.command()
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--usd", required=True, type=click.FloatRange(0), help="What each cost; 0 when it was not charged.")
+@click.option("--usd", required=True, type=FiniteRange(0), help="What each cost; 0 when it was not charged.")
 @click.option("--note", default="", help="How you know.")
 @json_option
 @click.pass_context
@@ -162,7 +163,7 @@ def budget_group() -> None:
 
 
 @budget_group.command(name="set")
-@click.argument("usd", type=click.FloatRange(0))
+@click.argument("usd", type=FiniteRange(0))
 @period_option
 @project_option
 @model_option

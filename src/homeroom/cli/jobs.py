@@ -10,6 +10,7 @@ import click
 
 from homeroom.cli import webhooks
 from homeroom.cli.common import duration, emit, json_option, open_home, plural, table, when
+from homeroom.cli.values import MOST_DAYS, FiniteRange
 
 if TYPE_CHECKING:
     from homeroom.schema.jobs import Job
@@ -157,7 +158,7 @@ def logs(ctx: click.Context, job_id: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.option("--days", default=30.0, show_default=True, type=click.FloatRange(0), help="Forget jobs that ended earlier.")
+@click.option("--days", default=30.0, show_default=True, type=FiniteRange(0, MOST_DAYS), help="Forget jobs that ended earlier.")
 @json_option
 @click.pass_context
 def prune(ctx: click.Context, days: float, as_json: bool) -> None:

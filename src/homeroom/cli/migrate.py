@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, plural, table, when
+from homeroom.cli.values import FiniteRange
 from homeroom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def download(ctx: click.Context, folder: Path, endpoint: str, as_json: bool) -> 
 @prompts_option
 @items_option
 @click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(1, 4096), help="Longest answer, in tokens.")
-@click.option("--budget-usd", required=True, type=click.FloatRange(0), help="For this folder in all, earlier spending included.")
+@click.option("--budget-usd", required=True, type=FiniteRange(0), help="For this folder in all, earlier spending included.")
 @click.option("--yes", is_flag=True, help="Do not ask before sending.")
 @json_option
 @click.pass_context
@@ -266,9 +267,12 @@ def retrain(
     recipe_path: Path,
     as_json: bool,
 ) -> None:
-    """Tune a base on this machine with the same data. The prompts that will be compared train nothing."""
+    """Tune a base on this machine with the same data, by the method of the old job: supervised or dpo.
+
+    The prompts that will be compared train nothing.
+    """
     from homeroom.app.migration import prompts as choosing
-    from homeroom.app.migration.retrain import dataset_of
+    from homeroom.app.migration.retrain import dataset_of, recipe_of
     from homeroom.app.migration.retrain import retrain as tune
     from homeroom.cli import progress
     from homeroom.cli.tune import chosen_recipes
@@ -276,13 +280,18 @@ def retrain(
     home = open_home(ctx)
     place = _here(folder)
     tuned = choosing.tuned_named(_kept_inventory(place), model)
+    recipe = recipe_of(place, tuned, chosen_recipes(recipe_path, None, "tutor")[0])
+    if tuned.base.startswith("ft:"):
+        told = f"{model} was tuned on top of {tuned.base}: what that one learnt before is not in this job's data."
+        click.secho(told, fg="yellow", err=True)
     dataset = dataset_of(home, place, tuned, choosing.choose(place, tuned, items, prompts))
-    job = progress.wait(home, tune(home, dataset, tuned, chosen_recipes(recipe_path, None, "tutor")[0], base), quiet=as_json)
+    job = progress.wait(home, tune(home, dataset, tuned, recipe, base), quiet=as_json)
     made = str((job.result or {})["model"])
-    data = {"model": made, "dataset": f"{dataset.info.name}@{dataset.info.version}", "job": job.id}
+    version = f"{dataset.info.name}@{dataset.info.version}"
+    data = {"model": made, "dataset": version, "job": job.id, "objective": recipe.objective}
 
     def text() -> None:
-        click.echo(f"Registered {made}, tuned on {data['dataset']}")
+        click.echo(f"Registered {made}, tuned on {data['dataset']}{' (dpo)' if recipe.objective == 'dpo' else ''}")
         click.echo(f"Next: homeroom migrate openai compare {folder} --model {model} --with {made}")
 
     emit(data, as_json, text)
@@ -291,14 +300,20 @@ def retrain(
 @openai_group.command()
 @folder_argument
 @model_option
-@items_option
+@click.option("--items", type=click.IntRange(1, 2000), help="Most of the recorded prompts; all when omitted.")
 @click.option("--with", "candidate", required=True, help="The model that was tuned here: name, id8 or suffix.")
 @click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(1, 4096), help="Longest answer, in tokens.")
 @json_option
 @click.pass_context
-def compare(ctx: click.Context, folder: Path, model: str, items: int, candidate: str, max_tokens: int, as_json: bool) -> int:
-    """Set the new model's answers beside the old one's: measures, intervals, a verdict and a report in FOLDER."""
+def compare(
+    ctx: click.Context, folder: Path, model: str, items: int | None, candidate: str, max_tokens: int, as_json: bool
+) -> int:
+    """Set the new model's answers beside the old one's: measures, intervals, a verdict and a report in FOLDER.
+
+    The prompts are those of `record`, which has to come first; nothing is asked of the account.
+    """
     from homeroom.app.migration import prompts as choosing
+    from homeroom.app.migration.retrain import asked_of
     from homeroom.app.migration.retrain import compare as judge
     from homeroom.cli.demo_view import Screen
     from homeroom.schema.chat import GenerationSettings
@@ -306,7 +321,7 @@ def compare(ctx: click.Context, folder: Path, model: str, items: int, candidate:
     home = open_home(ctx)
     place = _here(folder)
     tuned = choosing.tuned_named(_kept_inventory(place), model)
-    chosen = choosing.choose(place, tuned, items)
+    chosen = asked_of(place, tuned, items)
     settings = GenerationSettings(max_tokens=max_tokens, seed=20)
     result, report = judge(home, place, tuned, home.registry.get(candidate), chosen, settings)
 

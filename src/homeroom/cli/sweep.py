@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from homeroom.cli.common import duration, emit, json_option, open_home, table
+from homeroom.cli.values import COUNT, MOST_MINUTES, FiniteRange
 
 
 @click.command(name="sweep")
@@ -26,8 +27,10 @@ from homeroom.cli.common import duration, emit, json_option, open_home, table
 @click.option("--base", help="Base model in place of the recipe's.")
 @click.option("--task", type=click.Choice(["tutor", "learner"]), help="Only the recipe's run for this task.")
 @click.option("--trials", type=click.IntRange(1, 1000), help="Most trials of the study, in place of the recipe's.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Most minutes of the study, in place of the recipe's.")
-@click.option("--seed", type=click.IntRange(0), help="Of the search, in place of the recipe's.")
+@click.option(
+    "--minutes", type=FiniteRange(0, MOST_MINUTES, min_open=True), help="Most minutes of the study, in place of the recipe's."
+)
+@click.option("--seed", type=click.IntRange(0, COUNT), help="Of the search, in place of the recipe's.")
 @click.option("--study", default="", metavar="NAME", help="Name of the study: the same name goes on with it.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the report and the winner's recipe to this folder.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the job.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from homeroom.cli.common import emit, json_option, open_home
+from homeroom.cli.values import COUNT
 
 
 @click.command(name="traces")
@@ -20,7 +21,7 @@ from homeroom.cli.common import emit, json_option, open_home
 )
 @click.option("--task", type=click.Choice(["tutor", "learner"]), help="Whose examples; what the model is for when left out.")
 @click.option("--attempts", type=click.IntRange(1, 50), default=1, show_default=True, help="Replies to each question.")
-@click.option("--limit", type=click.IntRange(1), help="Most questions, spread over the topics.")
+@click.option("--limit", type=click.IntRange(1, COUNT), help="Most questions, spread over the topics.")
 @click.option("--force", is_flag=True, help="Replace the file.")
 @json_option
 @click.pass_context

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, table, when
+from homeroom.cli.values import MOST_DAYS, MOST_REQUESTS_PER_MINUTE, FiniteRange
 
 if TYPE_CHECKING:
     from homeroom.accounts.keys import ApiKey
@@ -40,8 +41,10 @@ def key_group() -> None:
     show_default=True,
     help="What it may do; tune includes chat, admin everything.",
 )
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; never when omitted.")
-@click.option("--rpm", default=600, show_default=True, type=click.IntRange(1), help="Most requests in any minute.")
+@click.option("--days", type=FiniteRange(0, MOST_DAYS, min_open=True), help="Days until it expires; never when omitted.")
+@click.option(
+    "--rpm", default=600, show_default=True, type=click.IntRange(1, MOST_REQUESTS_PER_MINUTE), help="Most requests in any minute."
+)
 @json_option
 @click.pass_context
 def create(ctx: click.Context, name: str, scopes: tuple[str, ...], days: float | None, rpm: int, as_json: bool) -> None:

@@ -51,8 +51,9 @@ class Ledger:
 
         Raises:
             ConflictError: ``budget-spent``: it does not fit a budget; nothing was set aside.
-            ConfigError: ``price-unknown``: a budget is about this call, which cannot be kept without a price.
+            ConfigError: ``price-unknown``: a budget is about this call, which cannot be kept without a price; ``usd-invalid``.
         """
+        _require_usd(usd)
         wanted = nano(usd)
         with self._database.write() as session:
             for budget, limit in self._limits(session):

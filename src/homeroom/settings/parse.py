@@ -33,7 +33,7 @@ def whole_number(low: int, high: int) -> Parser:
 
     def parse(value: object) -> int:
         digits = str(value).strip()
-        is_number = isinstance(value, (int, str)) and not isinstance(value, bool) and re.fullmatch(r"-?[0-9]+", digits)
+        is_number = isinstance(value, (int, str)) and not isinstance(value, bool) and re.fullmatch(r"-?[0-9]{1,19}", digits)
         if is_number and low <= int(digits) <= high:
             return int(digits)
         raise ValueError(f"a whole number from {low} to {high}")

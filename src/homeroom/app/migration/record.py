@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -57,9 +58,19 @@ class Ledger:
             return self._settled + sum(self._open.values())
 
     def hold(self, usd: float, budget_usd: float) -> str | None:
-        """Reserve for a request: what to settle it by; None when it does not fit the budget."""
+        """Reserve for a request: what to settle it by; None when it does not fit the budget.
+
+        Raises:
+            ConfigError: ``usd-invalid``: one of the amounts is not finite, or below 0. Nothing would ever exceed such a budget.
+        """
+        for amount in (usd, budget_usd):
+            if not 0 <= amount < math.inf:
+                raise ConfigError(
+                    f"{amount!r} is no amount of US dollars that a budget can be kept with. Name one: --budget-usd 5",
+                    code="usd-invalid",
+                )
         with self._lock:
-            if self._settled + sum(self._open.values()) + usd > budget_usd:
+            if not self._settled + sum(self._open.values()) + usd <= budget_usd:
                 return None
             token = secrets.token_hex(8)
             self._write({"request": token, "held": usd})

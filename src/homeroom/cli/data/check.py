@@ -12,6 +12,7 @@ import click
 
 from homeroom.cli.common import json_option, plural, table, visible
 from homeroom.cli.data.sources import column_option, format_option, shown_progress
+from homeroom.cli.values import COUNT
 
 if TYPE_CHECKING:
     from homeroom.data.lint.model import Finding
@@ -33,13 +34,13 @@ ORDER = {"error": 0, "warning": 1, "info": 2}
 )
 @click.option("--base", default="", help="Base model: its tokenizer counts, and its context is the limit.")
 @click.option(
-    "--max-tokens", default=0, type=click.IntRange(0), help="Most tokens of an example, in place of the base's context."
+    "--max-tokens", default=0, type=click.IntRange(0, COUNT), help="Most tokens of an example, in place of the base's context."
 )
 @click.option("--method", type=click.Choice(["dspy", "openai", "huggingface"]), help="What the data is for.")
 @click.option("--roster", type=click.Path(path_type=Path), help="Names of the class, one on each line, to find them in texts.")
 @click.option("--against", metavar="OTHER", help="A file or version to be judged on: report what FILES share with it.")
 @click.option("--semantic", is_flag=True, help="Also find examples that say the same in other words, with an embedding model.")
-@click.option("--jobs", type=click.IntRange(1), help="Processes; one for each core when omitted.")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Processes; one for each core when omitted.")
 @click.option("--all", "everything", is_flag=True, help="Show every finding, not the worst of each rule.")
 @json_option
 @click.pass_context

@@ -8,6 +8,7 @@ import click
 
 from homeroom.cli.common import emit, json_option, open_home, plural
 from homeroom.cli.data.sources import info_dict
+from homeroom.cli.values import COUNT
 
 REFUSED_SHOWN = 5
 
@@ -21,7 +22,7 @@ REFUSED_SHOWN = 5
 @click.option(
     "--teacher", is_flag=True, help="The better answers in this home's chats are a teacher's own: only a refusal counts."
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the split of what is new.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, COUNT), help="Seed of the split of what is new.")
 @json_option
 @click.pass_context
 def command(

@@ -8,13 +8,14 @@ import click
 
 from homeroom.cli.common import emit, json_option, open_home, plural
 from homeroom.cli.data.sources import info_dict
+from homeroom.cli.values import COUNT
 from homeroom.errors import ConfigError
 
 
 @click.command(name="sample")
 @click.argument("source")
 @click.option("--sizes", default="50,100,200", show_default=True, help="Examples in each sample, the smaller within the larger.")
-@click.option("--seed", default=0, show_default=True, help="Same seed, same samples.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, COUNT), help="Same seed, same samples.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @json_option
 @click.pass_context

@@ -8,6 +8,7 @@ import click
 
 from homeroom.cli.common import emit, json_option, visible
 from homeroom.cli.data.sources import column_option, format_option, material
+from homeroom.cli.values import COUNT
 
 if TYPE_CHECKING:
     from homeroom.schema.examples import Example
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 @click.command(name="show")
 @click.argument("source", required=False)
-@click.option("-n", "count", default=3, show_default=True, type=click.IntRange(1), help="How many examples.")
+@click.option("-n", "count", default=3, show_default=True, type=click.IntRange(1, COUNT), help="How many examples.")
 @click.option("--task", type=click.Choice(["tutor", "learner"]), help="Only examples of this task.")
-@click.option("--line", "number", type=click.IntRange(1), help="Only the example in this place, from 1.")
+@click.option("--line", "number", type=click.IntRange(1, COUNT), help="Only the example in this place, from 1.")
 @click.option("--tokens", is_flag=True, help="Show the tokens as the base sees them; those that carry loss are marked.")
 @click.option("--base", help="Base model for --tokens; the default base when omitted.")
 @format_option

@@ -8,6 +8,7 @@ import click
 
 from homeroom.cli.common import emit, json_option, open_home
 from homeroom.cli.data.sources import column_option, format_option, info_dict, material
+from homeroom.cli.values import COUNT
 from homeroom.data.split import DEFAULT_RATIOS
 from homeroom.errors import ConfigError
 from homeroom.schema.examples import SPLITS, Split
@@ -34,7 +35,7 @@ def _ratios(shares: str) -> Mapping[Split, float]:
 @click.argument("source", required=False)
 @click.option("--name", help="Name of the dataset; the file's name when omitted.")
 @click.option("--parent", help="Version whose split is inherited: id, name or name@version.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the split.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, COUNT), help="Seed of the split.")
 @click.option(
     "--shares",
     default=USUAL,
