@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from homeroom.app.home import Homeroom
 from tests.cli.commands import processes_of
 from tests.openai_api.conftest import ALIAS, Server, start
 from tests.openai_api.helpers import all_events, chat_line, chat_lines, ended, until, upload
@@ -69,6 +70,17 @@ def test_a_phrase_is_learnt_by_the_real_model(real: Server) -> None:
     assert with_marker(REAL) == 0
 
 
+def killed(server: Server, part: str) -> int:
+    """Kill -9 of each process of the server whose command holds ``part``; how many there were."""
+    count = 0
+    for pid in processes_of(server.home):
+        with suppress(OSError):
+            if part.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+                count += 1
+    return count
+
+
 @pytest.mark.parametrize("part", ["run_worker", "run_job"])
 def test_a_job_is_done_once_whatever_is_killed(serve: Callable[..., Server], part: str) -> None:
     """Kill -9 of the worker or of the trainer after a checkpoint was given out: it goes on, and nothing is there twice."""
@@ -79,13 +91,7 @@ def test_a_job_is_done_once_whatever_is_killed(serve: Callable[..., Server], par
         model="tiny", training_file=training, hyperparameters={"n_epochs": 8, "batch_size": 1, "learning_rate_multiplier": 20}
     )
     seen = until(lambda: client.fine_tuning.jobs.checkpoints.list(job.id).data)
-    killed = 0
-    for pid in processes_of(server.home):
-        with suppress(OSError):
-            if part.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-    assert killed
+    assert killed(server, part)
     over = ended(client, job.id)
     assert (over.status, over.error) == ("succeeded", None)
     assert over.trained_tokens is not None
@@ -98,3 +104,29 @@ def test_a_job_is_done_once_whatever_is_killed(serve: Callable[..., Server], par
     assert seen[0].fine_tuned_model_checkpoint.startswith(f"{over.fine_tuned_model}:ckpt-step-")
     assert [model.id for model in client.models.list() if model.id.startswith("ft:")] == [over.fine_tuned_model]
     assert len(over.result_files) == 1
+
+
+def kept(home: Homeroom, job_id: str) -> int:
+    """The newest step that the job told as kept."""
+    return max(home.jobs.get(job_id).kept.values(), default=0)
+
+
+def test_a_job_outlives_more_deaths_than_it_may_have_in_a_row(serve: Callable[..., Server]) -> None:
+    """Nobody can order the same job of the API again, so it must not be given up while it keeps something new in between."""
+    server = serve()
+    client = server.client()
+    job = client.fine_tuning.jobs.create(
+        model="tiny", training_file=upload(client, chat_lines(12)), hyperparameters={"n_epochs": 20, "batch_size": 1}
+    )
+    with server.open() as home:
+        (queued,) = home.jobs.list()
+        seen = 0
+        for part in ("run_job", "run_worker", "run_job", "run_job"):
+            seen = until(lambda seen=seen: step if (step := kept(home, queued.id)) > seen else 0)
+            assert killed(server, part)
+        over = ended(client, job.id)
+        done = home.jobs.get(queued.id)
+    assert (over.status, over.error) == ("succeeded", None)
+    assert (done.attempts, done.max_attempts) == (5, 3)
+    points = list(client.fine_tuning.jobs.checkpoints.list(job.id))
+    assert points[0].step_number == 240

@@ -4,15 +4,18 @@
     FAULTS_DEATH=<module>:<name>:<when>:<n>    the process is killed (signal 9) at the n-th call of ``name`` in ``module``, at its
                                                beginning (``before``) or when it has returned (``after``)
     FAULTS_DEATH_ONCE=<file>                   made by the process that dies; where it exists nobody dies
+    FAULTS_IMPORTS=<folder>                    each process adds to ``<folder>/<pid>`` the seconds that an import took
 
 The wall clock alone is moved: what counts seconds since the start of the machine is not, as when somebody sets a clock.
 """
 
+import builtins
 import importlib.abc
 import importlib.util
 import os
 import signal
 import sys
+import threading
 import time
 
 
@@ -55,6 +58,26 @@ def _deadly(function, when, number, once):
     return call
 
 
+def _time_imports(folder):
+    """Each import that is not part of another one; many lines make one program's total."""
+    real, depth, path = builtins.__import__, threading.local(), f"{folder}/{os.getpid()}"
+
+    def timed(*args, **kwargs):
+        if getattr(depth, "inside", False):
+            return real(*args, **kwargs)
+        depth.inside, began = True, time.perf_counter()
+        try:
+            return real(*args, **kwargs)
+        finally:
+            depth.inside = False
+            seconds = time.perf_counter() - began
+            if seconds > 0.0005:  # what was imported before takes next to nothing
+                with open(path, "a") as file:  # noqa: PTH123 - see above
+                    file.write(f"{seconds:.4f}\n")
+
+    builtins.__import__ = timed
+
+
 class _Finder(importlib.abc.MetaPathFinder):
     """Wraps one function of one module as soon as that is imported."""
 
@@ -83,6 +106,8 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 if os.environ.get("FAULTS_CLOCK"):
     _set_clock(os.environ["FAULTS_CLOCK"])
+if os.environ.get("FAULTS_IMPORTS"):
+    _time_imports(os.environ["FAULTS_IMPORTS"])
 if os.environ.get("FAULTS_DEATH"):
     _module, _name, _when, _number = os.environ["FAULTS_DEATH"].split(":")
     sys.meta_path.insert(0, _Finder(_module, _name, _when, int(_number), os.environ["FAULTS_DEATH_ONCE"]))
