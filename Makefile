@@ -8,7 +8,7 @@ TORCH_ARGS ?=
 # Where it is set, every process that a test starts compiles all sources anew, and every worker all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-faults test-gpu check format docs bench conformance install install-dev lock clean
+.PHONY: demo test test-slow test-faults test-faults-sample test-gpu check format docs bench conformance install install-dev lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/homeroom demo $(ARGS)
@@ -26,6 +26,10 @@ test-slow: $(VENV)/.dev
 # Minutes of killing and filling disks, as root for the disks: docs/explanation/reliability.md says what was seen to pass.
 test-faults: $(VENV)/.dev
 	$(BIN)/pytest -m faults tests/faults $(ARGS)
+
+# A few of each kind, some minutes; what needs a disk of its own is skipped where it may not be mounted.
+test-faults-sample: $(VENV)/.dev
+	$(BIN)/pytest -m "faults and sample" tests/faults $(ARGS)
 
 # One NVIDIA GPU, under ten minutes: the tests that need it, then tokens/s, memory and loss beside TRL.
 test-gpu: $(VENV)/.dev

@@ -28,13 +28,13 @@ from tests.faults.report import Report
 ROLES = ("supervisor", "web", "worker", "job", "engine", "launcher")
 LONGEST_S = 4.0
 RECOVERS = 0.7  # share of the deaths after which the server is let answer again, so that something is told in between
-CALM_EVERY = 10  # kills; a job that is killed at every turn is given up, and nothing would be known of those that end
+CALM_EVERY = 10  # kills; a job that is killed before each checkpoint is given up, and nothing would be known of those that end
 CALM_S = 120.0
 NEEDED = ("file", "ftjob", "tuned by api", "reply")
 
 
-def run(folder: Path, kills: int, seed: int) -> Report:
-    """Kill ``kills`` times; what was found."""
+def run(folder: Path, kills: int, seed: int, calm_every: int = CALM_EVERY) -> Report:
+    """Kill ``kills`` times, every so often after a calm; what was found."""
     report = Report({"faults": "kill -9 with jobs of the API", "kills": kills, "seed": seed})
     bed = Bed(folder, env={"HOMEROOM_REQUESTS_PER_MINUTE": "0"})
     chance, started = random.Random(seed), time.monotonic()
@@ -46,7 +46,7 @@ def run(folder: Path, kills: int, seed: int) -> Report:
         clients.append(client.start("chat", 1, bed.folder, bed.address, bed.env))
         try:
             eventually(lambda: Record.read(bed.journals).told("ftjob"), what="no job is ordered; see clients.log")
-            strikes = harass(bed, Killer(bed.processes, chance), chance, kills, report)
+            strikes = harass(bed, Killer(bed.processes, chance), chance, kills, calm_every, report)
             report.faults = dict(Counter(strike.role for strike in strikes))
         finally:
             bed.stop_file.touch()
@@ -60,14 +60,14 @@ def run(folder: Path, kills: int, seed: int) -> Report:
     return report
 
 
-def harass(bed: Bed, killer: Killer, chance: random.Random, kills: int, report: Report) -> list[Strike]:
+def harass(bed: Bed, killer: Killer, chance: random.Random, kills: int, calm_every: int, report: Report) -> list[Strike]:
     """Kill at random moments; start the server again whenever it is gone."""
     while len(killer.strikes) < kills:
         if not bed.serves():
             bed.serve()
         if chance.random() < RECOVERS:
             bed.await_ready()
-        if len(killer.strikes) % CALM_EVERY == CALM_EVERY - 1:
+        if len(killer.strikes) % calm_every == calm_every - 1:
             calm(bed)
         time.sleep(chance.uniform(0.0, LONGEST_S))
         strike = next((hit for role in iter(killer.draw, "") if role in ROLES and (hit := killer.strike(role))), None)

@@ -21,7 +21,7 @@ TUNING = [
     ("homeroom.jobs.store:JobStore.claim", "after", 1),
     ("homeroom.tuning.huggingface.checkpoint:save", "before", 2),
     ("homeroom.tuning.huggingface.checkpoint:_prune", "before", 2),
-    ("homeroom.tuning.huggingface.checkpoint:save", "after", 3),
+    pytest.param("homeroom.tuning.huggingface.checkpoint:save", "after", 3, marks=pytest.mark.sample),
     (KEEP, "before", 1),
     (KEEP, "after", 1),
     ("homeroom.registry.models:ModelRegistry.register", "before", 1),

@@ -44,6 +44,7 @@ def locked(bed: Bed) -> Iterator[None]:
         other.communicate()
 
 
+@pytest.mark.sample
 def test_a_command_says_that_the_database_is_locked(bed: Bed) -> None:
     path = material.write_jsonl(bed.folder / "more.jsonl", material.tutor_records())
     with locked(bed):
@@ -114,6 +115,7 @@ def test_of_servers_that_start_at_once_one_serves_and_the_others_name_it(bed: Be
         assert winner.returncode == 0 and bed.processes() == []
 
 
+@pytest.mark.sample
 @pytest.mark.parametrize("workers", [3])
 def test_workers_that_race_run_each_job_once(bed: Bed, workers: int) -> None:
     recipes = [bed.recipe({**material.QUICK, "seed": seed, "epochs": 1}, f"seed-{seed}") for seed in range(4)]

@@ -72,7 +72,7 @@ def test_every_room_for_a_new_home(full_bed: Bed, small_disk: SmallDisk) -> None
     assert seen == {"no-space"}
 
 
-@pytest.mark.parametrize("what", ["dataset", "import"])
+@pytest.mark.parametrize("what", [pytest.param("dataset", marks=pytest.mark.sample), "import"])
 def test_every_room_for_a_command(full_bed: Bed, small_disk: SmallDisk, what: str) -> None:
     bed, outcomes = full_bed, []
     bed.ok("data", "split", bed.folder / "base-data.jsonl")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults import recovery
 
 
+@pytest.mark.sample
 def test_a_job_goes_on_whatever_is_killed(tmp_path: Path) -> None:
     report = recovery.run(tmp_path, rounds=1)
     print(report.text())
