@@ -30,6 +30,7 @@ def test_a_run_keeps_its_forecast_and_the_history_sets_it_beside_what_it_took(ho
 
     ran = homeroom("tune", "run", "--dataset", "small", "--recipe", recipe)
     assert ran.code == 0, ran.err
+    assert "Forecast " in ran.err, "set beside what it took, on the terminal too"
     told = homeroom("tune", "plan", "--history", "--json").json
     (run,) = told["runs"]  # one run, although its adapter is registered for two roles
     with Homeroom.open() as opened:

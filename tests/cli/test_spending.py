@@ -136,3 +136,20 @@ def test_the_forecast_in_the_question_is_the_plan_s(far, homeroom):
     told = homeroom(*PAID["a prompt search"], typed="n\n")
     assert f"about ${plan['cost_usd']:.2f} (at most ${plan['cost_high_usd']:.2f})" in told.err
     assert json.dumps(plan["details"]["requests"]) in told.err
+
+
+@pytest.mark.parametrize(
+    ("program", "missing"),
+    [
+        ("scenario", "'task', 'mistake', 'student_says'"),
+        ("feedback_teacher", "'strength', 'next_step'"),
+        ("feedback_learner", "'look_again'"),
+    ],
+)
+def test_a_program_that_no_example_shows_is_refused_before_anybody_is_asked(far, homeroom, program, missing):
+    pytest.importorskip("dspy")
+    for step in ("plan", "run"):
+        told = homeroom("tune", step, *FAR, "--method", "dspy", "--program", program)
+        assert told.code == 2 and "#program-fields" in told.error and missing in told.error, told.err
+        assert '"fields"' in told.error and "pay for it?" not in told.err
+    assert begun(homeroom) == []

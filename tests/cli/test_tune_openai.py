@@ -59,6 +59,7 @@ def test_it_asks_before_money_is_spent_and_the_model_answers_in_the_chat(school,
     told = homeroom(*AT_SCHOOL, typed="y\n")
     assert told.code == 0, told.err
     assert "Registered ft:" in told.out and len(school.paid) == 1
+    assert " tokens: $" in told.err, "what it cost is told at the end"
     with Homeroom.open() as home, closing(running_directory(home)) as directory:
         (model,) = home.registry.list()
         assert (model.kind, model.method, model.task) == ("remote", "openai", "tutor")

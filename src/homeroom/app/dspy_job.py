@@ -85,7 +85,7 @@ def material_of(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec) -> Mate
     """What may be shown and what is chosen by. The test split stays closed.
 
     Raises:
-        DataError: ``too-few-examples``.
+        DataError: ``too-few-examples``; ``program-fields``.
     """
     require_dspy()
     from homeroom.tuning.dspy.task import Material, last_items
@@ -104,7 +104,31 @@ def material_of(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec) -> Mate
             "to show the model. Add shorter examples, or raise budget_characters in the recipe.",
             code="too-few-examples",
         )
+    _require_outputs(dataset, recipe, spec, [*pool, *items])
     return Material(spec, pool, items, leave_one_out=len(both) < FEWEST)
+
+
+def _require_outputs(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, items: Sequence[Item]) -> None:
+    """Refuse a program that no example shows: there is nothing to demonstrate, and nothing that a reply could be compared with.
+
+    Raises:
+        DataError: ``program-fields``.
+    """
+    from homeroom.tuning.dspy.task import missing_fields, values_of
+
+    found = [values_of(spec, item, recipe.system_prompt) for item in items]
+    if any(all(field.name in values for field in spec.outputs) for values in found):
+        return
+    outputs, inputs = missing_fields(spec, items)
+    more = f" Its inputs {', '.join(map(repr, inputs))} are in none either." if inputs else ""
+    shape = json.dumps(dict.fromkeys(outputs, "..."))
+    raise DataError(
+        f"No {recipe.task} example of {dataset.info.name}@{dataset.info.version} has every output of the program {spec.name!r}: "
+        f"{', '.join(map(repr, outputs))} missing.{more} Write each reply as a JSON object of the outputs, or put "
+        f'"fields": {{"input": {{...}}, "output": {shape}}} beside the messages: homeroom data split FILE; or take '
+        f"another program: homeroom tune plan --method dspy --program {'learner' if recipe.task == 'learner' else 'answer'}",
+        code="program-fields",
+    )
 
 
 def tune_program(context: JobContext, home: Homeroom) -> TunedModel:

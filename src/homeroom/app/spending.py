@@ -16,6 +16,7 @@ from homeroom.app.tuning import CHARACTERS_A_TOKEN, job_of, plan_tuning
 from homeroom.errors import ConfigError
 from homeroom.tuning.dspy.recipe import DspyRecipe
 from homeroom.tuning.openai.recipe import OpenAIRecipe
+from homeroom.tuning.prompts.recipe import PromptRecipe
 from homeroom.tuning.recipe_file import Run
 
 if TYPE_CHECKING:
@@ -83,9 +84,7 @@ def quotes_of(home: Homeroom, dataset: str, runs: Sequence[tuple[str, Run]], *, 
             continue
         if not again and job_of(home, found, run) is not None:
             continue
-        for name in asked:
-            require_key(home.settings, name)
-        quotes.append(_quote(label, run, _plan(home, dataset, run)))
+        quotes.append(quote_of(home, label, run, _plan(home, dataset, run)))
     return quotes
 
 
@@ -181,7 +180,14 @@ def _plan(home: Homeroom, dataset: str, run: Run) -> Plan:
     return plan_tuning(home, dataset, run)
 
 
-def _quote(label: str, run: Run, plan: Plan) -> Quote:
+def quote_of(home: Homeroom, label: str, run: Run | PromptRecipe, plan: Plan) -> Quote:
+    """The quote of a run at an endpoint that was planned.
+
+    Raises:
+        ConfigError: ``key-not-set``: an endpoint would refuse it, which is better known before anybody agrees.
+    """
+    for name in (run.base, getattr(run, "prompt_model", "")):
+        require_key(home.settings, name)
     details = plan.details
     money = (bool(details["counted"]), bool(details["priced"]), plan.cost_usd)
     if isinstance(run, OpenAIRecipe):

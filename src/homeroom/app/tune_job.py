@@ -15,7 +15,7 @@ from homeroom.app.openai_job import tune_remote
 from homeroom.app.prompt_job import tune_prompt
 from homeroom.app.tuning import training_data
 from homeroom.data.datasets import Dataset
-from homeroom.schema.jobs import JobContext
+from homeroom.schema.jobs import OUTCOME, JobContext
 from homeroom.schema.models import TunedModel
 from homeroom.tuning.recipe import Recipe
 from homeroom.tuning.recipe_file import parse_recipe
@@ -63,7 +63,7 @@ def _tuned(
     tuner = local_tuner(home, home.base_files(recipe.base), context.work_dir, context.job.id, milestones=milestones)
     model = tuner.run(training_data(dataset, recipe), with_threads(home, recipe), context)
     if line := told(model.metrics):
-        context.event(line)
+        context.event(line, type=OUTCOME)
     return model
 
 

@@ -74,14 +74,15 @@ def plan_tuning(home: Homeroom, dataset: str, recipe: Run) -> Plan:
     from homeroom.tuning.huggingface.tuner import HuggingFaceTuner
 
     if endpoint_of(home.settings, recipe.base) is not None:
-        return _plan_prompt(home, home.datasets.get(dataset), prompt_recipe(recipe))
+        return plan_prompt(home, home.datasets.get(dataset), prompt_recipe(recipe))
     tuner = HuggingFaceTuner(
         home.base_files(recipe.base), home.work_root, home.artifacts, calibrations=calibrations(home), record=record(home)
     )
     return tuner.plan(training_data(home.datasets.get(dataset), recipe), recipe)
 
 
-def _plan_prompt(home: Homeroom, dataset: Dataset, recipe: PromptRecipe) -> Plan:
+def plan_prompt(home: Homeroom, dataset: Dataset, recipe: PromptRecipe) -> Plan:
+    """What a search for demonstrations at an endpoint will need; starts nothing."""
     from homeroom.app.prompt_job import demonstrations_and_items
 
     pool, items = demonstrations_and_items(dataset, recipe.task, recipe.items)

@@ -81,7 +81,7 @@ class Screen:
             run_s = time.monotonic() - self._started + left
             whole_s = left + run_s * (self._runs - 1 + JUDGE_SHARE * self._runs)
             return f"{event.message} The whole demo: about {duration(whole_s)} more."
-        return progress.warnings_only(event)
+        return progress.worth_seeing(event)
 
     def evaluation(self, result: Evaluation) -> None:
         """Transcripts, the table of what changed, and the verdict."""

@@ -23,14 +23,17 @@ def time_of(plan: Plan) -> str:
 
 
 def memory_of(plan: Plan) -> str:
-    """``1.9 GB``, with the GPU's where one is used; ``-`` where nothing is done on this machine."""
+    """``1.9 GB (up to 2.4 GB)``, with the GPU's where one is used; ``-`` where nothing is done on this machine."""
     if not plan.memory_bytes and not plan.gpu_memory_bytes:
         return "-"
-    return size(plan.memory_bytes) + (f" + {size(plan.gpu_memory_bytes)} GPU" if plan.gpu_memory_bytes else "")
+    most = f" (up to {size(plan.memory_high_bytes)})" if plan.memory_high_bytes > plan.memory_bytes else ""
+    return size(plan.memory_bytes) + most + (f" + {size(plan.gpu_memory_bytes)} GPU" if plan.gpu_memory_bytes else "")
 
 
 def money_of(plan: Plan) -> str:
-    """``$0.00``, or ``$0.12 (at most $0.40)``."""
+    """``$0.00``, ``$0.12 (at most $0.40)``, or ``not known`` where a price is missing."""
+    if not plan.details.get("priced", True):
+        return "not known"
     most = f" (at most ${plan.cost_high_usd:.2f})" if plan.cost_high_usd else ""
     return f"${plan.cost_usd:.2f}{most}"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli.common import duration
+from homeroom.schema.jobs import OUTCOME
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -56,13 +57,15 @@ def bar(fraction: float) -> str:
     return f"{'━' * filled}{'─' * (BAR_WIDTH - filled)} {fraction:4.0%}"
 
 
-def warnings_only(event: JobEvent) -> str:
-    """Warnings, as they are."""
-    return f"{event.level}: {event.message}" if event.level in ("warning", "warn") else ""
+def worth_seeing(event: JobEvent) -> str:
+    """Warnings, and what came of the work; empty for everything else."""
+    if event.level in ("warning", "warn"):
+        return f"{event.level}: {event.message}"
+    return event.message if event.type == OUTCOME else ""
 
 
 def wait(
-    home: Homeroom, job: Job, *, quiet: bool = False, indent: str = "", tell: Callable[[JobEvent], str] = warnings_only
+    home: Homeroom, job: Job, *, quiet: bool = False, indent: str = "", tell: Callable[[JobEvent], str] = worth_seeing
 ) -> Job:
     """Run or follow ``job`` until it is done, showing its progress.
 

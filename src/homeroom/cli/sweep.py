@@ -93,9 +93,9 @@ def command(
 
 
 def _told(event: Any) -> str:  # a JobEvent: what each trial gave, and warnings
-    from homeroom.cli.progress import warnings_only
+    from homeroom.cli.progress import worth_seeing
 
-    return event.message if "trial" in event.data else warnings_only(event)
+    return event.message if "trial" in event.data else worth_seeing(event)
 
 
 def _copied(folder: Path, output: Path) -> Path:

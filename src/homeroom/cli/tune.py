@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from homeroom.cli import compare, sweep, tune_batch, tune_files, tune_openai, tune_prompt, tune_traces, unsolved
+from homeroom.cli import compare, sweep, tune_batch, tune_files, tune_openai, tune_prompt, tune_resume, tune_traces, unsolved
 from homeroom.cli.common import emit, json_option, open_home, size, table
 from homeroom.cli.recommend import command as recommend
 from homeroom.cli.spending import agree
@@ -42,6 +42,8 @@ command.add_command(unsolved.command)
 command.add_command(compare.command)
 
 command.add_command(tune_files.command)
+
+command.add_command(tune_resume.command)
 
 dataset_option = click.option(
     "--dataset", default="homeroom-course", show_default=True, help="Dataset: id, name or name@version."

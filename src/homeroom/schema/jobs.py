@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 REPLIES_A_MARK = 10
 """Replies that are told as kept at once (see `Reporter.saved`): telling each one would write to the database for each one."""
+OUTCOME = "outcome"
+"""The type of an event that says what came of the work: a terminal shows it, as it shows warnings."""
 FINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -70,7 +72,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """Something a job said. ``seq`` grows by one within a job; ``type`` is ``message`` or ``metrics``."""
+    """Something a job said. ``seq`` grows by one within a job; ``type`` is ``message``, ``metrics`` or ``outcome``."""
 
     job_id: str
     seq: int
@@ -101,7 +103,7 @@ class Reporter(Protocol):
         ...
 
     def event(self, message: str, *, level: str = "info", type: str = "message", data: Mapping[str, Any] | None = None) -> None:
-        """Record something worth keeping: a log line, or numbers with ``type="metrics"``."""
+        """Record something worth keeping: a log line, numbers with ``type="metrics"``, or what came of it: `OUTCOME`."""
         ...
 
     def should_stop(self) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from homeroom.app.fine_tuning.errors import FieldError
 from homeroom.app.fine_tuning.paging import Page, cut
 from homeroom.app.fine_tuning.records import FineTuningJob
+from homeroom.schema.jobs import OUTCOME
 from homeroom.storage import Database
 from homeroom.storage.tables import JobEventRow
 
@@ -71,7 +72,8 @@ def _seq(job: FineTuningJob, event_id: str) -> int:
 def _event(job: FineTuningJob, row: JobEventRow) -> Event:
     data = {_NAMES.get(name, name): value for name, value in row.data.items()}
     message = _metrics(data) if row.type == "metrics" and "step" in data else row.message
-    return Event(job.id, row.seq, row.created_at, row.level, row.type, message, data)
+    kind = "message" if row.type == OUTCOME else row.type  # the API knows no other kinds
+    return Event(job.id, row.seq, row.created_at, row.level, kind, message, data)
 
 
 def _metrics(data: Mapping[str, Any]) -> str:

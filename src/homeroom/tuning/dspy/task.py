@@ -93,13 +93,32 @@ def _outputs(spec: ProgramSpec, gold: str, more: Mapping[str, Any]) -> Values:
     """The authored outputs: of one field the reply, of several those of a JSON object or of the example's ``fields``."""
     if spec.fields is None:
         return {spec.reply: gold}
+    found = _written(spec, gold, more)
+    names = [field.name for field in spec.outputs]
+    return {name: found[name] for name in names} if set(names) <= set(found) else {}
+
+
+def _written(spec: ProgramSpec, gold: str, more: Mapping[str, Any]) -> Values:
+    """What an example says of a program's outputs, whether or not that is all of them."""
     try:
         record = json.loads(gold)
     except ValueError:
         record = None
-    found = {**more, **record} if isinstance(record, dict) else {**more, spec.reply: gold}
-    names = [field.name for field in spec.outputs]
-    return {name: found[name] for name in names} if set(names) <= set(found) else {}
+    return {**more, **record} if isinstance(record, dict) else {**more, spec.reply: gold}
+
+
+def missing_fields(spec: ProgramSpec, items: Sequence[Item]) -> tuple[list[str], list[str]]:
+    """Outputs, and inputs beside the main one, that some items do not have and none of them has, respectively."""
+    given, written = [], []
+    for item in items:
+        fields = item.example.extra.get("fields")
+        kept: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
+        passages = {"context": item.example.context} if item.example.context else {}
+        given.append({**item.example.metadata, **_mapping(kept.get("input")), **passages})
+        written.append(_written(spec, item.gold, _mapping(kept.get("output"))))
+    outputs = [field.name for field in spec.outputs if not all(field.name in found for found in written)]
+    inputs = [f.name for f in spec.inputs if f.name != spec.main and not any(found.get(f.name) for found in given)]
+    return outputs, inputs
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

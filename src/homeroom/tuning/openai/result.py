@@ -9,7 +9,7 @@ from typing import Any
 
 from homeroom.errors import ProviderError
 from homeroom.models.openai_tuning import OpenAITuning
-from homeroom.schema.jobs import Reporter
+from homeroom.schema.jobs import OUTCOME, Reporter
 from homeroom.schema.models import TunedModel
 from homeroom.tuning.openai import outcome
 from homeroom.tuning.openai.curve import LearningCurve, Point, learning_curve
@@ -46,7 +46,7 @@ def kept(
     points = [(rung, outcome.final_loss(found)) for rung, (_, _, found) in zip(state.rungs, results, strict=True)]
     curve = learning_curve([Point(rung.examples, loss) for rung, loss in points if loss is not None])
     if curve is not None:
-        reporter.event(curve.told(), data=curve.to_dict())
+        reporter.event(curve.told(), type=OUTCOME, data=curve.to_dict())
     metrics = _metrics(work.purse, state, losses, curve, better)
     with work.artifacts.write("model") as draft:
         parts = {"recipe": recipe.to_dict(), "jobs": [rung.outcome for rung in state.rungs]}

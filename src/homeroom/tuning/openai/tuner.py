@@ -9,7 +9,7 @@ from typing import Any
 from homeroom.errors import HomeroomError, ProviderError
 from homeroom.jobs.store import LeaseLost
 from homeroom.models.openai_tuning import OpenAITuning
-from homeroom.schema.jobs import JobCancelled, Reporter
+from homeroom.schema.jobs import OUTCOME, JobCancelled, Reporter
 from homeroom.schema.models import TunedModel
 from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.storage.errors import disk_errors
@@ -151,7 +151,8 @@ class OpenAITuner:
             cost = self._work.purse.settle(rung, rung.done)
             state.save()
             if cost:
-                reporter.event(f"Job {rung.job} trained {trained_tokens(rung.outcome or {}) or 0:,} tokens: ${cost:.4f}")
+                tokens = trained_tokens(rung.outcome or {}) or 0
+                reporter.event(f"Job {rung.job} trained {tokens:,} tokens: ${cost:.4f}", type=OUTCOME)
         if rung.status != SUCCEEDED:
             raise self._failed(rung)
 
