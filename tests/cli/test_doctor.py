@@ -46,6 +46,14 @@ def test_a_port_that_is_taken_is_a_warning_with_another_port(homeroom, monkeypat
     assert f"-> homeroom serve --port {port + 1}" in told.out
 
 
+def test_an_address_that_this_machine_does_not_have_is_no_port_that_is_taken(homeroom, monkeypatch):
+    monkeypatch.setenv("HOMEROOM_HOST", "bad_host")
+    told = homeroom("doctor")
+    assert told.code == 0
+    assert "This machine has no address 'bad_host' to listen on" in told.out and "taken" not in told.out
+    assert "-> homeroom serve --host 127.0.0.1" in told.out
+
+
 def test_an_endpoint_without_its_key_is_a_warning(homeroom, home):
     home.mkdir()
     (home / "config.yaml").write_text("endpoints: [{name: school, base_url: 'http://127.0.0.1:9/v1', api_key_env: NO_KEY}]\n")

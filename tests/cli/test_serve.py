@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,25 @@ def test_a_second_server_names_the_first(server):
     assert f"in use by process {server.process.pid} at {server.address}" in told.error
     assert "#home-locked]" in told.error
     assert server.healthy()
+
+
+@pytest.mark.parametrize("host", ["bad_host", "192.0.2.1", "a" * 70 + ".example"])
+def test_an_address_that_this_machine_does_not_have_is_told_as_that(homeroom, host):
+    """With a key or without: it is not taken for an address that others reach."""
+    for _ in range(2):
+        told = homeroom("serve", "--host", host, "--port", "0")
+        assert told.code == 2 and "#host-unknown" in told.error and repr(host) in told.error
+        assert "homeroom serve --host 127.0.0.1" in told.error and "taken" not in told.error
+        homeroom("users", "key", "create", "ana")
+
+
+def test_a_port_that_is_taken_is_told_with_another(homeroom):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        told = homeroom("serve", "--port", str(port))
+    assert told.code == 2 and "#port-taken" in told.error and f"homeroom serve --port {port + 1}" in told.error
 
 
 def test_doctor_says_where_it_runs(server):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from homeroom.app.reach import check_port
+from homeroom.errors import HomeroomError
 from homeroom.runtime.hardware import Hardware, hardware
 from homeroom.settings import Settings
 
@@ -127,17 +128,11 @@ def _port(settings: Settings) -> Check:
     holder = HomeLock.holder(settings.home)
     if holder is not None:
         return Check("server", "ok", f"running at {holder.address} (process {holder.pid})")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError:
-            return Check(
-                "server",
-                "warning",
-                f"port {settings.port} is taken by another program",
-                f"homeroom serve --port {settings.port + 1}",
-            )
+    try:
+        check_port(settings.host, settings.port)
+    except HomeroomError as error:
+        told, _, mend = error.message.rpartition(": ")
+        return Check("server", "warning", told.rpartition(". ")[0], mend)
     return Check("server", "ok", f"not running; port {settings.port} is free")
 
 

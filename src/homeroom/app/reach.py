@@ -1,10 +1,12 @@
-"""Who can reach the server of a home: this machine alone, or others, who then need keys."""
+"""Where the server of a home can listen, and who can reach it: this machine alone, or others, who then need keys."""
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Sequence
 
-from homeroom.errors import ConfigError
+from homeroom.errors import ConfigError, ConflictError
 from homeroom.runtime import is_loopback
 
 
@@ -30,3 +32,36 @@ def check_reach(host: str, names: Sequence[str], *, has_keys: bool) -> None:
             "start it again: homeroom users key create NAME --scope admin",
             code="public-bind",
         )
+
+
+def check_port(host: str, port: int, command: str = "homeroom serve") -> None:
+    """Refuse an address that this machine does not have, and a port that another program listens on.
+
+    Raises:
+        ConflictError: ``port-taken``, naming the next one as an option of ``command``.
+        ConfigError: ``host-unknown``: nothing here can listen on ``host``; ``port-refused``: the system keeps the port back.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of the network is written like that
+        number = getattr(error, "errno", None)
+        told = getattr(error, "strerror", None) or "no such name"
+        if not isinstance(error, socket.gaierror) and number == errno.EADDRINUSE:
+            raise ConflictError(
+                f"Port {port} on {host} is taken by another program ({told}). Choose another: "
+                f"{command} --port {port + 1 if port < 65_535 else 0}",
+                code="port-taken",
+            ) from error
+        if not isinstance(error, socket.gaierror) and number in (errno.EACCES, errno.EPERM):
+            raise ConfigError(
+                f"The system does not let this account listen on port {port} ({told}). Choose one above 1023: "
+                f"{command} --port 8642",
+                code="port-refused",
+            ) from error
+        raise ConfigError(
+            f"This machine has no address {host!r} to listen on ({told}). Name one of its own, 0.0.0.0 for all of them, "
+            "as HOMEROOM_HOST or so: homeroom serve --host 127.0.0.1",
+            code="host-unknown",
+        ) from error

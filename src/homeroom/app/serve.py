@@ -7,7 +7,6 @@ It holds the home's lock, imports neither Flask nor torch, restarts a child that
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import threading
 import time
@@ -20,7 +19,7 @@ import httpx
 
 from homeroom.accounts import KeyStore
 from homeroom.app.engine_keeper import EngineKeeper
-from homeroom.app.reach import check_reach
+from homeroom.app.reach import check_port, check_reach
 from homeroom.app.work import child_environment
 from homeroom.errors import ConflictError
 from homeroom.runtime import Child, free_port, is_loopback, spawn, url_of
@@ -66,6 +65,7 @@ class Supervisor:
         self._home, self._say = home, say
         settings = home.settings
         self._host = settings.host
+        check_port(self._host, 0)  # a mistyped address is told as that, not as one that others reach
         check_reach(self._host, settings.allow_hosts, has_keys=KeyStore(home.database).any_active())
         wanted = settings.port if port is None else port
         self._port = free_port() if wanted == 0 else wanted
@@ -104,6 +104,7 @@ class Supervisor:
 
         Raises:
             ConflictError: another server holds the home (``home-locked``) or the port is taken (``port-taken``).
+            ConfigError: this machine has no such address (``host-unknown``), or keeps the port back (``port-refused``).
         """
         with HomeLock(self._home.settings.home, self.address):
             check_port(self._host, self._port)
@@ -170,21 +171,3 @@ class Supervisor:
             thread.start()
         for thread in threads:
             thread.join()
-
-
-def check_port(host: str, port: int, command: str = "homeroom serve") -> None:
-    """Refuse a port that another program listens on.
-
-    Raises:
-        ConflictError: ``port-taken``, naming the next one as an option of ``command``.
-    """
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConflictError(
-                f"Port {port} on {host} is taken by another program ({error.strerror}). "
-                f"Choose another: {command} --port {port + 1}",
-                code="port-taken",
-            ) from error

@@ -35,7 +35,8 @@ def command(
     """
     from homeroom.app.demo import Options, run_demo
     from homeroom.app.endpoints import endpoint_of
-    from homeroom.app.serve import Supervisor, check_port
+    from homeroom.app.reach import check_port
+    from homeroom.app.serve import Supervisor
     from homeroom.cli.demo_view import Screen
     from homeroom.storage.lock import HomeLock
 
@@ -43,7 +44,7 @@ def command(
     if base and endpoint_of(home.settings, base) is None:
         home = home.with_base(base)  # the chat at the end serves it too
     running = HomeLock.holder(home.settings.home)
-    if serve and not as_json and running is None and home.settings.port:
+    if serve and not as_json and running is None:
         check_port(home.settings.host, home.settings.port, "homeroom demo")  # now, not after minutes of training
     screen = Screen(home, quiet=as_json)
     screen.title()
