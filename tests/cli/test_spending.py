@@ -151,5 +151,45 @@ def test_a_program_that_no_example_shows_is_refused_before_anybody_is_asked(far,
     for step in ("plan", "run"):
         told = homeroom("tune", step, *FAR, "--method", "dspy", "--program", program)
         assert told.code == 2 and "#program-fields" in told.error and missing in told.error, told.err
-        assert '"fields"' in told.error and "pay for it?" not in told.err
+        assert '"output"' in told.error and "pay for it?" not in told.err
     assert begun(homeroom) == []
+
+
+EXPERIMENT = """
+method: openai
+task: tutor
+base: far/gpt-4.1-mini
+runs: {two: {epochs: 2}, four: {epochs: 4}, large: {base: far/gpt-4.1}}
+"""
+
+
+def test_several_runs_of_a_file_are_one_question_and_one_batch(far, homeroom, tmp_path):
+    (tmp_path / "experiment.yaml").write_text(EXPERIMENT)
+    command = (*RUN, "--dataset", "small-course", "experiment.yaml")
+    plans = {
+        plan["recipe"]: plan for plan in homeroom("tune", "plan", *command[3:-1], "--recipe", "experiment.yaml", "--json").json
+    }
+    total = sum(plan["cost_high_usd"] for plan in plans.values())
+    refused = homeroom(*command, "--json").json["error"]
+    assert refused["code"] == "needs-yes" and "two, four, large" in refused["message"] and f"${total:.2f}" in refused["message"]
+    told = homeroom(*command, typed="y\n")
+    assert told.code == 0 and told.err.count("pay for it?") == 1, told.err
+    assert told.err.count("Together: ") == 1 and f"held: ${total:.2f}" in told.err
+    assert len(begun(homeroom)) == 3
+
+
+def test_what_could_exceed_the_budget_is_not_begun(far, homeroom, tmp_path):
+    (tmp_path / "experiment.yaml").write_text(EXPERIMENT)
+    command = (*RUN, "--dataset", "small-course", "experiment.yaml", "--yes")
+    (two, four, large) = homeroom("tune", "plan", "--dataset", "small-course", "--recipe", "experiment.yaml", "--json").json
+    assert two["cost_high_usd"] < four["cost_high_usd"] < large["cost_high_usd"]
+    budget = two["cost_high_usd"] + four["cost_high_usd"]
+    told = homeroom(*command, "--budget-usd", str(budget * 1.0001), "--json")
+    assert told.code == 1 and [job["payload"]["recipe"]["name"] for job in told.json["jobs"]] == ["two", "four"]
+    assert [(row["run"], row["state"]) for row in told.json["runs"]] == [("large", "not begun")]
+    assert "--budget-usd" in told.json["runs"][0]["error"] and len(begun(homeroom)) == 2
+    rest = homeroom(*command, "--budget-usd", str(large["cost_high_usd"] * 1.0001), "--json")
+    assert rest.json["runs"] == [] and len(begun(homeroom)) == 3, "what is under way is not counted again"
+    (tmp_path / "experiment.yaml").write_text(EXPERIMENT.replace("far/gpt-4.1}", "far/unheard-of}"))
+    unknown = homeroom(*command, "--budget-usd", "100", "--json")
+    assert unknown.json["error"]["code"] == "price-unknown" and len(begun(homeroom)) == 3

@@ -121,11 +121,11 @@ def _require_outputs(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, it
         return
     outputs, inputs = missing_fields(spec, items)
     more = f" Its inputs {', '.join(map(repr, inputs))} are in none either." if inputs else ""
-    shape = json.dumps(dict.fromkeys(outputs, "..."))
+    shape = json.dumps({"input": dict.fromkeys((f.name for f in spec.inputs), "..."), "output": dict.fromkeys(outputs, "...")})
     raise DataError(
         f"No {recipe.task} example of {dataset.info.name}@{dataset.info.version} has every output of the program {spec.name!r}: "
-        f"{', '.join(map(repr, outputs))} missing.{more} Write each reply as a JSON object of the outputs, or put "
-        f'"fields": {{"input": {{...}}, "output": {shape}}} beside the messages: homeroom data split FILE; or take '
+        f"{', '.join(map(repr, outputs))} not given.{more} Write examples as lines of fields, {shape}, or each reply as a JSON "
+        "object of the outputs, and store them: homeroom data split FILE; or take "
         f"another program: homeroom tune plan --method dspy --program {'learner' if recipe.task == 'learner' else 'answer'}",
         code="program-fields",
     )

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from homeroom.app.spending import Quote
 
 
-def agree(quotes: Sequence[Quote], *, yes: bool, as_json: bool) -> None:
+def agree(quotes: Sequence[Quote], *, yes: bool, as_json: bool, note: str = "") -> None:
     """Show what is about to be begun and ask before anything is spent; a script, which cannot be asked, has to have agreed.
+
+    ``note`` is told beside the sum.
 
     Raises:
         ConfigError: ``needs-yes``.
@@ -31,5 +33,5 @@ def agree(quotes: Sequence[Quote], *, yes: bool, as_json: bool) -> None:
     if as_json:
         raise needs_yes(whole, "--yes")
     if sum(quote.paid for quote in quotes) > 1:
-        click.echo(f"Together: {whole.money}", err=True)
+        click.echo(f"Together: {whole.money}{note}", err=True)
     click.confirm("Send the examples and pay for it?", abort=True, err=True)

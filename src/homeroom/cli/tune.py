@@ -243,6 +243,9 @@ def plan(
 @click.option(
     "--minutes", type=FiniteRange(0, MOST_MINUTES, min_open=True), help="Of several runs: begin no further one after so long."
 )
+@click.option(
+    "--budget-usd", type=FiniteRange(0), help="Of several runs: begin no further one that could cost more than so much in all."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--delete-files", is_flag=True, help="With openai: delete what was uploaded once the run is over.")
 @json_option
@@ -261,14 +264,15 @@ def run(
     at: datetime | None,
     after: tuple[str, ...],
     minutes: float | None,
+    budget_usd: float | None,
     yes: bool,
     delete_files: bool,
     as_json: bool,
 ) -> int:
     """Tune: each run of the recipe becomes a job and, at its end, a registered model.
 
-    Several recipe files are one batch: runs on weights here share a job and the base in memory, and one table tells what came of
-    each. Exit code 1: one of them is missing.
+    Several recipe files, or several runs at an endpoint, are one batch: runs on weights here share a job and the base in memory,
+    what is paid is asked for once, and one table tells what came of each. Exit code 1: one of them is missing.
     """
     from homeroom.app.prompts import candidates_of
     from homeroom.app.spending import quotes_of
@@ -285,10 +289,11 @@ def run(
     moment = When(priority, at.timestamp() if at else None, after)
     labelled = tune_batch.labelled(files)
     quotes = quotes_of(home, dataset, labelled, again=again)
-    agree(quotes, yes=yes, as_json=as_json)
-    if len(files) > 1 or minutes is not None:
+    budget = tune_batch.Budget(quotes, budget_usd)
+    agree(quotes, yes=yes, as_json=as_json, note=budget.note)
+    if len(files) > 1 or minutes is not None or budget_usd is not None or tune_openai.several(labelled):
         how: dict[str, Any] = {"again": again, "when": moment, "wait": wait, "as_json": as_json}
-        return tune_batch.run_batch(home, dataset, labelled, minutes=minutes, **how)
+        return tune_batch.run_batch(home, dataset, labelled, minutes=minutes, budget=budget, **how)
     for recipe in files[0][1]:
         job = submit_tuning(home, dataset, recipe, again=again, when=moment)
         if not as_json:

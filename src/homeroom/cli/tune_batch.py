@@ -15,11 +15,55 @@ from homeroom.cli.common import duration, emit, table
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
+    from homeroom.app.spending import Quote
     from homeroom.app.work import When
     from homeroom.schema.jobs import Job
     from homeroom.tuning.recipe_file import Run
 
 Row = dict[str, Any]  # JSON: what came of a run
+
+
+class Budget:
+    """The money that the runs of a batch may cost together: what could come to more is not begun.
+
+    Args:
+        quotes: Of the runs that are not made yet, by label.
+        usd: At most; None is no limit.
+
+    Raises:
+        ConfigError: ``price-unknown``: a run's price is not known, so nothing can be held to the limit.
+    """
+
+    def __init__(self, quotes: Sequence[Quote], usd: float | None) -> None:
+        from homeroom.errors import ConfigError
+
+        self._most = {quote.label: quote.most_usd for quote in quotes if quote.paid}
+        self._usd, self._spent = usd, 0.0
+        unknown = next((quote.label for quote in quotes if quote.paid and not quote.priced), None)
+        if usd is not None and unknown is not None:
+            raise ConfigError(
+                f"The price of {unknown!r} is not known, so --budget-usd {usd:g} cannot be kept. Write it into prices.yaml in "
+                "the home and look: homeroom tune plan",
+                code="price-unknown",
+            )
+
+    @property
+    def note(self) -> str:
+        """Told beside the sum."""
+        return "" if self._usd is None else f"; what could come to more than ${self._usd:.2f} in all is not begun"
+
+    def refused(self, label: str) -> str:
+        """Why the run is not begun; empty where it may be."""
+        most = self._most.get(label, 0.0)
+        if self._usd is None or self._spent + most <= self._usd:
+            return ""
+        return f"it could cost ${most:.2f}, and ${max(0.0, self._usd - self._spent):.2f} of --budget-usd {self._usd:g} are left"
+
+    def begun(self, home: Homeroom, label: str, job: Job) -> None:
+        """Count a run: by the ledger once it is over, until then by the most that it can be."""
+        if label in self._most:
+            told = sum(total.usd + total.held_usd for total in home.ledger.totals((), job=job.id))
+            self._spent += told if job.done else self._most[label]
 
 
 def labelled(files: Sequence[tuple[Path, Sequence[Run]]]) -> list[tuple[str, Run]]:
@@ -34,6 +78,7 @@ def run_batch(
     runs: Sequence[tuple[str, Run]],
     *,
     minutes: float | None,
+    budget: Budget,
     again: bool,
     when: When,
     wait: bool,
@@ -62,7 +107,11 @@ def run_batch(
         if deadline is not None and time.monotonic() >= deadline:
             rows.append({"run": label, "method": run.method, "state": "not begun", "models": []})
             continue
+        if why := budget.refused(label):
+            rows.append({"run": label, "method": run.method, "state": "not begun", "error": why, "models": []})
+            continue
         job, row = _alone(home, dataset, label, run, again=again, when=when, wait=wait, as_json=as_json)
+        budget.begun(home, label, job)
         jobs.append(job)
         rows += [row] if row else []
     order = {label: at for at, (label, _) in enumerate(runs)}
@@ -106,11 +155,16 @@ def _text(jobs: Sequence[Job], rows: Sequence[Row], *, wait: bool) -> None:
     if not wait:
         for job in jobs:
             click.echo(f"Queued. Follow it: homeroom jobs follow {job.id}")
+        for row in rows:
+            click.echo(f"{row['run']}: {row['state']}{': ' + row['error'] if 'error' in row else ''}")
         return
     table(("run", "method", "valid. loss", "base's", "time", "model", "verdict"), [_cells(row) for row in rows])
     missing = [row for row in rows if row["state"] != "made"]
     if missing:
-        click.echo(f"{len(missing)} of {len(rows)} missing. The same command makes those; with --minutes N where time ran out")
+        click.echo(
+            f"{len(missing)} of {len(rows)} missing. The same command makes those; with more --minutes or --budget-usd "
+            "where these ran out"
+        )
     if any(row["models"] for row in rows):
         click.echo("Judge one: homeroom eval run --model NAME    Chat with it: homeroom chat --model NAME")
 

@@ -48,6 +48,11 @@ def openai_runs(
     return [run.model_copy(update={"base": base}) if base else run for run in kept or wanted]
 
 
+def several(runs: Sequence[tuple[str, Run]]) -> bool:
+    """Whether the runs are one experiment at an endpoint: told in one table."""
+    return sum(run.method == "openai" for _, run in runs) > 1
+
+
 def deleting(runs: Sequence[Run], delete_files: bool) -> list[Run]:
     """The runs, those at an endpoint deleting what they upload if that was asked for.
 
