@@ -181,6 +181,52 @@ def test_where_only_training_data_is_left_it_is_told_that_the_old_model_has_seen
         assert {e.id for e in dataset.part("test")}.isdisjoint(e.id for e in dataset.part("train"))
 
 
+def preference_lines() -> list[dict[str, object]]:
+    return [
+        {
+            "input": {"messages": [{"role": "user", "content": question}]},
+            "preferred_output": [{"role": "assistant", "content": answer}],
+            "non_preferred_output": [{"role": "assistant", "content": "No."}],
+        }
+        for question, answer in PAIRS
+    ]
+
+
+@pytest.mark.slow
+def test_what_learnt_from_preferences_learns_from_preferences_again(account, migrate, tmp_path):
+    job = account.tuned(OLD, "ft:gpt-4o-mini-2024-07-18:my-school:first:Aa11", PAIRS)
+    account.preferences(job, preference_lines(), type="dpo", dpo={"hyperparameters": {"beta": 0.3, "n_epochs": "auto"}})
+    assert migrate("download").code == 0
+    recipe = material.write_recipe(tmp_path / "quick.yaml", {**material.QUICK, "task": "tutor"})
+    told = migrate("retrain", "--model", OLD, "--recipe", str(recipe), "--items", "6", "--json", account=False)
+    assert (told.code, told.json["objective"]) == (0, "dpo"), told.err
+    assert "was tuned on top of ft:gpt-4o-mini-2024-07-18:my-school:first:Aa11" in told.err
+    with Homeroom.open() as home:
+        run = home.registry.get(told.json["model"]).recipe
+        dataset = home.datasets.get(told.json["dataset"])
+    assert (run["objective"], run["beta"]) == ("dpo", 0.3)
+    assert run["optimiser"]["learning_rate"] == pytest.approx(material.QUICK["optimiser"]["learning_rate"] / 10)
+    assert all(example.extra["rejected"] == [{"role": "assistant", "content": "No."}] for example in dataset.part("train"))
+
+
+def test_a_method_that_is_not_done_here_is_refused_with_the_reason(account, migrate, home):
+    account.tuned(OLD, "o4-mini", PAIRS, HELD_OUT)["method"] = {"type": "reinforcement", "reinforcement": {"grader": {}}}
+    assert migrate("download").code == 0
+    told = migrate("retrain", "--model", OLD, account=False)
+    assert told.code == 2
+    assert "tuned by the method 'reinforcement', which is not done here" in told.error and "#migration-method" in told.error
+
+
+def test_comparing_needs_what_was_recorded_and_chooses_nothing(account, migrate, tmp_path):
+    account.tuned(OLD, "gpt-4o-mini-2024-07-18", PAIRS, HELD_OUT)
+    assert migrate("download").code == 0
+    told = migrate("compare", "--model", OLD, "--with", "anything", account=False)
+    assert told.code == 2
+    assert "#migration-answers" in told.error and "homeroom migrate openai record" in told.error
+    assert list((tmp_path / "move" / "prompts").iterdir()) == [], "prompts of one's own can still be recorded"
+    assert migrate("compare", "--model", OLD, "--with", "x", "--prompts", "mine.jsonl", account=False).code == 2
+
+
 def test_nothing_is_sent_to_which_nobody_agreed(account, migrate):
     account.tuned(OLD, "gpt-4o-mini-2024-07-18", PAIRS, HELD_OUT)
     migrate("download")

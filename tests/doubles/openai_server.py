@@ -5,6 +5,8 @@
     429      asks to wait 0 seconds              401, 404, 500   refuses with that status
     cut      half of the body, then the end      garbage         something that is no JSON
     silence  closes the connection unanswered    then cut        (chat) the answer is lost after it was made
+    ok       nothing: counts the requests        wait            answers only when `go` is set, as `reached` says
+    hold     as wait, after half of the body
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -43,12 +46,15 @@ class OpenAIDouble:
         self.reply: Callable[[Json], str] = lambda body: f"old: {body['messages'][-1]['content']}"
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._lock = threading.Lock()
+        self.reached = threading.Semaphore(0)
+        self.go = threading.Event()
 
     def __enter__(self) -> OpenAIDouble:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.go.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -64,7 +70,19 @@ class OpenAIDouble:
             found = next((f for f in self.faults if f[0] in path), None)
             if found is not None:
                 self.faults.remove(found)
-            return found[1] if found else ""
+        if found is not None and found[1] == "wait":
+            self.stand()
+        return found[1] if found else ""
+
+    def stand(self) -> None:
+        """Keep a request waiting until `go`."""
+        self.reached.release()
+        self.go.wait()
+
+    def preferences(self, job: Json, lines: list[Json], **method: Any) -> None:
+        """Make of a job one that learnt from ``lines`` by a ``method`` of its own."""
+        self.files[job["training_file"]] = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        job["method"] = method
 
     def tuned(self, name: str, base: str, pairs: list[tuple[str, str]], validation: list[tuple[str, str]] | None = None) -> Json:
         """Add a job that succeeded, its files and its model."""
@@ -161,7 +179,13 @@ def _handler(double: OpenAIDouble) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data[: len(data) // 2] if fault == "cut" else data)
+            if fault == "hold":
+                self.wfile.write(data[: len(data) // 2])
+                self.wfile.flush()
+                double.stand()
+                data = data[len(data) // 2 :]
+            with suppress(OSError):  # whoever asked may be gone
+                self.wfile.write(data[: len(data) // 2] if fault == "cut" else data)
             self.close_connection = fault == "cut"
 
         def log_message(self, *arguments: object) -> None:

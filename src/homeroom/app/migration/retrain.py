@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from homeroom import __version__
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.engines import engine
+from homeroom.app.fine_tuning.hyperparameters import DPO_SHARE_OF_RATE
 from homeroom.app.migration.folder import MigrationFolder, safe_name
 from homeroom.app.migration.inventory import Tuned
-from homeroom.app.migration.prompts import TOLD, Chosen, examples_of, job_of
+from homeroom.app.migration.prompts import TOLD, Chosen, choose, examples_of, job_of
 from homeroom.app.migration.record import recorded
 from homeroom.app.tuning import submit_tuning
 from homeroom.data.datasets import Dataset
-from homeroom.errors import DataError
+from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.answers import generate
 from homeroom.evaluation.evaluate import Replies, assess
 from homeroom.evaluation.prompts import PlainPrompt
@@ -29,10 +30,12 @@ from homeroom.schema.examples import Example, Item, Split
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import TunedModel
 from homeroom.tuning.recipe import Recipe
+from homeroom.tuning.recipe_file import parse_recipe
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
+SUPERVISED, DPO = "supervised", "dpo"
 VALIDATION_SHARE = 10  # one training example in so many watches over the training where the job had no validation file
 LEAST_ANSWERS = 4
 
@@ -65,14 +68,61 @@ def dataset_of(home: Homeroom, folder: MigrationFolder, tuned: Tuned, chosen: Ch
     return home.datasets.create(name, [*training, *validation, *test.values()], assigned=assigned)
 
 
+def recipe_of(folder: MigrationFolder, tuned: Tuned, recipe: Recipe) -> Recipe:
+    """``recipe`` with the method of the old job: what was tuned on preferences is tuned on preferences again.
+
+    A recipe of supervised tuning is given the job's ``beta`` and a tenth of its learning rate, as jobs of the API here have it.
+
+    Raises:
+        NotFoundError: the job is not in the folder.
+        ConfigError: ``migration-method``: it was tuned by a method that is not done here; ``recipe-invalid``: the recipe cannot
+            learn from preferences.
+    """
+    method = job_of(folder, tuned).get("method") or {}
+    kind = str(method.get("type") or SUPERVISED)
+    if kind == SUPERVISED:
+        return recipe
+    if kind != DPO:
+        raise ConfigError(
+            f"{tuned.model!r} was tuned by the method {kind!r}, which is not done here: its grader is not among what can be "
+            "downloaded, so the same data would make another model. Make a dataset with the replies that you want, and tune on "
+            "it: homeroom tune run --help",
+            code="migration-method",
+        )
+    record = recipe.to_dict() | {"objective": DPO}
+    if recipe.objective != DPO:
+        beta = ((method.get(DPO) or {}).get("hyperparameters") or {}).get("beta")
+        record["beta"] = beta if isinstance(beta, int | float) and 0 < beta <= 2 else recipe.beta  # "auto" too
+        record["optimiser"]["learning_rate"] = recipe.optimiser.learning_rate * DPO_SHARE_OF_RATE
+        if recipe.batch_tokens:  # or it is what fits
+            record["batch_tokens"] = max(recipe.batch_tokens, 2 * recipe.data.max_sequence_tokens)
+    return parse_recipe(record)
+
+
 def retrain(home: Homeroom, dataset: Dataset, tuned: Tuned, recipe: Recipe, base: str | None) -> Job:
-    """Queue the tuning of a base here on the old job's data."""
+    """Queue the tuning of a base here on the old job's data, by a recipe that `recipe_of` gave."""
     parts = tuned.model.split(":")
     words = "".join(c if c.isalnum() else "-" for c in (parts[3] if len(parts) > 3 else "").lower())  # ft:base:org:suffix:id
     suffix = words.strip("-")[:40].strip("-") or "migrated"
     wanted = base or recipe.base or home.settings.default_base
     run = recipe.model_copy(update={"base": wanted, "suffix": suffix, "system_prompt": ""})
     return submit_tuning(home, f"{dataset.info.name}@{dataset.info.version}", run)
+
+
+def asked_of(folder: MigrationFolder, tuned: Tuned, limit: int | None = None) -> Chosen:
+    """What the old model was asked, the first ``limit`` of it; nothing is chosen anew.
+
+    Raises:
+        DataError: ``migration-answers``: nothing was recorded.
+    """
+    if not recorded(folder, tuned.model):
+        raise DataError(
+            f"No answer of {tuned.model!r} is recorded, so there is nothing to compare with. Record some while it lives, with "
+            f"--prompts FILE if they should be your own: homeroom migrate openai record {folder.root} --model {tuned.model}",
+            code="migration-answers",
+        )
+    chosen = choose(folder, tuned, limit or 1)  # which gives what was chosen first, whatever its number
+    return Chosen(chosen.items[:limit], chosen.source)
 
 
 def compare(
