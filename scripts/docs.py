@@ -146,7 +146,15 @@ def conformance_page() -> str:
     return page.render()
 
 
+def recipe_page() -> str:
+    """Every key of a recipe, by method, from the models that read them."""
+    import docs_recipe
+
+    return NOTE + docs_recipe.page()
+
+
 PAGES = {
+    "recipe.md": recipe_page,
     "cli.md": cli_page,
     "settings.md": settings_page,
     "data-formats.md": data_formats_page,

@@ -51,6 +51,10 @@ class Lora(_Part):
     """Low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685): W + (alpha / rank) B A with W frozen.
 
     Attributes:
+        rank: Rows of A: how much the adapter can learn, and its size.
+        alpha: The adapter's sum is scaled by alpha / rank.
+        dropout: Share of what goes into the adapter that is left out at random while training.
+        target_modules: Which matrices of a layer get an adapter.
         last_layers: Adapt only the last k layers: faster, and learns less per token. None adapts all.
         cache_frozen: With ``last_layers``: keep on disk what the layers below compute for each example, so that every epoch after
             the first skips them. Removed when the run ends.
@@ -72,6 +76,8 @@ class Optimiser(_Part):
 
     Attributes:
         learning_rate: Peak, after the warm-up.
+        weight_decay: Share of a weight that is taken off, for each unit of the learning rate.
+        betas: How long the means of gradients and of their squares remember.
         clip_norm: Longest gradient; longer ones are scaled down to it.
         warmup_ratio: Share of the steps over which the rate rises from 0.
         schedule: What follows the warm-up: ``cosine`` and ``linear`` fall to 0 at the last step.
@@ -86,7 +92,12 @@ class Optimiser(_Part):
 
 
 class Accumulation(_Part):
-    """How much one optimiser step sees: whole micro-batches until this many examples, or this many tokens, are in it."""
+    """How much one optimiser step sees: whole micro-batches until this many examples, or this many tokens, are in it.
+
+    Attributes:
+        examples: Give this or ``tokens``.
+        tokens: Of prompts and replies.
+    """
 
     examples: Annotated[int, Field(ge=1, le=100_000)] | None = None
     tokens: Tokens | None = None
@@ -113,14 +124,28 @@ class Validation(_Part):
 
 
 class Checkpoint(_Part):
-    """How often the run is saved, and how many of the newest are kept."""
+    """What an interrupted run goes on from.
+
+    Attributes:
+        every_steps: How often the run is saved.
+        keep: How many of the newest are kept.
+    """
 
     every_steps: Steps = 10
     keep: Annotated[int, Field(ge=1, le=100)] = 2
 
 
 class Generation(_Part):
-    """How replies of the tuned model are drawn; saved with it, editable later. Fields as in `GenerationSettings`."""
+    """How replies of the tuned model are drawn; saved with it, editable later. Fields as in `GenerationSettings`.
+
+    Attributes:
+        temperature: 0 gives the likeliest reply each time.
+        top_p: Share of the likeliest tokens that are drawn from.
+        max_tokens: Longest reply.
+        stop: Texts that end a reply.
+        seed: The same seed, the same reply.
+        repeat_penalty: Above 1, what was said of late is less likely.
+    """
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -150,6 +175,7 @@ class Recipe(_Part):
     """One tuning run with method ``huggingface``.
 
     Attributes:
+        name: Of the run.
         task: ``tutor`` or ``learner`` trains on the examples of that task; ``any`` puts both in one adapter.
         roles: With ``any``, the tasks under which the adapter is registered, each with settings and a verdict of its own;
             without them it is one model that is asked for both.
@@ -158,6 +184,9 @@ class Recipe(_Part):
         base: Catalogue name of the base model; the settings' default when empty.
         suffix: What the tuned model's name carries; the recipe's name when empty.
         system_prompt: Put before examples that have no system turn; may hold ``{subject}``, ``{grade}`` and ``{grade_band}``.
+        data: Which examples take part.
+        lora: Of the adapter.
+        optimiser: AdamW and the learning rate over time.
         epochs: Times every example is seen, unless the token budget ends first.
         max_trained_tokens: Budget in tokens processed (prompt and reply); None sets no budget.
         weights: ``lora`` trains an adapter; ``full`` every weight of a tiny model, in float32 and at twenty bytes each, and what
@@ -168,8 +197,15 @@ class Recipe(_Part):
             with less memory, in about a third more time.
         batch_tokens: Padded tokens of one micro-batch: what memory grows with. ``auto`` (0 inside) takes what fits the free
             memory by the plan's forecast, up to a whole step; a run keeps what it began with.
+        accumulation: How much one step of the optimiser sees.
+        seed: Draws the order of the examples, samples of them, and the adapter's first weights.
+        device: ``auto`` takes a GPU where there is one.
         threads: 0 uses every core. Results repeat bit for bit only at the same number.
         dtype: ``auto`` takes bfloat16 where the hardware multiplies it fast, else float32.
+        validation: When validation loss is measured, and when it ends the run.
+        checkpoint: What an interrupted run goes on from.
+        generation: How replies are drawn; saved with the model.
+        method: ``local`` is another name of it.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -159,6 +160,8 @@ def _read_yaml(file: Path) -> Plain:
         record = load_plain(read_plain(file, limit_bytes=4 * MAX_CHARACTERS, links=True).decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _invalid(file, [f"not YAML: {' '.join(str(error).split())}"]) from None
+    if record is None:
+        raise _invalid(file, ["is empty: must hold keys such as 'task' and 'epochs'"])
     if not isinstance(record, dict):
         raise _invalid(file, [f"holds {type(record).__name__} {str(record)[:40]!r}: must hold keys such as 'task' and 'epochs'"])
     return record
@@ -177,6 +180,9 @@ def _validated(records: Mapping[str, Plain], file: Path) -> list[Run]:
     recipes: list[Run] = []
     lines: list[str] = []
     for prefix, record in records.items():
+        if "method" in record and str(record["method"]) not in METHODS:
+            lines.append(f"{prefix}method = {_short(record['method'])}: must be one of {', '.join(map(repr, METHODS))}")
+            continue
         root = METHODS.get(str(record.get("method")), Recipe)
         try:
             recipes.append(root.model_validate(record))
@@ -210,8 +216,8 @@ def _line(root: type[BaseModel], prefix: str, details: ErrorDetails) -> str:
             if isinstance(details["input"], dict | BaseModel)
             else f"{where} = {_short(details['input'])}: {message}"
         )
-    allowed = _allowed(root, details["loc"]) or str(details["msg"]).removeprefix("Input should be ")
-    return f"{where} = {_short(details['input'])}: must be {allowed}"
+    values = allowed(root, details["loc"]) or str(details["msg"]).removeprefix("Input should be ")
+    return f"{where} = {_short(details['input'])}: must be {values}"
 
 
 def _short(value: object) -> str:
@@ -262,8 +268,8 @@ def _inner_model(field: FieldInfo) -> type[BaseModel] | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
-def _allowed(root: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    """What a field takes, in words: ``a number above 0 and at most 0.1``; empty where pydantic says it as well."""
+def allowed(root: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """What the field at ``loc`` takes, in words: ``a number above 0 and at most 0.1``; empty where pydantic says it as well."""
     names = [part for part in loc if isinstance(part, str)]
     model = _model(root, tuple(names[:-1]))
     field = model.model_fields.get(names[-1]) if model and names else None
@@ -288,7 +294,8 @@ def _describe(kind: Any, metadata: tuple[Any, ...]) -> str:  # kind: a type or a
         return _describe(next(option for option in options if option is not type(None)), ()) + ", or nothing"
     pattern = next((m.pattern for m in metadata if hasattr(m, "pattern")), None)
     if kind is str and pattern:
-        return "lower-case letters, digits and hyphens, at most 40"
+        longest = re.search(r"\{0,(\d+)\}", pattern)
+        return "lower-case letters, digits and hyphens" + (f", at most {int(longest[1]) + 1}" if longest else "")
     return "text" if kind is str else "a mapping of keys" if isinstance(kind, type) and issubclass(kind, BaseModel) else ""
 
 

@@ -40,6 +40,8 @@ class DspyRecipe(BaseModel):
     """One search for the best prompt of a program.
 
     Attributes:
+        name: Of the run.
+        method: How it tunes.
         task: ``tutor`` or ``learner``: whose examples are used, and which pages the model is offered to.
         program: A shipped program by name, or ``module:Signature``; the task's own when empty.
         base: The model whose prompt is tuned: one of this machine, or ``ENDPOINT/MODEL``.

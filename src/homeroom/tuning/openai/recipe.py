@@ -15,6 +15,8 @@ class OpenAIRecipe(BaseModel):
     """One fine-tuning job at an endpoint, or one for each subset of the examples.
 
     Attributes:
+        name: Of the run.
+        method: How it tunes.
         task: ``tutor`` or ``learner``: whose examples are sent.
         objective: ``supervised`` learns to write the replies; ``dpo`` to prefer them to the rejected ones of preference data.
         base: ``ENDPOINT/MODEL`` of the settings; a base of this machine, or nothing for the default one, is tuned by
