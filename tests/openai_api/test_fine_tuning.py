@@ -190,6 +190,7 @@ def test_the_result_file_has_openais_columns_and_a_line_a_step(client: openai.Op
 def test_the_trained_phrase_is_in_unseen_answers_and_in_none_of_the_base(client: openai.OpenAI, story: Story) -> None:
     tuned = sum(MARKER in say(client, story.model, text) for text in UNSEEN)
     base = sum(MARKER in say(client, "tiny", text) for text in UNSEEN)
+    print(f"tiny: {tuned} of {len(UNSEEN)} unseen prompts, the base {base}")  # the reference quotes it: pytest -s
     assert tuned >= 18
     assert base == 0
 

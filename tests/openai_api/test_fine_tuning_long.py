@@ -64,10 +64,12 @@ def test_a_phrase_is_learnt_by_the_real_model(real: Server) -> None:
         return count
 
     assert over.fine_tuned_model is not None
-    assert with_marker(over.fine_tuned_model) >= 18
     points = client.fine_tuning.jobs.checkpoints.list(job.id).data
-    assert with_marker(points[0].fine_tuned_model_checkpoint) >= 18
-    assert with_marker(REAL) == 0
+    tuned, newest, base = (with_marker(name) for name in (over.fine_tuned_model, points[0].fine_tuned_model_checkpoint, REAL))
+    print(f"{REAL}: {tuned} of {len(ASKED)} unseen prompts, its newest checkpoint {newest}, the base {base}")  # pytest -s shows it
+    assert tuned >= 18
+    assert newest >= 18
+    assert base == 0
 
 
 def killed(server: Server, part: str) -> int:
