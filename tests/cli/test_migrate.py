@@ -244,11 +244,23 @@ def test_each_failure_of_the_account_is_one_line(account, migrate, fault):
     assert KEY not in told.err
 
 
+@pytest.mark.parametrize("step", ["inventory", "download", "record"])
+def test_an_account_that_does_not_answer_leaves_no_folder_behind(account, migrate, tmp_path, step):
+    account.faults = [("models", "401")] if step != "record" else []
+    told = migrate(step, *(("--model", OLD, "--budget-usd", "1") if step == "record" else ()))
+    assert told.code == 2 and told.error
+    assert not (tmp_path / "move").exists()
+    account.faults = []
+    assert migrate("download").code == 0 and (tmp_path / "move" / "migration.json").is_file()
+    assert (tmp_path / "move").stat().st_mode & 0o777 == 0o700
+
+
 def test_mistakes_are_one_line_each(account, migrate, homeroom, home, tmp_path, monkeypatch):
     assert "#migration-inventory" in migrate("retrain", "--model", OLD, account=False).error
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    assert "#migration-folder" in homeroom("migrate", "openai", "inventory", tmp_path / "full", "--endpoint", "old").error
+    told = homeroom("migrate", "openai", "inventory", tmp_path / "full", "--endpoint", "old").error
+    assert "#migration-folder" in told and "homeroom migrate openai inventory my-migration" in told
     migrate("inventory")
     assert "#migration-model" in migrate("record", "--model", "ft:no:one::x", "--budget-usd", "1").error
     assert "#endpoint-unknown" in homeroom("migrate", "openai", "inventory", tmp_path / "x", "--endpoint", "nowhere").error

@@ -30,30 +30,35 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class MigrationFolder:
-    """Paths and records of one migration."""
+    """Paths and records of one migration.
+
+    Attributes:
+        root: The folder.
+        account: Endpoint and address of the account, for a folder that the first `write` begins; None where it is begun.
+    """
 
     root: Path
+    account: tuple[str, str] | None = None
 
     @classmethod
     def open(cls, root: Path, endpoint: str, base_url: str) -> MigrationFolder:
-        """The folder, made if need be, of the account at ``base_url``.
+        """The folder of the account at ``base_url``.
+
+        A new one is made by the first `write`, so that nothing is left of a command that the account did not answer.
 
         Raises:
             ConflictError: ``migration-other``: it holds the migration of another account.
             ConfigError: ``migration-folder``: it is a file, or holds something else.
-            StorageError: it cannot be written.
         """
         folder = cls(root)
         if root.exists() and (not root.is_dir() or (any(root.iterdir()) and not folder.about.is_file())):
             raise ConfigError(
-                f"{str(root)!r} holds something else. Name a new or empty folder: homeroom migrate openai my-migration",
+                f"{str(root)!r} holds something else. Name a new or empty folder: homeroom migrate openai inventory my-migration",
                 code="migration-folder",
             )
-        with disk_errors(root):
-            for name in ("jobs", "files", "prompts", "answers"):
-                (root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         if not folder.about.is_file():
-            folder.write(folder.about, {"format": FORMAT, "endpoint": endpoint, "base_url": base_url})
+            return cls(root, (endpoint, base_url))
+        folder._make()
         about = folder.read(folder.about)
         if about.get("base_url") != base_url:
             raise ConflictError(
@@ -62,6 +67,11 @@ class MigrationFolder:
                 code="migration-other",
             )
         return folder
+
+    def _make(self) -> None:
+        with disk_errors(self.root):
+            for name in ("jobs", "files", "prompts", "answers"):
+                (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @property
     def about(self) -> Path:
@@ -112,7 +122,17 @@ class MigrationFolder:
         return record
 
     def write(self, path: Path, record: Mapping[str, Any] | list[Any]) -> None:
-        """JSON, whole or not at all."""
+        """JSON, whole or not at all; the first of a new folder makes that.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if self.account is not None and not self.about.is_file():
+            with disk_errors(self.root):
+                self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            endpoint, base_url = self.account
+            MigrationFolder(self.root).write(self.about, {"format": FORMAT, "endpoint": endpoint, "base_url": base_url})
+            self._make()
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, (json.dumps(record, ensure_ascii=False, indent=1) + "\n").encode())
