@@ -251,6 +251,13 @@ def rules_block() -> str:
     return "\n".join(lines)
 
 
+def guide_lines_block() -> str:
+    """The guide's lines on optimising and on resources, each with what serves it."""
+    import docs_guide
+
+    return docs_guide.block()
+
+
 # Pages that people wrote, with parts that are made: between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
 BLOCKS = {
     "explanation/choosing-a-method.md": {
@@ -261,6 +268,7 @@ BLOCKS = {
     },
     "explanation/security.md": {"routes": routes_block, "beyond": beyond_block, "hostile": hostile_block},
     "explanation/training-data-guidelines.md": {"guidelines": guidelines_block},
+    "best-practices.md": {"guide-lines": guide_lines_block},
 }
 
 
