@@ -102,6 +102,22 @@ def test_a_queued_job_is_paused_listed_as_such_and_resumed(queued, homeroom):
     assert homeroom("jobs", "resume", queued).out.startswith(f"{queued}: queued")
 
 
+def test_the_limit_counts_the_jobs_that_are_shown(homeroom):
+    """Paused jobs are stored as queued ones: newer ones of the other kind hide none."""
+    with Homeroom.open() as home:
+        first = [home.jobs.submit("tune", {}).id for _ in range(3)]
+        for job_id in first[:2]:
+            home.jobs.pause(job_id)
+        newer = [home.jobs.submit("tune", {}).id for _ in range(25)]
+    assert [job["id"] for job in homeroom("jobs", "list", "--state", "paused", "--json").json] == first[1::-1]
+    assert [job["id"] for job in homeroom("jobs", "list", "--state", "paused", "--limit", "1", "--json").json] == [first[1]]
+    with Homeroom.open() as home:
+        for job_id in newer:
+            home.jobs.pause(job_id)
+    assert [job["id"] for job in homeroom("jobs", "list", "--state", "queued", "--json").json] == [first[2]]
+    assert len(homeroom("jobs", "list", "--state", "paused", "--json").json) == 20
+
+
 def test_a_job_waits_for_its_hour_or_for_another_job_and_says_so(queued, homeroom, recipe):
     base = ("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--task", "learner", "--no-wait", "--json")
     (later,) = homeroom(*base, "--at", "2099-01-01 08:00", "--priority", "3", "--after", queued).json

@@ -9,7 +9,7 @@ from homeroom.errors import NotFoundError
 from homeroom.models.catalogue import BaseModel, load_catalogue
 from homeroom.models.embed_files import listed_embedder, pull_embedder
 from homeroom.models.hub import HUB_URL
-from homeroom.models.pull import Progress, pull
+from homeroom.models.pull import Progress, fetchable, installed, pull
 from homeroom.schema.models import BaseFiles
 
 if TYPE_CHECKING:
@@ -29,6 +29,17 @@ def fetch_base(home: Homeroom, name: str, progress: Progress) -> BaseFiles:
         return pull_embedder(embedder, home.settings.cache, progress=progress)
     token, hub = os.environ.get("HF_TOKEN"), os.environ.get("HF_ENDPOINT")
     return pull(name, home.settings.cache, progress=progress, token=token or None, hub_url=hub or HUB_URL)
+
+
+def require_fetchable(home: Homeroom, name: str) -> None:
+    """Refuse a name that `fetch_base` would refuse, without a network.
+
+    Raises:
+        NotFoundError: ``unknown-model``.
+        ConfigError: ``not-fetched``, ``architecture-unsupported``.
+    """
+    if listed_embedder(name) is None and installed(name, home.settings.cache) is None:
+        fetchable(name)
 
 
 def listed_base(name: str) -> BaseModel | None:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from homeroom.app.bases import fetch_base
+from homeroom.app.bases import fetch_base, require_fetchable
 from homeroom.app.packing import bases, contents, own, wheels
 from homeroom.app.packing.bases import PackedBase
 from homeroom.app.packing.locks import Pin, canonical, find_checkout, locked
@@ -81,6 +81,7 @@ def make_pack(home: Homeroom, options: Options, *, note: Note, progress: Progres
         progress: Called with bytes done, bytes in all, and what is being done.
 
     Raises:
+        NotFoundError: ``unknown-model``: before anything is built or asked for.
         ConfigError: ``pack-checkout``, ``pack-platform``, ``platform``, ``pack-unavailable``, ``pack-build``.
         ConflictError: ``file-exists`` when the folder or the archive is there, ``pack-running`` when another run is making it.
         StorageError: ``no-space``.
@@ -89,6 +90,9 @@ def make_pack(home: Homeroom, options: Options, *, note: Note, progress: Progres
     from filelock import FileLock, Timeout
 
     folder, archive = _free(options)
+    names = (home.settings.default_base,) if options.models is None else options.models
+    for name in names:
+        require_fetchable(home, name)
     target = choose_target(options.python, options.platforms)
     checkout = find_checkout(options.checkout)
     pins = [*locked(checkout, options.extra), Pin("pip", version("pip"))]
@@ -98,7 +102,7 @@ def make_pack(home: Homeroom, options: Options, *, note: Note, progress: Progres
     try:
         with lock:
             note(f"for {target}; interrupted, the same command goes on")
-            pack = _fill(home, options, making, target, checkout, pins, note, progress)
+            pack = _fill(home, options, names, making, target, checkout, pins, note, progress)
             if archive is not None:
                 _write_archive(making, folder.name, archive, progress)
             making.rename(folder)
@@ -131,6 +135,7 @@ def _free(options: Options) -> tuple[Path, Path | None]:
 def _fill(
     home: Homeroom,
     options: Options,
+    names: Sequence[str],
     making: Path,
     target: Target,
     checkout: Path,
@@ -143,7 +148,6 @@ def _fill(
     progress(0, 0, "asking the package index where the packages are")
     requires = [str(text) for text in own.metadata(mine).get_all("Requires-Dist", [])]
     chosen = wheels.resolve(pins, requires, (options.extra, "build"), target, options.torch_index)
-    names = (home.settings.default_base,) if options.models is None else options.models
     packed = [bases.plan_base(fetch_base(home, name, progress), home.settings.cache) for name in names]
     keep = [mine.name, *(name for wheel in chosen for name in (wheel.file, f"{wheel.file}.part"))]
     contents.remove_others(making / "wheels", keep)

@@ -10,7 +10,7 @@ import click
 
 from homeroom.cli import webhooks
 from homeroom.cli.common import duration, emit, json_option, open_home, plural, table, when
-from homeroom.cli.values import MOST_DAYS, FiniteRange
+from homeroom.cli.values import COUNT, MOST_DAYS, FiniteRange
 
 if TYPE_CHECKING:
     from homeroom.schema.jobs import Job
@@ -39,9 +39,10 @@ command.add_command(webhooks.command)
 @click.pass_context
 def list_(ctx: click.Context, state: str | None, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
-    stored = "queued" if state == "paused" else state
-    found = open_home(ctx).jobs.list(state=stored, limit=limit)
-    jobs = [job for job in found if state in (None, job.status)]
+    # A paused job is stored as a queued one: of those all are read, so that the limit counts what is shown.
+    stored, most = ("queued", COUNT) if state in ("queued", "paused") else (state, limit)
+    found = open_home(ctx).jobs.list(state=stored, limit=most)
+    jobs = [job for job in found if state in (None, job.status)][:limit]
 
     def text() -> None:
         if not jobs:

@@ -74,6 +74,19 @@ def pull(
     found = installed(name, cache, catalogue=catalogue)
     if found is not None:
         return found
+    model = fetchable(name, catalogue=catalogue)
+    cache.mkdir(parents=True, exist_ok=True)
+    with cache_lock(cache, model.name, progress):
+        return prepared.find(model.name, cache) or _from_any(model, cache, progress, token, hub_url)
+
+
+def fetchable(name: str, *, catalogue: Catalogue | None = None) -> BaseModel:
+    """The base that ``name`` means, which can be fetched. Asks no network.
+
+    Raises:
+        NotFoundError: ``unknown-model``.
+        ConfigError: ``not-fetched``, ``architecture-unsupported``.
+    """
     model = (catalogue or load_catalogue()).find(name)
     if isinstance(model, EndpointModel) or not model.sources:
         raise ConfigError(f"{name!r} is not a model that is fetched. {ENDPOINT_HINT}", code="not-fetched")
@@ -81,9 +94,7 @@ def pull(
         raise ConfigError(
             f"The embedded engine is not given {model.name!r} here. {ENDPOINT_HINT}", code="architecture-unsupported"
         )
-    cache.mkdir(parents=True, exist_ok=True)
-    with cache_lock(cache, model.name, progress):
-        return prepared.find(model.name, cache) or _from_any(model, cache, progress, token, hub_url)
+    return model
 
 
 def _from_any(model: BaseModel, cache: Path, progress: Progress, token: str | None, hub_url: str) -> BaseFiles:
