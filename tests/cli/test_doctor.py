@@ -61,6 +61,17 @@ def test_an_endpoint_without_its_key_is_a_warning(homeroom, home):
     assert (told.code, "export NO_KEY=" in told.out) == (0, True)
 
 
+def test_a_name_that_stands_for_no_model_is_a_warning(homeroom, monkeypatch):
+    monkeypatch.setenv("HOMEROOM_OPENAI_MODELS", "{gpt: nope, gpt-4o-mini: tiny, small: smollm2-135m-instruct, mine: 'ft:a:b'}")
+    told = homeroom("doctor", "--json")
+    checks = {check["name"]: check for check in told.json["checks"]}
+    assert told.code == 0
+    assert (checks["name gpt"]["state"], checks["name gpt"]["mend"]) == ("warning", "homeroom models list --bases")
+    assert "'gpt' stands for 'nope', which is no model" in checks["name gpt"]["detail"]
+    assert checks["name small"]["mend"] == "homeroom models pull smollm2-135m-instruct"
+    assert [checks[f"name {name}"]["state"] for name in ("gpt-4o-mini", "mine")] == ["ok", "ok"]
+
+
 def test_a_cache_that_is_a_file_is_missing(homeroom, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HOMEROOM_CACHE", str(tmp_path / "file" / "cache"))

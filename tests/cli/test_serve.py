@@ -123,6 +123,20 @@ def test_an_address_that_this_machine_does_not_have_is_told_as_that(homeroom, ho
         homeroom("users", "key", "create", "ana")
 
 
+def test_a_name_that_stands_for_no_model_is_told_at_the_start(start, home):
+    with start(
+        "serve", "--port", "0", env={"HOMEROOM_OPENAI_MODELS": "{gpt: nope, mine: 'ft:a:b', ok: tiny}"}
+    ).process as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith("Homeroom is at ")
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read().splitlines()
+    warnings = [line for line in told if "openai_models" in line]
+    assert len(warnings) == 2 and all(line.startswith("warning: ") for line in warnings)
+    assert "'gpt' stands for 'nope', which is no model. Mend it: homeroom models list --bases" in warnings[0]
+    assert "'mine' stands for 'ft:a:b', and no tuned model has that name. Mend it: homeroom models list" in warnings[1]
+
+
 def test_a_port_that_is_taken_is_told_with_another(homeroom):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

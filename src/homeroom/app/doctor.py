@@ -53,6 +53,7 @@ def examine(settings: Settings) -> list[Check]:
         _embedder(settings),
         _port(settings),
         *_endpoints(settings),
+        *_names(settings),
     ]
 
 
@@ -143,3 +144,14 @@ def _endpoints(settings: Settings) -> Iterator[Check]:
             yield Check(f"endpoint {endpoint.name}", "warning", f"{key} is not set", f"export {key}=...")
         else:
             yield Check(f"endpoint {endpoint.name}", "ok", endpoint.base_url)
+
+
+def _names(settings: Settings) -> Iterator[Check]:
+    from homeroom.app.model_names import empty_names
+
+    empty = {found.name: found for found in empty_names(settings)}
+    for name, target in sorted(settings.openai_models.items()):
+        if name in empty:
+            yield Check(f"name {name}", "warning", f"openai_models: {empty[name].told}", empty[name].mend)
+        else:
+            yield Check(f"name {name}", "ok", f"stands for {target}")
