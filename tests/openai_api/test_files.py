@@ -337,6 +337,13 @@ BEYOND_TEXT = [
         {"role": "user", "content": [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {}}]},
         "a part of type 'image_url'",
     ),
+    *(
+        (
+            {"role": "user", "content": [{"type": kind, kind: {}}]},
+            f"a part of type {kind!r}, and tuning here writes texts only: images, audio and files are not taken",
+        )
+        for kind in ("image_url", "input_audio", "file")
+    ),
 ]
 
 
@@ -348,6 +355,7 @@ def test_what_training_could_not_show_is_refused_with_its_line(client: openai.Op
         upload(client, [*chat_lines(10), line])
     assert (caught.value.code, caught.value.param, caught.value.type) == ("file_invalid", "file", "invalid_request_error")
     assert f"line 11: beyond-text: message 1 holds {what}" in caught.value.message
+    assert "has 1 problem:" in caught.value.message, "nothing else is said of it: not that its text is empty"
 
 
 @pytest.mark.parametrize("place", ["preferred_output", "non_preferred_output"])

@@ -89,7 +89,7 @@ def _message(message: object) -> Iterator[tuple[str, str]]:
     elif isinstance(content, list):
         if not all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in content):
             yield "content-missing", 'a part of the content is no object with a "type".'
-        elif not plain_text(content).strip() and not calls:
+        elif not plain_text(content).strip() and not calls and not beyond_text(message):
             yield "content-empty", RULES["content-empty"]
     elif not isinstance(content, str):
         yield "content-missing", RULES["content-missing"]
@@ -104,7 +104,8 @@ def _beyond_text(record: dict[str, Any]) -> Iterator[str]:
         turns = record.get(key)
         for index, message in enumerate(turns if isinstance(turns, list) else ()):
             if isinstance(message, dict) and (what := beyond_text(message)):
-                yield f"{where} {index} holds {what}, and tuning here writes texts only."
+                more = ": images, audio and files are not taken" if what.startswith("a part") else ""
+                yield f"{where} {index} holds {what}, and tuning here writes texts only{more}."
 
 
 def _order(roles: list[str]) -> Iterator[tuple[str, str]]:
