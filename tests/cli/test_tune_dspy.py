@@ -192,7 +192,7 @@ def test_wrong_names_are_one_line_each(school, homeroom, dataset):
     assert "#signature-path" in homeroom(*RUN, "--program", "none.py:Nothing").error
     assert "#prompt-model" in homeroom(*RUN, "--prompt-model", "nowhere/wise").error
     assert "#recipe-method" in homeroom("tune", "run", "--dataset", "small-course", "--program", "answer").error
-    assert "#not-pulled" in homeroom(*RUN[:-1], "nowhere/large").error
+    assert "#endpoint-unknown" in homeroom(*RUN[:-1], "nowhere/large").error
     assert school.charged == []
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.app.dspy_job import identity_of, material_of
 from homeroom.app.dspy_weights import training_recipe
-from homeroom.app.endpoints import endpoint_of
+from homeroom.app.endpoints import base_here, endpoint_of
 from homeroom.app.engines import memory_need
 from homeroom.app.forecasts import calibrations, record
 from homeroom.app.metering import price_at
@@ -54,17 +54,19 @@ def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
             ``search-weights``: weights are to be trained, and they are at one.
     """
     named = recipe.base or home.settings.default_base
-    base = named if endpoint_of(home.settings, named) is not None else home.base_files(named).name
+    base = named if endpoint_of(home.settings, named) is not None else base_here(home, named).name
     if any(name in PROMPT_MODEL for name in recipe.tried) and endpoint_of(home.settings, recipe.prompt_model) is None:
+        writing = [n for n in recipe.tried if n in PROMPT_MODEL]
         raise ConfigError(
-            f"{' and '.join(n for n in recipe.tried if n in PROMPT_MODEL)} need a strong model that writes instructions, and "
+            f"{' and '.join(writing)} {'need' if len(writing) > 1 else 'needs'} a strong model that writes instructions, and "
             f"prompt_model = {recipe.prompt_model!r} names none. Name a model of an endpoint: prompt_model: openai/gpt-4.1-mini",
             code="prompt-model",
         )
     if recipe.trains and "/" in base:
+        training = [n for n in recipe.tried if n in WEIGHTS]
         raise ConfigError(
-            f"{' and '.join(n for n in recipe.tried if n in WEIGHTS)} train weights, and those of {base!r} are at an endpoint. "
-            "Choose a base of this machine: homeroom models list --bases",
+            f"{' and '.join(training)} {'train' if len(training) > 1 else 'trains'} weights, and those of {base!r} are at an "
+            "endpoint. Choose a base of this machine: homeroom models list --bases",
             code="search-weights",
         )
     name = recipe.program

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from homeroom.app.directory import endpoint_model, key_of_endpoint
 from homeroom.app.metering import CHAT, Use, meter_for
 from homeroom.errors import NotFoundError
+from homeroom.schema.models import BaseFiles
 from homeroom.settings import Endpoint, Settings
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
     from homeroom.models.client import OpenAIChatModel
+
+OPENAI_URL = "https://api.openai.com/v1"
 
 
 def endpoint_of(settings: Settings, name: str) -> Endpoint | None:
@@ -24,6 +27,32 @@ def endpoint_of(settings: Settings, name: str) -> Endpoint | None:
 def endpoint_identity(endpoint: Endpoint, name: str) -> str:
     """What stands for the identity of a model whose weights are elsewhere: a hash of its address and name."""
     return hashlib.sha256(f"{endpoint.base_url.rstrip('/')} {name.partition('/')[2]}".encode()).hexdigest()
+
+
+def endpoint_unknown(settings: Settings, name: str) -> NotFoundError:
+    """What to raise where ``ENDPOINT/MODEL`` names no endpoint of the settings: with the line that adds it."""
+    prefix, _, model = name.partition("/")
+    known = ", ".join(e.name for e in settings.endpoints) or "none"
+    url = OPENAI_URL if prefix == "openai" else "https://.../v1"
+    return NotFoundError(
+        f"No endpoint of the settings serves {name!r} (endpoints: {known}). Add it to config.yaml in the home: "
+        f"endpoints: [{{name: {prefix}, base_url: '{url}', api_key_env: {prefix.upper()}_API_KEY, models: [{model}]}}]",
+        code="endpoint-unknown",
+    )
+
+
+def base_here(home: Homeroom, name: str) -> BaseFiles:
+    """A base of this machine.
+
+    Raises:
+        NotFoundError: ``not-pulled``, ``unknown-model``; ``endpoint-unknown`` where the name is one of an endpoint's.
+    """
+    try:
+        return home.base_files(name)
+    except NotFoundError:
+        if "/" in name:
+            raise endpoint_unknown(home.settings, name) from None
+        raise
 
 
 def require_key(settings: Settings, name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeroom.app.bases import listed_base
-from homeroom.app.endpoints import endpoint_identity, endpoint_of
+from homeroom.app.endpoints import endpoint_identity, endpoint_of, endpoint_unknown
 from homeroom.app.fine_tuning.hyperparameters import Hyperparameters, auto_batch, recipe_for
 from homeroom.app.fine_tuning.training_file import check_training_file
 from homeroom.app.forecasts import calibrations, record
@@ -17,7 +17,7 @@ from homeroom.app.metering import leaves_this_machine, price_at
 from homeroom.app.openai_here import NAME
 from homeroom.app.work import NOW, When, is_gone, key_of, submit_once
 from homeroom.data.datasets import Dataset
-from homeroom.errors import DataError, NotFoundError
+from homeroom.errors import DataError
 from homeroom.ledger.prices import load_prices
 from homeroom.models.openai_tuning import OpenAITuning
 from homeroom.models.tokenizer import ChatTokenizer
@@ -33,7 +33,6 @@ from homeroom.tuning.openai.recipe import OpenAIRecipe
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
-OPENAI_URL = "https://api.openai.com/v1"
 MOST_JOBS = 1000  # that are looked through for the same run
 Json = dict[str, Any]  # a job's payload
 
@@ -47,15 +46,8 @@ def base_named(home: Homeroom, recipe: OpenAIRecipe) -> Endpoint | BaseFiles:
     endpoint = endpoint_of(home.settings, recipe.base)
     if endpoint is not None:
         return endpoint
-    prefix, slash, model = recipe.base.partition("/")
-    if slash:
-        known = ", ".join(e.name for e in home.settings.endpoints) or "none"
-        url = OPENAI_URL if prefix == "openai" else "https://.../v1"
-        raise NotFoundError(
-            f"No endpoint of the settings serves {recipe.base!r} (endpoints: {known}). Add it to config.yaml in the home: "
-            f"endpoints: [{{name: {prefix}, base_url: '{url}', api_key_env: {prefix.upper()}_API_KEY, models: [{model}]}}]",
-            code="endpoint-unknown",
-        )
+    if "/" in recipe.base:
+        raise endpoint_unknown(home.settings, recipe.base)
     name = recipe.base or home.settings.default_base
     return home.base_files(home.settings.openai_models.get(name, name))
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from homeroom.app.checking import check_dataset
 from homeroom.app.metering import leaves_this_machine
 from homeroom.data.lint.run import LintResult, lint
-from homeroom.errors import ConfigError
+from homeroom.errors import ConfigError, DataError
 from homeroom.ledger.prices import load_prices
 from homeroom.runtime.hardware import hardware
 from homeroom.runtime.ports import has_route
@@ -23,6 +23,7 @@ from homeroom.tuning.recommend.rules import Method
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
+MOST_BYTES = 200_000_000  # of a file or folder that is looked through; some minutes
 WARNINGS_SHARE = 0.1  # of the examples; with warnings on more than that the data is not called good
 SOON = timedelta(days=90)
 """A model that ends within it is not advised: what is tuned on it ends with it."""
@@ -175,7 +176,19 @@ def _checked(home: Homeroom, data: str, task: str) -> tuple[str, tuple[int, str]
     """Name of the dataset (empty for a file), how many examples there are to train on and of what, and what every rule says."""
     path = Path(data)
     if path.exists() or path.suffix:
+        if (found := data_bytes(path)) > MOST_BYTES:
+            raise DataError(
+                f"{data!r} holds {found / 1e6:,.0f} MB, too much to look through for a recommendation. Check it by itself "
+                f"(homeroom data check {data}) and say what came of it: homeroom tune recommend --examples 5000 --quality good",
+                code="no-examples",
+            )
         result = lint([path])
+        if not result.summary["examples"] and not result.ok:
+            raise DataError(
+                f"{data!r} holds no example that can be read, so nothing can be said of it. See what is wrong with each line: "
+                f"homeroom data check {data}. Without data: homeroom tune recommend",
+                code="no-examples",
+            )
         return "", (int(result.summary["examples"]), data), result
     dataset = home.datasets.get(data)
     name = f"{dataset.info.name}@{dataset.info.version}"
@@ -189,6 +202,13 @@ def _checked(home: Homeroom, data: str, task: str) -> tuple[str, tuple[int, str]
     examples = len(dataset.part("train", part))
     told = f"{data}: the training part, task {part}; {len(dataset.examples)} examples in all"
     return name, (examples, told), check_dataset(home, dataset)
+
+
+def data_bytes(path: Path) -> int:
+    """What a file, or all files of a folder, hold together; 0 where there is nothing."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _quality(result: LintResult) -> Quality:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from homeroom.app.endpoints import endpoint_identity, endpoint_of
+from homeroom.app.endpoints import base_here, endpoint_identity, endpoint_of
 from homeroom.app.forecasts import calibrations, record
 from homeroom.app.metering import price_at
 from homeroom.app.work import NOW, When, is_gone, key_of, submit_once
@@ -76,9 +76,16 @@ def plan_tuning(home: Homeroom, dataset: str, recipe: Run) -> Plan:
     if endpoint_of(home.settings, recipe.base) is not None:
         return plan_prompt(home, home.datasets.get(dataset), prompt_recipe(recipe))
     tuner = HuggingFaceTuner(
-        home.base_files(recipe.base), home.work_root, home.artifacts, calibrations=calibrations(home), record=record(home)
+        base_here(home, recipe.base), home.work_root, home.artifacts, calibrations=calibrations(home), record=record(home)
     )
     return tuner.plan(training_data(home.datasets.get(dataset), recipe), recipe)
+
+
+def is_unmeasured(home: Homeroom, runs: Sequence[Run]) -> bool:
+    """Whether planning one of the runs will measure this machine first, as nothing was measured here before."""
+    here = any(not isinstance(run, DspyRecipe) and endpoint_of(home.settings, run.base) is None for run in runs)
+    folder = calibrations(home)
+    return here and not (folder.is_dir() and any(folder.iterdir()))
 
 
 def plan_prompt(home: Homeroom, dataset: Dataset, recipe: PromptRecipe) -> Plan:
@@ -164,7 +171,7 @@ def submit_tuning(
 def _payload(home: Homeroom, dataset: Dataset, recipe: Recipe) -> Json:
     endpoint = endpoint_of(home.settings, recipe.base)
     if endpoint is None:
-        base = home.base_files(recipe.base)
+        base = base_here(home, recipe.base)
         run, identity = recipe.model_copy(update={"base": base.name}).to_dict(), base.identity
     else:
         run, identity = prompt_recipe(recipe).to_dict(), endpoint_identity(endpoint, recipe.base)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from homeroom.app.home import Homeroom
 
 PIPE_WIDTH = 100_000
@@ -27,6 +29,29 @@ def open_home(ctx: click.Context, **overrides: object) -> Homeroom:
     home = Homeroom.open(load_settings(flags))
     ctx.call_on_close(home.close)
     return home
+
+
+def require_place(path: Path, option: str) -> None:
+    """Refuse a file that could not be written, before work is done that it is to hold.
+
+    Raises:
+        ConfigError: ``target-folder``.
+    """
+    import os
+
+    from homeroom.errors import ConfigError
+
+    folder = path.absolute().parent
+    problem = "" if os.access(folder, os.W_OK) else "it may not be written"
+    if not folder.is_dir():
+        problem = "it is no folder" if folder.exists() else "there is no such folder"
+    if path.is_dir():
+        problem, folder = "it is a folder, and a file is to be written", path
+    if problem:
+        raise ConfigError(
+            f"{option} {str(path)!r} cannot be written: {str(folder)!r}: {problem}. Make it (mkdir), or name another place",
+            code="target-folder",
+        )
 
 
 def emit(data: Any, as_json: bool, text: Callable[[], None]) -> None:  # data: anything JSON can hold

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeroom.cli.common import emit, json_option, open_home, table
+from homeroom.cli.common import emit, json_option, open_home, require_place, table
 from homeroom.cli.spending import agree
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def command(
 
     if target is not None and not wait:
         raise click.UsageError("--to copies the report of a comparison that has ended. Leave --no-wait out.", ctx)
+    if target is not None:
+        require_place(target, "--to")
     home = open_home(ctx)
     named = tuple(part.strip() for part in methods.split(",") if part.strip())
     written = _written(prompt) if prompt is not None else ""

@@ -14,6 +14,7 @@ from homeroom.cli.common import duration, emit, json_option, open_home, plural, 
 from homeroom.cli.values import FiniteRange
 
 if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
     from homeroom.ledger.records import Budget, Cost, Period, Total
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -69,6 +70,11 @@ def command(
     """
     if ctx.invoked_subcommand is not None:
         return
+    if since and until and since > until:
+        raise click.UsageError(f"--since {since.date()} is after --until {until.date()}. Change places.", ctx)
+    groups = [name.strip() for name in by.split(",") if name.strip()]
+    if not groups:
+        raise click.UsageError(f"--by {by!r} names nothing to sum by. Try: --by model,month", ctx)
     home = open_home(ctx)
     only = _only(project=project, model=model, method=method, purpose=purpose)
     days = (since.date().isoformat() if since else "", until.date().isoformat() if until else "")
@@ -78,7 +84,6 @@ def command(
         written = write_csv(home.ledger.lines(*days, **only), csv_path)
         emit({"file": str(csv_path), "calls": written}, as_json, lambda: click.echo(f"{plural(written, 'call')} in {csv_path}"))
         return
-    groups = [name.strip() for name in by.split(",") if name.strip()]
     totals = home.ledger.totals(groups, *days, **only)
     whole = home.ledger.totals((), *days, **only)[0]
     budgets = home.ledger.budgets()
@@ -162,7 +167,7 @@ def budget_group() -> None:
     """Set, show and remove budgets: a call that does not fit one is not sent."""
 
 
-@budget_group.command(name="set")
+@budget_group.command(name="set", context_settings={"ignore_unknown_options": True})  # a negative amount is no option
 @click.argument("usd", type=FiniteRange(0))
 @period_option
 @project_option
@@ -182,7 +187,10 @@ def set_(
     as_json: bool,
 ) -> None:
     """Let calls cost USD at most: all of them, or those that the options name. What was spent before counts."""
-    ledger = open_home(ctx).ledger
+    home = open_home(ctx)
+    ledger = home.ledger
+    if model is not None:
+        _warn_of_unserved(home, model)
     ledger.set_budget(_named(usd, period, project, model, method, purpose))
     _emit_budgets(ledger.budgets(), as_json)
 
@@ -234,6 +242,17 @@ def _named(usd: float, period: Period, project: str | None, model: str | None, m
                 f"--{name} is empty. Name one, or leave the option out for all of them.", click.get_current_context()
             )
     return Budget(usd, period, project or ANY, model or ANY, method or ANY, purpose or ANY)
+
+
+def _warn_of_unserved(home: Homeroom, model: str) -> None:
+    """Say that a budget is about a model which no endpoint of the settings has: a mistyped name would stop nothing."""
+    served = [f"{endpoint.name}/{name}" for endpoint in home.settings.endpoints for name in endpoint.models]
+    if model not in served and not model.startswith("ft:") and not home.ledger.totals((), model=model)[0].calls:
+        known = ", ".join(served) or "none"
+        click.echo(
+            f"warning: no endpoint lists the model {model!r} (listed: {known}). The budget is about that very name",
+            err=True,
+        )
 
 
 def _figures(t: Total) -> tuple[str, ...]:

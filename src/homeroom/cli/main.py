@@ -184,12 +184,18 @@ def usage_error(error: click.ClickException, *, as_json: bool) -> int:
 def report(error: HomeroomError, *, as_json: bool = False) -> int:
     """Print one of Homeroom's errors; a data error also lists its problems. Returns the exit code."""
     problems = error.problems if isinstance(error, DataError) else ()
+    message = error.message
     if not as_json:
+        lines = message.split("\n")
+        for line in lines:
+            if line.startswith("  "):  # mistakes of one file, a line each
+                click.echo(f"  {one_line(line)}", err=True)
+        message = " ".join(line for line in lines if not line.startswith("  "))
         for problem in problems[:20]:
             click.echo(f"  {one_line(str(problem))}", err=True)
         if len(problems) > 20:
             click.echo(f"  ... and {len(problems) - 20} more", err=True)
-    fail(error.message, error.code, as_json=as_json, problems=[str(p) for p in problems])
+    fail(message, error.code, as_json=as_json, problems=[str(p) for p in problems])
     return error.exit_code
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homeroom.cli.common import emit, json_option, open_home, table
+from homeroom.cli.common import emit, json_option, open_home, size, table
 from homeroom.cli.probe import run_probe, show_probe
 from homeroom.cli.values import COUNT, FiniteRange
 from homeroom.tuning.recommend.inputs import INPUTS, Input, shown
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from homeroom.tuning.recommend.decide import Recommendation
     from homeroom.tuning.recommend.inputs import Value
 
+TOLD_BYTES = 5_000_000  # from here on looking at data takes noticeably long
 YES_NO = {"yes": True, "no": False}
 
 
@@ -97,7 +98,7 @@ def command(
     With --probe it is tried: the base, a well-written prompt, demonstrations and a short tune answer training examples that are
     set aside for it and never used again. It may say: do not tune.
     """
-    from homeroom.app.recommending import look, situation_of
+    from homeroom.app.recommending import data_bytes, look, situation_of
     from homeroom.tuning.recommend.decide import recommend
 
     context = click.get_current_context()
@@ -105,6 +106,8 @@ def command(
     home = open_home(context)
     data = dataset or data
     probed = run_probe(home, data, task or "", base, items, recipe, yes=yes, quiet=as_json) if probe else None
+    if data is not None and not as_json and (held := data_bytes(Path(data))) > TOLD_BYTES:
+        click.echo(f"checking {data} ({size(held)}) ...", err=True)
     found = look(home, data, task or "")
     values = {**found.values, **given}
     if not as_json and (ask if ask is not None else sys.stdin.isatty() and sys.stdout.isatty()):

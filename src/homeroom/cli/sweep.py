@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from homeroom.cli.common import duration, emit, json_option, open_home, table
+from homeroom.cli.common import duration, emit, json_option, open_home, require_place, table
 from homeroom.cli.values import COUNT, MOST_MINUTES, FiniteRange
 
 
@@ -61,6 +61,8 @@ def command(
     from homeroom.errors import ConfigError
     from homeroom.tuning.recipe_file import load_sweep
 
+    if output is not None:
+        require_place(next(p for p in (output, *output.absolute().parents) if p.exists()) / "report.html", "--output")
     home = open_home(ctx)
     recipes = with_examples(home, dataset, chosen_recipes(recipe_path, base, task), quiet=as_json)
     if len(recipes) != 1:

@@ -194,7 +194,7 @@ def plan(
     The time comes from a few seconds of measuring this machine, done once, and from the runs that it made. Exit code 1: it
     will not fit.
     """
-    from homeroom.app.tuning import plan_tuning
+    from homeroom.app.tuning import is_unmeasured, plan_tuning
     from homeroom.cli import plans as view
 
     home = open_home(ctx)
@@ -202,6 +202,8 @@ def plan(
         view.history(home, as_json=as_json)
         return 0
     recipes = chosen_runs(home, dataset, recipe_path, base, task, method, quiet=as_json)
+    if is_unmeasured(home, recipes):
+        click.echo("measuring this machine, once; that takes up to a minute ...", err=True)
     plans = [(recipe, plan_tuning(home, dataset, recipe)) for recipe in recipes]
 
     def text() -> None:

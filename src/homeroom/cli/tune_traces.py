@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from homeroom.cli.common import emit, json_option, open_home
+from homeroom.cli.common import emit, json_option, open_home, require_place
 from homeroom.cli.values import COUNT
 
 
@@ -47,6 +47,7 @@ def command(
 
     if out.exists() and not force:
         raise ConflictError(f"{str(out)!r} exists. Choose another name or add --force.", code="file-exists")
+    require_place(out, "--out")
     home = open_home(ctx)
     quiet = as_json or not sys.stderr.isatty()
 

@@ -58,8 +58,8 @@ def _module(name: str, place: str, folder: Path) -> ModuleType:
             found.loader.exec_module(module)
             return module
         return _imported(place, folder)
-    # A user's module may raise anything while it is imported.
-    except Exception as error:
+    # A user's module may raise anything while it is imported, and may want to end the process.
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"{name!r} cannot be imported: {type(error).__name__}: {error}. Start where the file lies, or install the package; "
             "write --program my_file.py:MySignature",
