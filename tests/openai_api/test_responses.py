@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -235,3 +237,64 @@ def test_an_unknown_model_and_a_prompt_that_is_too_long_have_openai_s_codes(clie
     assert caught.value.code == "model_not_found"
     assert refusal(client, input="half " * 3000).code == "context_length_exceeded"
     assert refusal(client, input="half " * 3000, stream=True).code == "context_length_exceeded"
+
+
+# --- many requests at random: the description that schemathesis reads was cut without this operation, so its judge is the SDK
+
+REQUESTS = 400
+ODD: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 7, 0.5, 1e308, 2**63, "", " ", "auto", "x" * 5000, "\u0000", "\U0001f600", [], {}, [None], [[]], [{}],
+    {"type": "x"}, {"a": {"b": [1]}}, "ft:none", [{"role": "user", "content": "Why?"}], [{"role": "wizard", "content": 1}],
+    [{"type": "function_call_output", "output": "4"}], {"format": {"type": "json_object"}}, {"format": {"type": "json_schema"}},
+    {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}}},
+    {"effort": "low"}, {"id": "resp_1"},
+)  # fmt: skip
+SOUND: dict[str, tuple[Any, ...]] = {
+    "instructions": (None, "Be brief."),
+    "temperature": (0, 0.7, 2, None),
+    "top_p": (0.1, 1, None),
+    "metadata": ({}, {"class": "4b"}, None),
+    "text": ({}, {"format": {"type": "text"}}, {"format": {"type": "json_object"}}),
+    "store": (False, None),
+    "truncation": ("disabled", None),
+    "parallel_tool_calls": (True, False),
+    "user": ("ana",),
+    "input": (ASK, [{"role": "user", "content": ASK}], [{"role": "user", "content": [{"type": "input_text", "text": ASK}]}]),
+}
+REFUSED = (
+    "tools",
+    "include",
+    "reasoning",
+    "previous_response_id",
+    "background",
+    "conversation",
+    "prompt",
+    "stream_options",
+    "new",
+)
+
+
+@pytest.mark.slow
+def test_no_request_breaks_it(server: Server) -> None:
+    """Sound values and odd ones in any field: an answer that the SDK knows or OpenAI's error object, and never a server error."""
+    rng = random.Random(20)
+    statuses: Counter[int] = Counter()
+    with httpx.Client(base_url=server.base_url, timeout=60) as http:
+        for number in range(REQUESTS):
+            body: dict[str, Any] = {"model": tiny.NAME, "input": ASK, "max_output_tokens": LIMIT, "stream": rng.random() < 0.2}
+            body |= {name: rng.choice(values) for name, values in SOUND.items() if rng.random() < 0.3}
+            if number % 2:
+                body[rng.choice((*body, *SOUND, *REFUSED))] = rng.choice(ODD)
+            answer = http.post("/responses", json=body)
+            statuses[answer.status_code] += 1
+            assert answer.status_code in (200, 400, 404), (body, answer.text)
+            if answer.status_code != 200:
+                assert_is(answer.json(), "ErrorResponse")
+            elif answer.headers["Content-Type"].startswith("text/event-stream"):
+                for line in answer.text.splitlines():
+                    if line.startswith("data: "):
+                        EVENTS.validate_json(line.removeprefix("data: "))
+            else:
+                checked(answer.json())
+    assert statuses[200] >= 0.3 * REQUESTS, statuses
+    assert statuses[400] >= 0.1 * REQUESTS, statuses
