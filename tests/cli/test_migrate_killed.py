@@ -137,7 +137,7 @@ def test_retrain(account: OpenAIDouble, step: Callable[..., Command], home: Path
     assert step("download").ended().code == 0
     assert step("record", "--model", OLD, "--budget-usd", "1", "--yes").ended().code == 0
     requests = account.requests.total()
-    recipe = material.write_recipe(tmp_path / "long.yaml", {**material.LONG, "task": "tutor"})
+    recipe = material.write_recipe(tmp_path / "long.yaml", {**material.LONG, "epochs": 2, "task": "tutor"})
     order = ("--model", OLD, "--recipe", str(recipe), "--json")
     running = step("retrain", *order, account=False)
     with Homeroom.open() as opened:
