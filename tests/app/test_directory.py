@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -279,6 +280,20 @@ def test_a_server_with_room_for_one_base_takes_turns_and_refuses_what_never_fits
         with engine(tight, tight.base_files()):
             pass
     assert refused.value.code == "engine-memory"
+
+
+def test_what_never_fits_is_said_once_and_not_at_every_try(wide):
+    said: list[str] = []
+    keeper = EngineKeeper(Homeroom(replace(wide.settings, engine_memory_mb=10), wide.database), said.append, retry_s=0.005)
+    keeper.start()
+    try:
+        while not keeper.settled():
+            time.sleep(0.01)
+        time.sleep(0.5)  # a hundred further tries
+    finally:
+        keeper.stop()
+    (line,) = said
+    assert "may take 10 MB" in line
 
 
 def test_learners_to_practise_on_are_those_of_the_newest_dataset(home, tmp_path):

@@ -33,10 +33,11 @@ class EngineKeeper:
     Args:
         home: The open home, whose lock this process holds.
         say: Told what a person should know, one line at a time.
+        retry_s: Pause after something went wrong.
     """
 
-    def __init__(self, home: Homeroom, say: Callable[[str], None]) -> None:
-        self._home, self._say = home, say
+    def __init__(self, home: Homeroom, say: Callable[[str], None], *, retry_s: float = RETRY_S) -> None:
+        self._home, self._say, self._retry_s = home, say, retry_s
         folder = home.settings.home
         self._file = RunFile(folder)
         self._wanted: defaultdict[str, list[str]] = defaultdict(list)  # lists that managers read whenever they load adapters
@@ -56,6 +57,7 @@ class EngineKeeper:
         self._settled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine-keeper", daemon=True)
         self._seen: int | None = None
+        self._told = ""  # what is wrong now, as it was said
 
     def start(self) -> None:
         """Open the desk and load the default base, if it is here."""
@@ -92,13 +94,20 @@ class EngineKeeper:
             except NotFoundError:  # the default base is not pulled yet: the pages say how, and it is looked for again
                 pause = LOOK_AGAIN_S
             except HomeroomError as error:
-                if not self._stop.is_set():
-                    self._say(f"engine: {error.message}")
-                pause = RETRY_S
+                self._tell(error.message)
+                pause = self._retry_s
             except OSError as error:  # a full disk, say: this thread must outlive it
-                self._say(f"engine: {error}")
-                pause = RETRY_S
+                self._tell(str(error))
+                pause = self._retry_s
+            else:
+                self._told = ""
             self._settled.set()
+
+    def _tell(self, trouble: str) -> None:
+        """Say what is wrong once, until it is something else or all went well in between."""
+        if trouble != self._told and not self._stop.is_set():
+            self._say(f"engine: {trouble}")
+        self._told = trouble
 
     def _take_in_changes(self) -> None:
         version = self._home.database.data_version()
