@@ -77,6 +77,7 @@ def run(folder: Path, rounds: int, recipe: Mapping[str, Any] = TINY, env: Mappin
         for number in range(rounds * len(ROLES)):
             _await_progress(bed)
             gaps.append(_kill(bed, ROLES[number % len(ROLES)], imports))
+            print(gaps[-1], file=sys.stderr, flush=True)
     finally:
         bed.end_everything()
     report.faults = dict.fromkeys(ROLES, rounds)
