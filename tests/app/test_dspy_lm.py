@@ -7,11 +7,14 @@ import time
 import pytest
 
 import homeroom
+from homeroom.app.spending import quotes_of
 from homeroom.errors import ConfigError, NotFoundError
 from homeroom.models import tiny
-from homeroom.tuning.recipe_file import parse_recipe
+from homeroom.tuning.recipe_file import parse_recipe, parse_run
 from tests.app import material
 from tests.doubles.openai_server import KEY, OpenAIDouble
+from tests.doubles.tuning_server import KEY as TUNING_KEY
+from tests.doubles.tuning_server import TuningDouble
 
 dspy = pytest.importorskip("dspy")
 
@@ -120,6 +123,44 @@ def test_an_empty_reply_is_one_that_dspy_can_take(home, monkeypatch):
             assert program(lm)(question="Why?").answer == " "
             lm.kill()
         assert school.charged[0]["messages"][-1]["content"].count("Why?") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_training_at_an_endpoint_is_paid_only_where_that_was_agreed_to(home, monkeypatch):
+    monkeypatch.setenv("SCHOOL_API_KEY", TUNING_KEY)
+    folder = home.settings.home
+    (folder / "prices.yaml").write_text("endpoints: {school/gpt-4.1-mini: {input: 0.8, output: 3.2, training: 5.0}}\n")
+    recipe = parse_run({"method": "openai", "name": "remote", "task": "tutor", "epochs": 1})
+
+    def conversations(about: str) -> list:
+        return [
+            {"messages": [{"role": "user", "content": f"{about} {n}?"}, {"role": "assistant", "content": f"Count on from {n}."}]}
+            for n in range(12)
+        ]
+
+    with TuningDouble() as school:
+        (folder / "config.yaml").write_text(
+            f"endpoints: [{{name: school, base_url: '{school.address}', models: [gpt-4.1-mini], api_key_env: SCHOOL_API_KEY}}]\n"
+        )
+        with homeroom.open() as other:
+            refused = homeroom.homeroom_lm(other, "school/gpt-4.1-mini", recipe=recipe)
+            error = refused.finetune(conversations("What is"), "chat", None).result()
+            assert isinstance(error, ConfigError) and error.code == "needs-yes" and "spend=" in error.message
+            assert (school.paid, school.files, other.jobs.list()) == ([], {}, ()), "nothing was sent"
+
+            dataset = other.datasets.get("dspy").info.id
+            most = quotes_of(other, dataset, [("x", recipe.model_copy(update={"base": "school/gpt-4.1-mini"}))])[0].most_usd
+            lm = homeroom.homeroom_lm(other, "school/gpt-4.1-mini", recipe=recipe, spend=1.5 * most)
+            tuned = lm.finetune(conversations("What is"), "chat", None).result()
+            model = other.registry.get(tuned.model.removeprefix("homeroom/"))
+            assert (model.method, model.kind, len(school.paid)) == ("openai", "remote", 1)
+            assert len(other.datasets.get(model.dataset).part("train")) == 12
+            again = refused.finetune(conversations("What is"), "chat", None).result()
+            assert again.model == tuned.model and len(school.paid) == 1, "what was made is free"
+
+            more = lm.finetune(conversations("How much is"), "chat", None).result()
+            assert isinstance(more, ConfigError) and more.code == "needs-yes" and len(school.paid) == 1, "too little was left"
 
 
 def test_names_are_looked_up_and_weights_elsewhere_are_not_trained(home, monkeypatch):

@@ -19,6 +19,7 @@ from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.engines import engine, server_runs
 from homeroom.app.openai_left import cancel_job
+from homeroom.app.spending import quotes_of, require_agreed, together
 from homeroom.app.talk import running_directory
 from homeroom.app.tuning import submit_tuning
 from homeroom.app.work import wait_for
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 DATASET = "dspy"
+SPEND = "homeroom_lm(..., spend=5.0), or spend=math.inf for whatever it costs"
+"""How a program agrees to trainings that cost money."""
 RECIPE = Recipe(name="dspy", task="any", data=DataSelection(max_sequence_tokens=1024))
 """How weights are trained where nothing else is said: conversations of DSPy's carry long prompts."""
 
@@ -46,6 +49,7 @@ def homeroom_lm(
     temperature: float = 0.0,
     max_tokens: int = 256,
     seed: int | None = None,
+    spend: float = 0.0,
 ) -> Any:  # a dspy.LM, which is untyped
     """A language model of DSPy's that a model of this home answers as, and that can be fine-tuned.
 
@@ -61,6 +65,8 @@ def homeroom_lm(
         temperature: Of replies.
         max_tokens: Of a reply.
         seed: The same seed, the same reply.
+        spend: The most that all of its trainings at endpoints may cost, in US dollars, by the most that each can be; ``math.inf``
+            is whatever they cost. One that could cost more ends with ``needs-yes`` before anything is sent.
 
     Raises:
         MissingExtraError: DSPy is not installed.
@@ -70,7 +76,7 @@ def homeroom_lm(
     from homeroom.tuning.dspy.library import language_model
     from homeroom.tuning.dspy.provider import HomeroomProvider
 
-    models = HomeModels(home, recipe)
+    models = HomeModels(home, recipe, spend)
     name = models.name_of(model)
     more = {} if seed is None else {"seed": seed}
     return language_model(models, name, temperature, max_tokens, HomeroomProvider(models), **more)
@@ -82,10 +88,11 @@ class HomeModels:
     Args:
         home: The open home.
         recipe: How weights are trained.
+        spend: US dollars that trainings may cost in all.
     """
 
-    def __init__(self, home: Homeroom, recipe: Run) -> None:
-        self._home, self._recipe = home, recipe
+    def __init__(self, home: Homeroom, recipe: Run, spend: float = 0.0) -> None:
+        self._home, self._recipe, self._left_usd = home, recipe, spend
         self._directories: dict[str, HomeDirectory] = {}
         self._open = ExitStack()
         self._lock = threading.Lock()
@@ -154,7 +161,9 @@ class HomeModels:
         """Store the conversations and queue a tuning job.
 
         Raises:
-            DataError: ``finetune-data``. ConfigError: ``recipe-invalid``: an option is no key of the recipe; ``search-weights``.
+            DataError: ``finetune-data``.
+            ConfigError: ``recipe-invalid``: an option is no key of the recipe; ``search-weights``; ``needs-yes``: it could cost
+                more than is left of what was agreed to; ``key-not-set``.
         """
         from homeroom.tuning.dspy.provider import none_good
 
@@ -164,7 +173,12 @@ class HomeModels:
         task = recipe.task if recipe.task in ("tutor", "learner") else None
         own = [Example(e.messages, {**e.metadata, "task": task}) if task else e for e in examples]
         dataset = self._home.datasets.create(DATASET, own, assigned={e.id: "train" for e in own}, note="Conversations of DSPy's.")
-        return JobTraining(self, self._home, submit_tuning(self._home, dataset.info.id, recipe))
+        with self._lock:  # of two trainings at once the second one has what the first one leaves
+            quotes = quotes_of(self._home, dataset.info.id, [(recipe.name, recipe)])  # none for what is made already
+            require_agreed(quotes, self._left_usd, SPEND)
+            job = submit_tuning(self._home, dataset.info.id, recipe)
+            self._left_usd -= together(quotes).most_usd
+        return JobTraining(self, self._home, job)
 
     def _trained_by(self, model: str, options: Mapping[str, Any]) -> Run:
         if model.startswith("ft:"):
