@@ -32,7 +32,7 @@ def filled() -> None:
 def test_chat_and_tuning_at_an_endpoint_are_counted_and_local_models_are_not(homeroom, priced, course):
     assert homeroom("chat", "--model", "school/large", "-m", "Half of 14 is 8.").code == 0
     assert homeroom("data", "split", course, "--name", "small").code == 0
-    tuned = homeroom("tune", "run", "--dataset", "small", "--base", "school/large", "--task", "tutor")
+    tuned = homeroom("tune", "run", "--dataset", "small", "--base", "school/large", "--task", "tutor", "--yes")
     assert tuned.code == 0, tuned.err
     told = homeroom("costs", "--by", "purpose,method,model", "--json").json
     sums = {(t["purpose"], t["method"], t["model"]): t for t in told["totals"]}

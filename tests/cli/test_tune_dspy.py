@@ -117,7 +117,7 @@ def test_the_plan_says_what_a_run_may_take_and_the_run_keeps_to_it(school, homer
     (plan,) = homeroom("tune", "plan", *RUN[2:], "--max-calls", "30", "--json").json
     assert plan["details"]["calls"] == plan["details"]["max_calls"] == 30 and plan["cost_usd"] > 0
     assert "max_calls is 30" in " ".join(plan["warnings"]) and school.charged == []
-    told = homeroom(*RUN, "--max-calls", "30")
+    told = homeroom(*RUN, "--max-calls", "30", "--yes")
     assert told.code == 0 and f"about ${plan['cost_usd']:.2f}" in told.err
     assert len(school.charged) <= 30
     tokens = sum(c["prompt_tokens"] * 2 + c["completion_tokens"] * 8 for c in school.charged)
