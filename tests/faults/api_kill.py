@@ -29,7 +29,7 @@ ROLES = ("supervisor", "web", "worker", "job", "engine", "launcher")
 LONGEST_S = 4.0
 RECOVERS = 0.7  # share of the deaths after which the server is let answer again, so that something is told in between
 CALM_EVERY = 10  # kills; a job that is killed before each checkpoint is given up, and nothing would be known of those that end
-CALM_S = 120.0
+CALM_S = 300.0  # a slow machine imports for a minute
 NEEDED = ("file", "ftjob", "tuned by api", "reply")
 
 
