@@ -1,4 +1,4 @@
-"""Tuning at an endpoint with OpenAI's fine-tuning API: OpenAI, Azure, Nebius, or Homeroom's own server.
+"""Tuning at an endpoint with OpenAI's fine-tuning API: OpenAI, or Homeroom's own server.
 
 Modules:
 
