@@ -89,7 +89,8 @@ def recommend(home: Homeroom, data: str | Path | None = None, *, task: str = "",
     """
     found = look(home, str(data) if data is not None else None, task)
     answer = decide(situation_of({**found.values, **inputs}))
-    both = {method: commands(method, found, answer.situation) for method in (answer.method, answer.second)}
+    names = (answer.method, answer.second)
+    both: dict[str, tuple[str, ...]] = {name: commands(name, found, answer.situation) for name in names}
     return Recommended(answer, both, measured_by(found), passed_over(found, answer.situation), found)
 
 
