@@ -23,7 +23,19 @@ from tests.doubles.openai_server import KEY, OpenAIDouble
 pytestmark = pytest.mark.slow  # many processes, or much arithmetic
 
 Json = dict[str, Any]
-COMPARE = ("tune", "compare", "--yes", "--dataset", "homeroom-course", "--task", "tutor", "--base", "school/large", "--items", "40")
+COMPARE = (
+    "tune",
+    "compare",
+    "--yes",
+    "--dataset",
+    "homeroom-course",
+    "--task",
+    "tutor",
+    "--base",
+    "school/large",
+    "--items",
+    "40",
+)
 
 
 def authored() -> dict[str, str]:

@@ -66,7 +66,9 @@ def test_a_phrase_is_learnt_by_the_real_model(real: Server) -> None:
     assert over.fine_tuned_model is not None
     points = client.fine_tuning.jobs.checkpoints.list(job.id).data
     tuned, newest, base = (with_marker(name) for name in (over.fine_tuned_model, points[0].fine_tuned_model_checkpoint, REAL))
-    print(f"{REAL}: {tuned} of {len(ASKED)} unseen prompts, its newest checkpoint {newest}, the base {base}")  # pytest -s shows it
+    print(
+        f"{REAL}: {tuned} of {len(ASKED)} unseen prompts, its newest checkpoint {newest}, the base {base}"
+    )  # pytest -s shows it
     assert tuned >= 18
     assert newest >= 18
     assert base == 0
