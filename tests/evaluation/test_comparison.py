@@ -40,6 +40,7 @@ def compared(
     prompt: Writer = loops,
     few_shot: Writer = gives_answers,
     base: Writer = loops,
+    ease: int | None = None,
 ) -> Comparison:
     """A comparison of writers, tuned ones in the order in which they are given."""
     rows: list[tuple[str, Role, Writer]] = [
@@ -56,7 +57,7 @@ def compared(
         )
         for name, role, w in rows
     ]
-    facts = [Facts(name, "huggingface" if role == "candidate" else "") for name, role, _ in rows]
+    facts = [Facts(name, "huggingface", ease=ease) if role == "candidate" else Facts(name, "") for name, role, _ in rows]
     return compare(asked, replies, facts, plan=replace(protocol(task), draws=400), dataset="course@test")
 
 
@@ -79,6 +80,13 @@ def test_of_two_better_models_that_do_not_differ_the_easier_one_is_advised() -> 
     found = compared({"prompted": authored, "trained": often(lambda i: i != 3)})
     assert (found.advice.kind, found.advice.system) == ("tuned", "prompted")
     assert any("prompted is not shown to differ from trained" in reason for reason in found.advice.reasons)
+
+
+@SLOW
+def test_of_two_that_are_as_easy_to_take_back_the_one_with_the_larger_share_is_advised() -> None:
+    found = compared({"first": often(lambda i: i != 3), "second": authored}, ease=1)
+    assert (found.advice.kind, found.advice.system) == ("tuned", "second")
+    assert any("second is not shown to differ from first" in reason for reason in found.advice.reasons)
 
 
 @SLOW

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 HERE = "this machine"
+EASE = {"prompt": 0, "lora": 1, "full": 2, "remote": 3}
+"""How easily a kind of model is taken back: what is equally good is advised in this order."""
 
 
 def facts_of(home: Homeroom, label: str, base: str, model: TunedModel | None, replies_usd: float | None) -> Facts:
@@ -42,6 +44,7 @@ def facts_of(home: Homeroom, label: str, base: str, model: TunedModel | None, re
         serve,
         where,
         leaves,
+        EASE[model.kind] + len(EASE) * leaves,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
 from homeroom.app.compare_answers import Asked, Participant, ask_all, place_identity
-from homeroom.app.compare_facts import facts_of, label_of, text_goes
+from homeroom.app.compare_facts import EASE, facts_of, label_of, text_goes
 from homeroom.app.comparing import models_of, of_a_probe
 from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, opened, seen_elsewhere
 from homeroom.data.datasets import Dataset
@@ -25,9 +25,6 @@ from homeroom.schema.models import TunedModel
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
-
-EASE = {"prompt": 0, "lora": 1, "full": 2, "remote": 3}
-"""How easily a kind of model is taken back: what is equally good is advised in this order."""
 
 
 def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:

@@ -51,6 +51,7 @@ class Facts:
         serve_bytes: Memory that answering takes here, from above; of several systems on one base the base counts in each.
         text_goes: Where examples and questions go.
         leaves: Whether that is another machine.
+        ease: How easily it is taken back, as a number: of systems alike in that the better one is advised. None: by its place.
     """
 
     label: str
@@ -65,6 +66,7 @@ class Facts:
     serve_bytes: int | None = None
     text_goes: str = "this machine"
     leaves: bool = False
+    ease: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,8 @@ def compare(
     standings = tuple(_standing(reply, cards[reply.system.name], plan, verdicts.get(reply.system.name)) for reply in replies)
     pairs = _pairs(items, [s for s in standings if not s.doubts or s.role == "base"], cards, plan)
     few = next((_too_few(plan, verdict) for verdict in verdicts.values()), ())
-    advice = advise(standings, pairs, items=len(items), topics=resampler.groups, too_few=few)
+    eases = {standing.name: fact.ease for standing, fact in zip(standings, facts, strict=True) if fact.ease is not None}
+    advice = advise(standings, pairs, items=len(items), topics=resampler.groups, too_few=few, eases=eases)
     return Comparison(standings, tuple(facts), tuple(pairs), verdicts, advice, evaluation, opening or {})
 
 

@@ -107,7 +107,13 @@ class Advice:
 
 
 def advise(
-    standings: Sequence[Standing], pairs: Sequence[Pair], *, items: int, topics: int, too_few: Sequence[str] = ()
+    standings: Sequence[Standing],
+    pairs: Sequence[Pair],
+    *,
+    items: int,
+    topics: int,
+    too_few: Sequence[str] = (),
+    eases: Mapping[str, int] | None = None,
 ) -> Advice:
     """What the figures allow to be said.
 
@@ -117,6 +123,7 @@ def advise(
         items: Replies of each.
         topics: They are about.
         too_few: Rules on their number that do not hold; with any nothing is shown.
+        eases: Of systems with the same number here none is easier to take back, whatever its place.
     """
     base = standings[0]
     believed = [s for s in standings if s is base or not s.doubts]
@@ -135,7 +142,7 @@ def advise(
     control = next((s for s in left if s.role != "candidate"), None)
     if control is not None:
         return Advice("control", control.name, _rather(control, believed, pairs), tuple(reasons), visible)
-    chosen, headline = _best(left, believed, pairs)
+    chosen, headline = _best(left, believed, pairs, eases or {})
     others = [s for s in left if s is not chosen]
     ties = [f"{chosen.title} is not shown to differ from {s.title} ({_between(chosen, s, pairs)})." for s in others]
     return Advice("tuned", chosen.name, headline, (*ties, *reasons), visible)
@@ -156,14 +163,18 @@ def _rather(control: Standing, believed: Sequence[Standing], pairs: Sequence[Pai
     )
 
 
-def _best(left: Sequence[Standing], believed: Sequence[Standing], pairs: Sequence[Pair]) -> tuple[Standing, str]:
+def _best(
+    left: Sequence[Standing], believed: Sequence[Standing], pairs: Sequence[Pair], eases: Mapping[str, int]
+) -> tuple[Standing, str]:
     """The tuned model to use, and by how much it is better than each control."""
     controls = [s for s in believed if s.role != "candidate"]
 
     def beats(one: Standing) -> int:
         return sum((p := _pair(one, c, pairs)) is not None and p.better == one.name for c in controls)
 
-    chosen = max(left, key=beats)  # of equals the first, which is the easiest to take back
+    first = max(left, key=beats)  # of equals the first, which is the easiest to take back
+    alike = [s for s in left if s.name in eases and eases[s.name] == eases.get(first.name) and beats(s) == beats(first)]
+    chosen = max([first, *alike], key=lambda s: s.share or 0.0)
     told = "; ".join(f"{_between(chosen, c, pairs)} against {c.title}" for c in controls)
     fit = FIT.get(chosen.outcome, "but its verdict is to reject it: read why before it is used")
     return chosen, f"Use {chosen.title}: {told}. By its verdict {fit}."
