@@ -162,7 +162,7 @@ def test_settings_that_are_wrong_are_told_together(homeroom, monkeypatch):
     monkeypatch.setenv("HOMEROOM_ENGINE_SLOTS", "0")
     told = homeroom("models", "list")
     assert told.code == 2
-    assert "HOMEROOM_PORT" in told.error and "HOMEROOM_ENGINE_SLOTS" in told.error
+    assert "HOMEROOM_PORT" in told.err and "HOMEROOM_ENGINE_SLOTS" in told.err and "2 settings are wrong. Mend" in told.error
 
 
 def test_a_home_that_cannot_be_made_is_one_line(homeroom, tmp_path):

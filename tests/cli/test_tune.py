@@ -53,7 +53,7 @@ def test_every_mistake_of_a_recipe_is_told(homeroom, course, tmp_path):
     wrong = material.write_recipe(tmp_path / "wrong.yaml", {**material.QUICK, "epochs": 0, "lora": {"rnak": 2}})
     told = homeroom("tune", "plan", "--dataset", split(homeroom, course), "--recipe", wrong)
     assert told.code == 2
-    assert "epochs = 0" in told.error and "did you mean 'rank'" in told.error
+    assert "epochs = 0" in told.err and "did you mean 'rank'" in told.err and "has 2 mistakes. Mend" in told.error
 
 
 def test_a_run_that_was_made_is_found_again(tuned, homeroom, recipe):

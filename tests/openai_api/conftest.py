@@ -97,7 +97,8 @@ def start(home: Path, cache: Path, **settings: str) -> Server:
         start_new_session=True,
     )
     assert process.stdout is not None
-    line = process.stdout.readline()
+    while (line := process.stdout.readline()).startswith("warning: "):
+        pass
     found = re.match(r"Homeroom is at (http://127\.0\.0\.1:\d+) ", line)
     assert found, line + process.stdout.read()
     return Server(home, found[1], process, env)

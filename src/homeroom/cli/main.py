@@ -187,10 +187,11 @@ def report(error: HomeroomError, *, as_json: bool = False) -> int:
     message = error.message
     if not as_json:
         lines = message.split("\n")
-        for line in lines:
-            if line.startswith("  "):  # mistakes of one file, a line each
-                click.echo(f"  {one_line(line)}", err=True)
-        message = " ".join(line for line in lines if not line.startswith("  "))
+        mistakes = [line for line in lines if line.startswith("  ")]  # of one file, a line each
+        for line in mistakes:
+            click.echo(f"  {one_line(line)}", err=True)
+        told = [line for line in lines if not line.startswith("  ")]
+        message = " ".join(f"{line[:-1]}." if mistakes and line.endswith(":") else line for line in told)
         for problem in problems[:20]:
             click.echo(f"  {one_line(str(problem))}", err=True)
         if len(problems) > 20:
