@@ -11,7 +11,7 @@ import pytest
 
 from homeroom.app import exporting
 from homeroom.app.export_check import Checked
-from homeroom.app.exporting import export_model
+from homeroom.app.exporting import export_model, exported_by
 from homeroom.app.home import Homeroom
 from homeroom.app.importing import import_model
 from homeroom.errors import ConfigError, ConflictError, HomeroomError, StorageError
@@ -57,6 +57,14 @@ def test_merged_weights_are_base_plus_adapter(opened, tmp_path):
         added = 8.0 / 4 * adapter[f"{stem}B.weight"] @ adapter[f"{stem}A.weight"] if name in changed else 0
         np.testing.assert_allclose(merged[name], values + added, atol=1e-5)
     assert len(changed) == 2 * 7
+
+
+def test_a_job_that_died_when_its_folder_was_whole_finds_it(opened, tmp_path):
+    found = export_model(opened, "tutor", "gguf", tmp_path / "out", job="job-1")
+    assert exported_by(tmp_path / "out", "job-1") == found
+    assert exported_by(tmp_path / "out", "job-2") is None and exported_by(tmp_path / "none", "job-1") is None
+    (tmp_path / "out" / "export.json").write_text("[]")
+    assert exported_by(tmp_path / "out", "job-1") is None
 
 
 @pytest.mark.parametrize("number", ["f16", "bf16"])

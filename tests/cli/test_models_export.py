@@ -32,3 +32,24 @@ def test_mistakes_are_one_line(homeroom, tmp_path, arguments, says):
     assert told.code == 2
     assert says in told.error
     assert not (tmp_path / "x").exists()
+
+
+def test_it_is_a_job_that_can_be_queued_and_followed(homeroom, tmp_path):
+    arguments = ("models", "export", "tiny", "--to", "merged", "--out", tmp_path / "out")
+    job = homeroom(*arguments, "--no-wait", "--json").json["job"]
+    assert homeroom(*arguments, "--no-wait", "--json").json["job"] == job, "what is not over is not begun twice"
+    (listed,) = homeroom("jobs", "list", "--json").json
+    assert (listed["kind"], listed["state"], (tmp_path / "out").exists()) == ("export", "queued", False)
+    told = homeroom(*arguments, "--json")
+    assert (told.code, told.json["folder"]) == (0, str(tmp_path / "out"))
+    said = [event["message"] for event in homeroom("jobs", "show", job, "--json").json["events"]]
+    assert "writing tiny as f32" in said and "comparing it with the original" in said
+
+
+def test_one_that_is_cancelled_leaves_nothing(homeroom, tmp_path):
+    arguments = ("models", "export", "tiny", "--to", "gguf", "--out", tmp_path / "out")
+    job = homeroom(*arguments, "--no-wait", "--json").json["job"]
+    assert homeroom("jobs", "cancel", job).code == 0
+    assert homeroom("jobs", "list", "--json").json[0]["state"] == "cancelled"
+    assert list(tmp_path.glob("*out*")) == []
+    assert homeroom(*arguments, "--no-wait", "--json").json["job"] != job

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.tuning import on_gpu, training_data
-from homeroom.app.work import NOW, When, any_there, key_of, submit_once
+from homeroom.app.work import MOST_JOBS, NOW, When, any_there, key_of, submit_once
 from homeroom.errors import ConfigError
 from homeroom.schema.jobs import Job
 from homeroom.tuning.recipe import Recipe
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 MOST_RUNS = 100
-MOST_JOBS = 1000  # that are looked through for an earlier one of the same batch
 
 
 def is_local(home: Homeroom, run: Run) -> bool:

@@ -15,6 +15,7 @@ from homeroom import __version__
 from homeroom.app.bases import listed_base
 from homeroom.app.export_check import Checked, check_engine_file, check_merged, original_answers, require_merged
 from homeroom.app.own_weights import own_files
+from homeroom.app.work import MOST_JOBS
 from homeroom.errors import ConfigError, ConflictError, StorageError
 from homeroom.models import ollama
 from homeroom.models.gguf_write import QUANTISATIONS, folder_to_gguf
@@ -22,6 +23,7 @@ from homeroom.models.merge import NUMBERS, Merged
 from homeroom.models.prepared import file_sha256
 from homeroom.models.pull import installed
 from homeroom.schema.chat import GenerationSettings
+from homeroom.schema.jobs import Job
 from homeroom.schema.models import BaseFiles, TunedModel
 from homeroom.storage.errors import disk_errors, folder_errors
 from homeroom.storage.files import sync_file, sync_folder
@@ -36,6 +38,8 @@ TARGETS: Sequence[Target] = ("merged", "gguf", "ollama")
 RECORD = "export.json"
 """In the exported folder: what it was made of and what its check found. A folder without it is never replaced."""
 FILE, MODELFILE = "model.gguf", "Modelfile"
+STAGES = 2
+"""How often an export says what it does."""
 _BITS: Mapping[str, float] = {"f32": 32, "f16": 16, "bf16": 16, "q8_0": 8.5, "q5_1": 6, "q5_0": 5.5, "q4_1": 5, "q4_0": 4.5}
 _SMALL_BYTES = 30_000_000  # tokenizer and the like
 
@@ -89,6 +93,7 @@ def export_model(
     number: str | None = None,
     force: bool = False,
     say: Say = lambda line: None,
+    job: str = "",
 ) -> Exported:
     """Write a model into a new folder, compare it with the original, and only then give the folder its name.
 
@@ -100,6 +105,7 @@ def export_model(
         number: Number type of the weights; the base's own for ``merged``, ``q8_0`` for the others when None.
         force: Replace an earlier export.
         say: Told what is done.
+        job: The job that exports, for the record.
 
     Raises:
         NotFoundError: no such model, or its base is not here.
@@ -108,14 +114,7 @@ def export_model(
         StorageError: ``no-space``, ``not-writable``.
         MissingExtraError: what the check of merged weights needs is not installed.
     """
-    source = source_of(home, reference)
-    merged = Merged(source.files, source.engine_adapter)
-    number = _number(merged, to, number)
-    if to == "merged":
-        require_merged(source.adapter)
-    out = out.absolute()
-    _require_free(out, force=force)
-    _require_space(out, merged, number)
+    source, merged, number, out = _looked_at(home, reference, to, out, number, force=force)
     with _draft(out) as draft:
         say(f"writing {source.name} as {number}")
         if to == "merged":
@@ -136,10 +135,51 @@ def export_model(
                 code="export-differs",
             )
         files = {path.name: file_sha256(path) for path in sorted(draft.iterdir())}
-        _record(draft, source, to, number, checked, files)
+        _record(draft, source, to, number, checked, files, job)
         size = sum(path.stat().st_size for path in draft.iterdir())
         _place(draft, out)
     return Exported(source.name, to, number, out, size, checked)
+
+
+def submit_export(
+    home: Homeroom, reference: str, to: Target, out: Path, *, number: str | None = None, force: bool = False
+) -> Job:
+    """Queue an export, once everything was looked at that can be refused before it begins; the same that is not over goes on.
+
+    Args and errors are those of `export_model`, but for the errors of the check itself: with those the job fails.
+    """
+    source, _, number, out = _looked_at(home, reference, to, out, number, force=force)
+    payload = {"model": source.name, "to": to, "out": str(out), "number": number, "force": force}
+    begun = (job for job in home.jobs.list(kind="export", limit=MOST_JOBS) if job.payload == payload and not job.done)
+    return next(begun, None) or home.jobs.submit("export", payload)
+
+
+def exported_by(out: Path, job: str) -> Exported | None:
+    """What a job has exported into the folder; None where that is not there, or is another's."""
+    try:
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        if record.get("job") != job:
+            return None
+        size = sum(path.stat().st_size for path in out.iterdir())
+        checked = Checked(**{**record["check"], "warnings": tuple(record["check"]["warnings"])})
+        return Exported(record["model"], record["to"], record["type"], out, size, checked)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no export's folder
+        return None
+
+
+def _looked_at(
+    home: Homeroom, reference: str, to: Target, out: Path, number: str | None, *, force: bool
+) -> tuple[Source, Merged, str, Path]:
+    """What is exported, as which number type and where to, after all that can be refused before anything is written."""
+    source = source_of(home, reference)
+    merged = Merged(source.files, source.engine_adapter)
+    number = _number(merged, to, number)
+    if to == "merged":
+        require_merged(source.adapter)
+    out = out.absolute()
+    _require_free(out, force=force)
+    _require_space(out, merged, number)
+    return source, merged, number, out
 
 
 def source_of(home: Homeroom, reference: str) -> Source:
@@ -276,7 +316,7 @@ def _modelfile(home: Homeroom, source: Source) -> str:
     )
 
 
-def _record(folder: Path, source: Source, to: Target, number: str, checked: Checked, files: Mapping[str, str]) -> None:
+def _record(folder: Path, source: Source, to: Target, number: str, checked: Checked, files: Mapping[str, str], job: str) -> None:
     record: dict[str, Any] = {  # JSON
         "model": source.name,
         "base_identity": source.files.identity,
@@ -284,6 +324,7 @@ def _record(folder: Path, source: Source, to: Target, number: str, checked: Chec
         "to": to,
         "type": number,
         "made_with": f"Homeroom {__version__}",
+        **({"job": job} if job else {}),
         "system_prompt": source.system,
         "settings": source.settings.to_dict(),
         "check": asdict(checked),

@@ -19,6 +19,7 @@ KINDS: Mapping[str, str] = {
     "probe": "homeroom.app.probe_job",
     "sweep": "homeroom.app.sweep_job",
     "batch": "homeroom.app.batch_job",
+    "export": "homeroom.app.export_job",
     "tidy": "homeroom.app.tidy_job",
 }
 

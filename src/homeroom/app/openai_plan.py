@@ -15,7 +15,7 @@ from homeroom.app.fine_tuning.training_file import check_training_file
 from homeroom.app.forecasts import calibrations, record
 from homeroom.app.metering import leaves_this_machine, price_at
 from homeroom.app.openai_here import NAME
-from homeroom.app.work import NOW, When, is_gone, key_of, submit_once
+from homeroom.app.work import MOST_JOBS, NOW, When, is_gone, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import DataError
 from homeroom.ledger.prices import load_prices
@@ -33,7 +33,6 @@ from homeroom.tuning.openai.recipe import OpenAIRecipe
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
-MOST_JOBS = 1000  # that are looked through for the same run
 Json = dict[str, Any]  # a job's payload
 
 

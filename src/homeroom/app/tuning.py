@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.endpoints import base_here, endpoint_identity, endpoint_of
 from homeroom.app.forecasts import calibrations, record
 from homeroom.app.metering import price_at
-from homeroom.app.work import NOW, When, is_gone, key_of, submit_once
+from homeroom.app.work import MOST_JOBS, NOW, When, is_gone, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
 from homeroom.runtime.hardware import hardware
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is not here
 SECONDS_A_REQUEST = 2.0  # assumed, and said so
-MOST_JOBS = 1000  # that are looked through for the same run
 Json = dict[str, Any]  # a job's payload
 
 

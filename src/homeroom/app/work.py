@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 POLL_S = 0.25
+MOST_JOBS = 1000  # that are looked through for an earlier one of the same work
 
 
 def job_command(job: Job) -> Sequence[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,26 +27,34 @@ TARGETS = ("merged", "gguf", "ollama")
     help="Number type of the weights: f32, f16, bf16; for gguf and ollama also q8_0 (default), q5_1, q5_0, q4_1, q4_0.",
 )
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the job.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, name: str, to: str, out: Path, number: str | None, force: bool, as_json: bool) -> None:
-    """Write a tuned model or a base for use elsewhere, and compare it with the original before it is kept."""
+def command(
+    ctx: click.Context, name: str, to: str, out: Path, number: str | None, force: bool, wait: bool, as_json: bool
+) -> None:
+    """Write a tuned model or a base for use elsewhere, and compare it with the original before it is kept.
+
+    It is a job: Ctrl-C or `homeroom jobs cancel` stops it, and nothing is left of what was begun.
+    """
     from homeroom.app.exporting import TARGETS as KNOWN
-    from homeroom.app.exporting import export_model
+    from homeroom.app.exporting import submit_export
     from homeroom.cli import progress
 
-    line = progress.Line(as_json)
     target = next(one for one in KNOWN if one == to)
-    found = export_model(
-        open_home(ctx), name, target, out, number=number, force=force, say=lambda text: line.show(f"{text} ...", final=True)
-    )
+    home = open_home(ctx)
+    job = submit_export(home, name, target, out, number=number, force=force)
+    if not wait:
+        emit({"job": job.id}, as_json, lambda: click.echo(f"Queued. Follow it: homeroom jobs follow {job.id}"))
+        return
+    found: dict[str, Any] = dict(progress.wait(home, job, quiet=as_json).result or {})  # JSON of `Exported`
 
     def text() -> None:
-        click.echo(f"{found.model} as {found.number}: {found.folder} ({size(found.size_bytes)})")
-        click.echo(f"  {found.checked.text}")
-        for warning in found.checked.warnings:
+        click.echo(f"{found['model']} as {found['number']}: {found['folder']} ({size(found['size_bytes'])})")
+        click.echo(f"  {found['checked']['text']}")
+        for warning in found["checked"]["warnings"]:
             click.secho(f"  {warning}", fg="yellow")
         if to == "ollama":
-            click.echo(f"  Next: cd {found.folder} && ollama create NAME -f Modelfile")
+            click.echo(f"  Next: cd {found['folder']} && ollama create NAME -f Modelfile")
 
-    emit(dataclasses.asdict(found), as_json, text)
+    emit(found, as_json, text)
