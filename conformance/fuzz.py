@@ -42,22 +42,24 @@ WAITING_JOBS, DOOMED_MODELS = 3, 60
 
 def prepare(server: Server) -> dict[str, Any]:
     """What the requests can be about: a job that is done, its model and its newest checkpoint, and files. Needs the worker."""
-    api = Api(server.base_url, server.key)
-    files = [api.upload(chats(), "train.jsonl"), api.upload(preferences(), "preferences.jsonl")]
-    done = api.ended(api.order(server.model, files[0], suffix="fuzz", method={"type": "supervised", "supervised": _ONE_EPOCH}))
-    if done["status"] != "succeeded":
-        raise RuntimeError(f"the job that prepares the run ended as {done['status']}: {done['error']}")
-    checkpoints = api.get(f"/fine_tuning/jobs/{done['id']}/checkpoints")["data"]
-    models = [server.model, done["fine_tuned_model"], *[entry["fine_tuned_model_checkpoint"] for entry in checkpoints[:1]]]
-    return {
-        "model": server.model,
-        "alias": ALIAS,
-        "embedder": server.embedder,
-        "models": models,
-        "files": [files[0], *done["result_files"]],
-        "preferences": files[1],
-        "done": done["id"],
-    }
+    with Api(server.base_url, server.key) as api:
+        files = [api.upload(chats(), "train.jsonl"), api.upload(preferences(), "preferences.jsonl")]
+        done = api.ended(
+            api.order(server.model, files[0], suffix="fuzz", method={"type": "supervised", "supervised": _ONE_EPOCH})
+        )
+        if done["status"] != "succeeded":
+            raise RuntimeError(f"the job that prepares the run ended as {done['status']}: {done['error']}")
+        checkpoints = api.get(f"/fine_tuning/jobs/{done['id']}/checkpoints")["data"]
+        models = [server.model, done["fine_tuned_model"], *[entry["fine_tuned_model_checkpoint"] for entry in checkpoints[:1]]]
+        return {
+            "model": server.model,
+            "alias": ALIAS,
+            "embedder": server.embedder,
+            "models": models,
+            "files": [files[0], *done["result_files"]],
+            "preferences": files[1],
+            "done": done["id"],
+        }
 
 
 _ONE_EPOCH = {"hyperparameters": {"n_epochs": 1}}
@@ -81,8 +83,8 @@ def fuzz(folder: Path, *, seed: int, cases: int, seconds: int = 0, phases: str =
         plan = prepare(server)
     plan["doomed"] = _copies(server, plan["models"][1], DOOMED_MODELS)
     with serving(folder, worker=False) as server:
-        api = Api(server.base_url, server.key)
-        plan["jobs"] = [plan["done"], *[api.order(server.model, plan["files"][0]) for _ in range(WAITING_JOBS)]]
+        with Api(server.base_url, server.key) as api:
+            plan["jobs"] = [plan["done"], *[api.order(server.model, plan["files"][0]) for _ in range(WAITING_JOBS)]]
         plan |= {"base_url": server.base_url, "key": server.key, "seed": seed, "out": str(folder / "counted.json")}
         began = time.monotonic()
         more = ["--phases", phases, "--max-examples", str(cases)]

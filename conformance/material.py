@@ -52,6 +52,16 @@ class Api:
     def __init__(self, base_url: str, key: str) -> None:
         self._http = httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._http.close()
+
     def upload(self, content: bytes, name: str = "train.jsonl") -> str:
         """The id of a new file."""
         return str(self._post("/files", files={"file": (name, content)}, data={"purpose": "fine-tune"})["id"])

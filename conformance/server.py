@@ -109,15 +109,16 @@ def _start(home: Path, cache: Path, model: str, embedder: str, *, worker: bool) 
         "PYTHONPATH": str(SOURCE),
     }
     key, chat_key = _key(env, "admin"), _key(env, "chat")
-    process = subprocess.Popen(
-        _command("serve", "--port", "0", *([] if worker else ["--no-worker"])),
-        env=env,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=(home / "serve.log").open("a"),
-        start_new_session=True,
-    )
+    with (home / "serve.log").open("a") as log:
+        process = subprocess.Popen(
+            _command("serve", "--port", "0", *([] if worker else ["--no-worker"])),
+            env=env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
     assert process.stdout is not None
     line = process.stdout.readline()
     found = re.match(r"Homeroom is at (http://127\.0\.0\.1:\d+) ", line)
