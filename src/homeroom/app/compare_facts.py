@@ -44,8 +44,13 @@ def facts_of(home: Homeroom, label: str, base: str, model: TunedModel | None, re
         serve,
         where,
         leaves,
-        EASE[model.kind] + len(EASE) * leaves,
+        ease_of(home, model),
     )
+
+
+def ease_of(home: Homeroom, model: TunedModel) -> int:
+    """How easily a model is taken back, the easiest first: by its kind, and of one kind what stays on this machine."""
+    return 2 * EASE[model.kind] + text_goes(home, model.base, model)[1]
 
 
 def label_of(home: Homeroom, model: TunedModel) -> str:

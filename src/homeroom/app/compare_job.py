@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
 from homeroom.app.compare_answers import Asked, Participant, ask_all, place_identity
-from homeroom.app.compare_facts import EASE, facts_of, label_of, text_goes
+from homeroom.app.compare_facts import ease_of, facts_of, label_of
 from homeroom.app.comparing import models_of, of_a_probe
 from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, opened, seen_elsewhere
 from homeroom.data.datasets import Dataset
@@ -82,7 +82,7 @@ def compared(
         opening: Of the test split; empty where none was opened.
     """
     task, base = str(payload["task"]), str(payload["base"])
-    order = sorted(models, key=lambda m: (EASE[m.kind], text_goes(home, m.base, m)[1], float(m.metrics.get("seconds") or 0)))
+    order = sorted(models, key=lambda m: (ease_of(home, m), float(m.metrics.get("seconds") or 0)))
     settings = judged_settings(order[0], int(payload["max_tokens"]))
     participants = _participants(home, dataset, items, order, payload)
     plan = protocol(task)
