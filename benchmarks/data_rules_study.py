@@ -54,6 +54,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "grade-band-mismatch": ("grade-band-mismatch",),
     "value-unknown": ("value-unknown",),
     "key-unknown": ("key-unknown",),
+    "beyond-text": ("beyond-text",),
     "encoding": ("encoding-invalid",),
     "line-too-long": ("line-too-long",),
     "nesting": ("nesting-too-deep",),

@@ -187,6 +187,43 @@ def key_unknown(sources: Sources, rng: random.Random, number: int) -> Planted:
     return among(sources, rng, record, key)
 
 
+@kind("beyond-text")
+def beyond_text(sources: Sources, rng: random.Random, number: int) -> Planted:
+    """A turn that calls a tool, answers as one, shows more than text or refuses, written as chat services write it."""
+    record = sources.any(rng)
+    reply, prompt = replies(record)[-1], prompts(record)[-1]
+    call = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    if number == 0:
+        reply.update(content=None, tool_calls=[call])
+    elif number == 1:
+        reply.update(tool_calls=[call, call])
+    elif number == 2:
+        reply.update(content=None, function_call={"name": "add", "arguments": "{}"})
+    elif number == 3:
+        place = record["messages"].index(reply)
+        record["messages"][place:place] = [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "3"},
+        ]
+    elif number == 4:
+        record["messages"].insert(record["messages"].index(reply), {"role": "tool", "tool_call_id": "call_1", "content": "3"})
+    elif number == 5:
+        reply.update(content=None, refusal="I cannot help with that.")
+    else:
+        part = (
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+            {"type": "file", "file": {"file_id": "file-1"}},
+            {"type": "input_image", "file_id": "file-1"},
+        )[number - 6]
+        prompt["content"] = [{"type": "text", "text": prompt["content"]}, part]
+    what = (
+        "a call alone", "text and calls", "a call in the old form", "a call and its answer", "an answer without its call",
+        "only a refusal", "an image", "a sound", "a file", "an image by its file",
+    )  # fmt: skip
+    return among(sources, rng, record, what[number % 10], subtle=number in (1, 4))
+
+
 @kind("encoding")
 def encoding(sources: Sources, rng: random.Random, number: int) -> Planted:
     record = sources.any(rng)
