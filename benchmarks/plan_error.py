@@ -29,18 +29,18 @@ Record = dict[str, Any]  # JSON
 
 # What recipes change: lengths, batches, steps, rank, modules, layers, epochs, validation. No calibration has seen any of them.
 RECIPES: tuple[Record, ...] = (
-    {"data": {"max_sequence_tokens": 256, "max_examples": 8}, "batch_tokens": 512, "accumulation": {"examples": 4}},
-    {"data": {"max_sequence_tokens": 320, "max_examples": 12}, "batch_tokens": 1024, "lora": {"rank": 8}},
-    {"data": {"max_sequence_tokens": 192, "max_examples": 10}, "batch_tokens": 192, "lora": {"rank": 32}, "epochs": 2},
-    {"data": {"max_sequence_tokens": 320, "max_examples": 10}, "lora": {"last_layers": 10}, "epochs": 3},
-    {"data": {"max_sequence_tokens": 320, "max_examples": 8}, "lora": {"rank": 4, "target_modules": ["q_proj", "v_proj"]}},
-    {"data": {"max_sequence_tokens": 256, "max_examples": 16}, "batch_tokens": 2048, "accumulation": {"tokens": 1500}},
-    {"data": {"max_sequence_tokens": 128, "max_examples": 12}, "batch_tokens": 256, "validation": {"every_steps": 1}},
-    {"data": {"max_sequence_tokens": 320, "max_examples": 12}, "lora": {"last_layers": 4, "cache_frozen": False}},
-    {"task": "learner", "data": {"max_sequence_tokens": 320, "max_examples": 8}, "batch_tokens": 640},
-    {"task": "learner", "data": {"max_sequence_tokens": 256, "max_examples": 10}, "lora": {"rank": 64}, "batch_tokens": 512},
-    {"data": {"max_sequence_tokens": 320, "max_examples": 20}, "epochs": 1, "validation": {"max_examples": 8}},
-    {"data": {"max_sequence_tokens": 192, "max_examples": 24}, "batch_tokens": 768, "lora": {"dropout": 0.1}},
+    {"data": {"max_sequence_tokens": 256, "max_examples": 32}, "batch_tokens": 512, "accumulation": {"examples": 4}},
+    {"data": {"max_sequence_tokens": 320, "max_examples": 48}, "batch_tokens": 1024, "lora": {"rank": 8}},
+    {"data": {"max_sequence_tokens": 192, "max_examples": 40}, "batch_tokens": 192, "lora": {"rank": 32}, "epochs": 2},
+    {"data": {"max_sequence_tokens": 320, "max_examples": 40}, "lora": {"last_layers": 10}, "epochs": 3},
+    {"data": {"max_sequence_tokens": 320, "max_examples": 32}, "lora": {"rank": 4, "target_modules": ["q_proj", "v_proj"]}},
+    {"data": {"max_sequence_tokens": 256, "max_examples": 64}, "batch_tokens": 2048, "accumulation": {"tokens": 1500}},
+    {"data": {"max_sequence_tokens": 128, "max_examples": 48}, "batch_tokens": 256, "validation": {"every_steps": 1}},
+    {"data": {"max_sequence_tokens": 320, "max_examples": 48}, "lora": {"last_layers": 4, "cache_frozen": False}},
+    {"task": "learner", "data": {"max_sequence_tokens": 320, "max_examples": 32}, "batch_tokens": 640},
+    {"task": "learner", "data": {"max_sequence_tokens": 256, "max_examples": 40}, "lora": {"rank": 64}, "batch_tokens": 512},
+    {"data": {"max_sequence_tokens": 320, "max_examples": 80}, "epochs": 1, "validation": {"max_examples": 8}},
+    {"data": {"max_sequence_tokens": 192, "max_examples": 96}, "batch_tokens": 768, "lora": {"dropout": 0.1}},
 )  # fmt: skip
 COMMON: Record = {
     "name": "plan-error",
@@ -62,6 +62,8 @@ def merged(recipe: Record) -> Record:
 def child() -> int:
     """Plan and run the recipe on standard input; its figures on standard output."""
     settings = json.load(sys.stdin)
+    from homeroom.app.home import Homeroom
+    from homeroom.app.local_runs import engine_renderer
     from homeroom.data.course import load_course
     from homeroom.data.split import assign
     from homeroom.models import pull
@@ -80,10 +82,13 @@ def child() -> int:
     before = matmul_gflops(0.5)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.environ["HOMEROOM_HOME"] = str(folder / "home")
+        base = pull.require(BASE, load_settings().cache)
         tuner = HuggingFaceTuner(
-            pull.require(BASE, load_settings().cache),
+            base,
             folder / "work",
             ArtifactStore(folder / "artifacts"),
+            renderer=engine_renderer(Homeroom.open(), base),
             calibrations=Path(settings["calibrations"]),
             record=[Past(**past) for past in settings["record"]],
         )

@@ -1,5 +1,9 @@
 """Measuring this machine for a few seconds: how long one and three layers of a base's shape take, with weights of chance.
 
+A machine's speed changes within a second: its clock rises and falls, and other programs come and go. So nothing is timed alone.
+Each measured piece of work lies between two plain matrix products, and counts as the operations that these would have done in its
+time. A plan turns them back into seconds at the speed that a product has then.
+
 Kept in a file by everything that decides it (machine, number type, threads, PyTorch, code, shape), so it is done once.
 """
 
@@ -32,7 +36,9 @@ LAYERS = (1, 3)
 # Rows, their length, and the share of the last tokens that carry loss: short and long, one row and several.
 POINTS = ((1, 64, 0.5), (4, 64, 0.2), (1, 320, 0.3), (2, 256, 0.6), (4, 224, 0.3))
 REPEATS = 4
-PROBE_S = 0.5
+PROBE_S = 0.6
+BETWEEN_S = 0.04
+"""Of the products before and after each piece of work that is timed."""
 SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size", "model_type")
 
 
@@ -81,21 +87,30 @@ def facts_of(base: BaseFiles, compute: Compute, machine: Hardware) -> dict[str, 
     }
 
 
-def probe_flops(base: BaseFiles, compute: Compute, seconds: float = PROBE_S) -> tuple[float, float]:
-    """Operations a second of a product of the base's shape: the best, and over all of ``seconds``, as other programs leave it."""
+def probe_flops(base: BaseFiles, compute: Compute, seconds: float = PROBE_S) -> float:
+    """Operations a second of products of the base's shape, over all of ``seconds``: other programs take from it."""
+    return _product(base, compute)(seconds)
+
+
+def _product(base: BaseFiles, compute: Compute) -> Callable[[float], float]:
+    """Multiplies for so many seconds, and tells the operations of each."""
     config = json.loads((base.weights / "config.json").read_text(encoding="utf-8"))
     hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
     x = torch.randn(512, hidden).to(compute.device, compute.dtype)
     w = torch.randn(inner, hidden).to(compute.device, compute.dtype)
     (x @ w.T).sum().item()
-    work, best, rounds, begin = 4 * 2 * 512 * hidden * inner, 0.0, 0, time.perf_counter()
-    while time.perf_counter() - begin < seconds:
-        started = time.perf_counter()
-        for _ in range(4):
-            y = x @ w.T
-        y.sum().item()  # waits for a GPU
-        best, rounds = max(best, work / (time.perf_counter() - started)), rounds + 1
-    return best, rounds * work / (time.perf_counter() - begin)
+    work = 4 * 2 * 512 * hidden * inner
+
+    def speed(seconds: float) -> float:
+        rounds, begin = 0, time.perf_counter()
+        while (spent := time.perf_counter() - begin) < seconds or not rounds:
+            for _ in range(4):
+                y = x @ w.T
+            y.sum().item()  # waits for a GPU
+            rounds += 1
+        return rounds * work / spent
+
+    return speed
 
 
 def _read(path: Path) -> Calibration | None:
@@ -106,7 +121,8 @@ def _read(path: Path) -> Calibration | None:
 
 
 def _measured(base: BaseFiles, compute: Compute, facts: dict[str, Any]) -> Calibration:
-    before = probe_flops(base, compute)[0]
+    speed = _product(base, compute)
+    usual = speed(PROBE_S)  # the scale of what is kept; it cancels out at each plan
     lora, rows_train, rows_forward, update = Lora(), [], [], 0.0
     for layers in LAYERS:
         model = _some_layers(base, layers, lora, compute)
@@ -115,14 +131,13 @@ def _measured(base: BaseFiles, compute: Compute, facts: dict[str, Any]) -> Calib
             sequences = [_sequence(length, share, vocabulary, seed) for seed in range(rows)]
             batch = collate(sequences, compute.device, packed=model.packs)
             shape = BatchShape.of([s.input_length for s in sequences], len(batch.labels), packed=batch.packed is not None)
-            rows_train.append((layers, shape, _timed(_training(model, batch))))
-            rows_forward.append((layers, shape, _timed(lambda m=model, b=batch: measure(m, b))))  # type: ignore[misc]
+            rows_train.append((layers, shape, _operations(_training(model, batch), speed) / usual))
+            rows_forward.append((layers, shape, _operations(lambda m=model, b=batch: measure(m, b), speed) / usual))  # type: ignore[misc]
         if layers == LAYERS[-1]:
-            update = _update_seconds(model)
+            update = _update_operations(model, speed) / usual
     train, label, once, error = _fit(rows_train)
     forward, label_forward, _, _ = _fit(rows_forward)
-    best = max(before, probe_flops(base, compute)[0])
-    return Calibration(train, forward, label, label_forward, once, update, lora.rank, best, error, facts)
+    return Calibration(train, forward, label, label_forward, once, update, lora.rank, usual, error, facts)
 
 
 def _some_layers(base: BaseFiles, layers: int, lora: Lora, compute: Compute) -> LoraModel:
@@ -154,20 +169,23 @@ def _training(model: LoraModel, batch: Batch) -> Callable[[], object]:
     return once
 
 
-def _timed(work: Callable[[], object]) -> float:
-    """The least seconds of a few runs, after one that is not counted: what it takes when nothing else does."""
+def _operations(work: Callable[[], object], speed: Callable[[float], float]) -> float:
+    """Those that plain products would have done while ``work`` runs: the median of a few runs, after one that is not counted."""
     work()
-    found = []
+    found, before = [], speed(BETWEEN_S)
     for _ in range(REPEATS):
         begin = time.perf_counter()
         work()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        found.append(time.perf_counter() - begin)
-    return min(found)
+        seconds = time.perf_counter() - begin
+        after = speed(BETWEEN_S)
+        found.append(seconds * (before + after) / 2)
+        before = after
+    return statistics.median(found)
 
 
-def _update_seconds(model: LoraModel) -> float:
+def _update_operations(model: LoraModel, speed: Callable[[float], float]) -> float:
     """Of one optimiser step, for each LoRA weight."""
     recipe = Optimiser()
     optimiser = make_optimiser(model, recipe)
@@ -178,7 +196,7 @@ def _update_seconds(model: LoraModel) -> float:
             weight.grad = torch.zeros_like(weight)
         optimiser_step(optimiser, model, 1e-9, recipe.clip_norm)
 
-    return float(_timed(once) / sum(weight.numel() for weight in weights))
+    return float(_operations(once, speed) / sum(weight.numel() for weight in weights))
 
 
 def _fit(rows: Sequence[tuple[int, BatchShape, float]]) -> tuple[Pass, float, float, float]:

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the coefficients mean something else: kept calibrations are then measured anew."""
-START_S = 8.0
+START_S = 4.0
 """Loading the base, comparing tokens with the engine, writing the result: until runs here have shown what it takes."""
 FACTORS = (0.7, 1.6)
 """Of the expected time: the interval for four of five runs, until runs here have shown how wide it is."""
@@ -70,8 +70,8 @@ class Calibration:
         batch: Once for each micro-batch.
         update: One optimiser step, for each LoRA weight.
         rank: That it was measured with.
-        probe_flops: Best speed of a plain matrix product then, as the seconds are the least that were measured. How much of it
-            is left is told by another one at each plan.
+        probe_flops: Speed of a plain matrix product at which the seconds hold. What speed there is now, another one tells at each
+            plan.
         error: Median relative error of the fit to its own measurements.
         facts: Of machine, code and shape: what it holds for.
     """

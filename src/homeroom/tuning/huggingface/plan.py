@@ -174,7 +174,7 @@ def _raw_seconds(
         lora_parameters=shape.trained_parameters(recipe),
         layer_share=shape.layer_flops(recipe) / shape.layer_flops(recipe.model_copy(update={"lora": Lora(rank=found.rank)})),
     )
-    return train_seconds(found, work, probe_flops(base, compute)[1]), found
+    return train_seconds(found, work, probe_flops(base, compute)), found
 
 
 def checks(recipe: Recipe, steps: Sequence[Step]) -> int:
