@@ -43,13 +43,20 @@ def fetch(home: Homeroom, base: str = "") -> str:
     return name
 
 
-def plan(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any]) -> Plan:
+def plan(home: Homeroom, dataset: str, recipe: Run | Mapping[str, Any], *, gpu: str = "") -> Plan:
     """``homeroom tune plan``: what `tune` would need, in time, memory, disk and money. Starts nothing.
 
+    Args:
+        home: The open home.
+        dataset: Name, ``name@version`` or id.
+        recipe: As `tune` takes it.
+        gpu: Memory of a GPU to plan for, such as ``24GB``; it need not be here. ``details["gpu"]`` of the plan then says which
+            GPUs would do, and its time is 0, as none was measured.
+
     Raises:
-        HomeroomError: no such dataset, nothing to train on, or a mistake in the recipe.
+        HomeroomError: no such dataset, nothing to train on, a mistake in the recipe, or no size of a memory.
     """
-    return plan_tuning(home, dataset, run_of(recipe))
+    return plan_tuning(home, dataset, run_of(recipe), gpu=gpu)
 
 
 def tune(

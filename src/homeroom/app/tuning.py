@@ -12,7 +12,7 @@ from homeroom.app.metering import price_at
 from homeroom.app.work import MOST_JOBS, NOW, When, is_gone, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
-from homeroom.runtime.hardware import hardware
+from homeroom.runtime.hardware import hardware, parse_memory
 from homeroom.schema.jobs import Job
 from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.tuning.dspy.recipe import DspyRecipe
@@ -60,8 +60,27 @@ def runs_for(home: Homeroom, recipes: Sequence[Recipe], tasks: Collection[str]) 
     return runs
 
 
-def plan_tuning(home: Homeroom, dataset: str, recipe: Run) -> Plan:
-    """What the run will need; starts nothing."""
+def plan_tuning(home: Homeroom, dataset: str, recipe: Run, *, gpu: str = "") -> Plan:
+    """What the run will need; starts nothing.
+
+    Args:
+        home: The open home.
+        dataset: Id, name or name@version.
+        recipe: What would be run.
+        gpu: Memory of a GPU to plan for, such as ``24GB``, be there one here or not.
+
+    Raises:
+        NotFoundError: no such dataset, or the base model is not on this machine.
+        DataError: nothing to train on.
+        ConfigError: ``memory-size``; ``recipe-method``: a GPU is named for what no GPU of one's own tunes.
+    """
+    gpu_bytes = parse_memory(gpu) if gpu else 0
+    if gpu and (not isinstance(recipe, Recipe) or endpoint_of(home.settings, recipe.base) is not None):
+        raise ConfigError(
+            f"A GPU of {gpu!r} is for runs that train weights on one's own machine, and {recipe.name!r} does not. Plan it "
+            "without --gpu, or with a base that is on this machine and the method huggingface: homeroom tune plan --help",
+            code="recipe-method",
+        )
     if isinstance(recipe, DspyRecipe):
         from homeroom.app.dspy_plan import plan_program
 
@@ -77,14 +96,21 @@ def plan_tuning(home: Homeroom, dataset: str, recipe: Run) -> Plan:
     tuner = HuggingFaceTuner(
         base_here(home, recipe.base), home.work_root, home.artifacts, calibrations=calibrations(home), record=record(home)
     )
-    return tuner.plan(training_data(home.datasets.get(dataset), recipe), recipe)
+    return tuner.plan(training_data(home.datasets.get(dataset), recipe), recipe, gpu_bytes=gpu_bytes)
 
 
 def is_unmeasured(home: Homeroom, runs: Sequence[Run]) -> bool:
     """Whether planning one of the runs will measure this machine first, as nothing was measured here before."""
-    here = any(not isinstance(run, DspyRecipe) and endpoint_of(home.settings, run.base) is None for run in runs)
+    here = any(
+        not isinstance(run, DspyRecipe) and endpoint_of(home.settings, run.base) is None and not _wants_absent_gpu(run)
+        for run in runs
+    )
     folder = calibrations(home)
     return here and not (folder.is_dir() and any(folder.iterdir()))
+
+
+def _wants_absent_gpu(run: Run) -> bool:
+    return isinstance(run, Recipe) and (run.device == "cuda" or run.quantise != "none") and hardware().gpu is None
 
 
 def plan_prompt(home: Homeroom, dataset: Dataset, recipe: PromptRecipe) -> Plan:

@@ -30,6 +30,35 @@ def memory_of(plan: Plan) -> str:
     return size(plan.memory_bytes) + most + (f" + {size(plan.gpu_memory_bytes)} GPU" if plan.gpu_memory_bytes else "")
 
 
+def gpus(name: str, plan: Plan) -> None:
+    """Which GPUs would hold a run that was planned for one that is not here; nothing of other plans."""
+    found = plan.details.get("gpu")
+    if found is None:
+        return
+    if found["memory_bytes"]:
+        answer = {"yes": "it fits", "tight": "it fits, with less than a fifth to spare", "no": "it does not fit"}[found["holds"]]
+        batch = f"; batch_tokens: auto would take {found['auto_batch_tokens']}" if found["auto_batch_tokens"] else ""
+        click.echo(f"{name}: on a GPU of {gigabytes(found['memory_bytes'])}: {answer}{batch}")
+    first = found["options"][0]
+    click.echo(f"\n{name}: which GPU holds it, at batch_tokens: {first['batch_tokens']} (tight: with less than a fifth to spare)")
+    rows = [
+        (
+            option["quantise"],
+            "yes" if option["gradient_checkpointing"] else "no",
+            size(option["gpu_memory_bytes"]),
+            *(fit["holds"] for fit in option["fits_on"]),
+        )
+        for option in found["options"]
+    ]
+    sizes = [gigabytes(fit["memory_bytes"]) for fit in first["fits_on"]]
+    table(("quantise", "gradient_checkpointing", "needs", *sizes), rows)
+
+
+def gigabytes(value: float) -> str:
+    """``24 GB``; ``25.8 GB`` where it is no whole number."""
+    return f"{value / 1e9:.1f}".removesuffix(".0") + " GB"
+
+
 def money_of(plan: Plan) -> str:
     """``$0.00``, ``$0.12 (at most $0.40)``, or ``not known`` where a price is missing."""
     if not plan.details.get("priced", True):

@@ -176,6 +176,7 @@ def _of_dataset(home: Homeroom, dataset: str, recipes: list[DspyRecipe], *, quie
 @base_option
 @task_option
 @method_options
+@click.option("--gpu", default="", metavar="SIZE", help="Plan for a GPU with so much memory, such as 24GB; it need not be here.")
 @click.option("--history", is_flag=True, help="Show the runs that were made here: forecast beside actual.")
 @json_option
 @click.pass_context
@@ -186,13 +187,14 @@ def plan(
     base: str | None,
     task: str | None,
     method: Method,
+    gpu: str,
     history: bool,
     as_json: bool,
 ) -> int:
     """Say what a run will need: time, memory, disk and money. Nothing is started.
 
-    The time comes from a few seconds of measuring this machine, done once, and from the runs that it made. Exit code 1: it
-    will not fit.
+    The time comes from a few seconds of measuring this machine, done once, and from the runs that it made. For a GPU that is
+    not here no time is told, but which GPUs would hold the run. Exit code 1: it will not fit.
     """
     from homeroom.app.tuning import is_unmeasured, plan_tuning
     from homeroom.cli import plans as view
@@ -202,9 +204,9 @@ def plan(
         view.history(home, as_json=as_json)
         return 0
     recipes = chosen_runs(home, dataset, recipe_path, base, task, method, quiet=as_json)
-    if is_unmeasured(home, recipes):
+    if not gpu and is_unmeasured(home, recipes):
         click.echo("measuring this machine, once; that takes up to a minute ...", err=True)
-    plans = [(recipe, plan_tuning(home, dataset, recipe)) for recipe in recipes]
+    plans = [(recipe, plan_tuning(home, dataset, recipe, gpu=gpu)) for recipe in recipes]
 
     def text() -> None:
         rows = []
@@ -217,6 +219,7 @@ def plan(
                 click.echo(f"warning: {recipe.name}: {warning}")
             for change in one.advice:
                 click.echo(f"it would fit with: {recipe.name}: {change}")
+            view.gpus(recipe.name, one)
 
     emit([{"recipe": r.name, **dataclasses.asdict(p)} for r, p in plans], as_json, text)
     return 0 if all(p.fits for _, p in plans) else 1

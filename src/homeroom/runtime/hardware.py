@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from homeroom.errors import ConfigError
+
+_UNITS = {"": 10**9, "gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20}
+_LEAST_BYTES, _MOST_BYTES = 10**9, 10**13
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,23 @@ def hardware(disk: Path | None = None, *, root: Path = Path("/")) -> Hardware:
         platform=f"{platform.system()}-{platform.machine()}",
         python=platform.python_version(),
     )
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of ``24GB``, ``24 GiB``, ``24576 MiB`` or ``24``, which is in GB. A GB is 10^9 bytes.
+
+    Raises:
+        ConfigError: ``memory-size``: it is no size between 1 GB and 10,000 GB.
+    """
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)", text.strip().lower(), flags=re.ASCII)
+    unit = _UNITS.get(found[2]) if found else None
+    size = round(float(found[1]) * unit) if found and unit else 0
+    if not _LEAST_BYTES <= size <= _MOST_BYTES:
+        raise ConfigError(
+            f"{text[:40]!r} is no size of a memory between 1 GB and 10,000 GB. Write it like this: homeroom tune plan --gpu 24GB",
+            code="memory-size",
+        )
+    return size
 
 
 def _read(path: Path) -> str:

@@ -13,6 +13,8 @@ from homeroom.errors import ConfigError, MissingExtraError
 from homeroom.runtime.hardware import Hardware, hardware
 from homeroom.tuning.recipe import Recipe
 
+WHICH_GPU = "Which GPU a run needs: homeroom tune plan --recipe FILE --gpu 24GB"
+
 
 @dataclass(frozen=True, slots=True)
 class Compute:
@@ -21,6 +23,7 @@ class Compute:
     Attributes:
         quantise: How the frozen weights of the layers are kept: ``none`` in ``dtype``, ``8bit`` or ``nf4``.
         recompute: Whether a layer's inner numbers are computed again on the way back, and not kept.
+        absent_gpu_bytes: Memory of a GPU that is only planned for, 0 where it is not known; None for a device of this machine.
     """
 
     device: torch.device
@@ -28,6 +31,12 @@ class Compute:
     threads: int
     quantise: str = "none"
     recompute: bool = False
+    absent_gpu_bytes: int | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether there is such a device to compute on; nothing of ``torch.cuda`` may be asked of one that is not."""
+        return self.absent_gpu_bytes is None
 
     @property
     def name(self) -> str:
@@ -48,7 +57,8 @@ def choose(recipe: Recipe, machine: Hardware | None = None) -> Compute:
     cuda = torch.cuda.is_available()
     if recipe.device == "cuda" and not cuda:
         raise ConfigError(
-            "device = 'cuda', and PyTorch finds no CUDA device here. Use device: auto, or look: homeroom doctor", code="no-gpu"
+            f"device = 'cuda', and PyTorch finds no CUDA device here. Use device: auto, or look: homeroom doctor. {WHICH_GPU}",
+            code="no-gpu",
         )
     on_gpu = cuda and recipe.device != "cpu"
     if recipe.quantise != "none":
@@ -65,12 +75,32 @@ def choose(recipe: Recipe, machine: Hardware | None = None) -> Compute:
     return Compute(where, dtype, recipe.threads or machine.cores, recipe.quantise, recipe.gradient_checkpointing)
 
 
+def to_plan(recipe: Recipe, machine: Hardware, gpu_bytes: int) -> Compute:
+    """As `choose`, but a GPU that the recipe asks for need not be here; one of ``gpu_bytes``, if not 0, is planned for.
+
+    It is taken to compute in bfloat16, and what quantises weights need not be installed.
+
+    Raises:
+        ConfigError: ``no-gpu``: the recipe wants quantised weights and no GPU, and none is named.
+        MissingExtraError: quantised weights are asked for on the GPU of this machine, and bitsandbytes is not installed.
+    """
+    asks = recipe.device == "cuda" or (recipe.device == "auto" and recipe.quantise != "none")
+    if not gpu_bytes and (not asks or torch.cuda.is_available()):
+        return choose(recipe, machine)
+    if recipe.dtype != "auto":
+        dtype: torch.dtype = getattr(torch, recipe.dtype)
+    else:
+        dtype = torch.float32 if recipe.weights == "full" else torch.bfloat16
+    threads = recipe.threads or machine.cores
+    return Compute(torch.device("cuda"), dtype, threads, recipe.quantise, recipe.gradient_checkpointing, gpu_bytes)
+
+
 def _require_quantising(recipe: Recipe, *, on_gpu: bool) -> None:
     if not on_gpu:
         reason = "the recipe says device: cpu" if recipe.device == "cpu" else "PyTorch finds no CUDA device here"
         raise ConfigError(
             f"quantise = {recipe.quantise!r} needs a GPU, and {reason}. On a processor take quantise: none and a base that fits: "
-            "homeroom models list --bases",
+            f"homeroom models list --bases. {WHICH_GPU}",
             code="no-gpu",
         )
     if find_spec("bitsandbytes") is None:
@@ -81,7 +111,7 @@ def _require_quantising(recipe: Recipe, *, on_gpu: bool) -> None:
 def computing(compute: Compute, seed: int) -> Iterator[None]:
     """Use ``compute.threads`` threads and ``seed`` inside; leave PyTorch outside as it was."""
     before = torch.get_num_threads()
-    devices = [torch.cuda.current_device()] if compute.device.type == "cuda" else []
+    devices = [torch.cuda.current_device()] if compute.device.type == "cuda" and compute.is_here else []
     with torch.random.fork_rng(devices=devices):
         torch.set_num_threads(compute.threads)
         torch.manual_seed(seed)

@@ -141,8 +141,9 @@ def advice(shape: Shape, recipe: Recipe, compute: Compute, machine: Hardware) ->
         tried("weights: lora (an adapter in place of every weight)", {"weights": "lora"})
     if not recipe.gradient_checkpointing:
         tried("gradient_checkpointing: true (about a third more time)", {"gradient_checkpointing": True})
-    if compute.device.type == "cuda" and recipe.weights == "lora" and recipe.quantise != "nf4":
-        tried("quantise: nf4", {"quantise": "nf4"}, replace(compute, quantise="nf4"))
+    on_gpu = compute.device.type == "cuda" and recipe.weights == "lora"
+    for form in ("8bit", "nf4")[("none", "8bit", "nf4").index(recipe.quantise) :] if on_gpu else ():
+        tried(f"quantise: {form}", {"quantise": form}, replace(compute, quantise=form))
     batch = recipe.batch_tokens // 2
     while batch >= recipe.data.max_sequence_tokens:
         if tried(f"batch_tokens: {batch} (steps see as many examples as before, in more micro-batches)", {"batch_tokens": batch}):
@@ -159,12 +160,18 @@ def advice(shape: Shape, recipe: Recipe, compute: Compute, machine: Hardware) ->
         tried(f"lora.last_layers: {half}", {"lora": recipe.lora.model_copy(update={"last_layers": half})})
     if compute.dtype == torch.float32 and recipe.weights == "lora":
         tried("dtype: bfloat16 (slow on a processor without matrix hardware)", {}, replace(compute, dtype=torch.bfloat16))
+    if on_gpu and not found:  # nothing does it alone
+        longest, least = recipe.data.max_sequence_tokens, {"quantise": "nf4", "gradient_checkpointing": True}
+        where, text = replace(compute, quantise="nf4"), "quantise: nf4, gradient_checkpointing: true"
+        _ = tried(text, least, where) or tried(f"{text}, batch_tokens: {longest}", {**least, "batch_tokens": longest}, where)
     found.append("a smaller base: homeroom models list --bases, then --base NAME")
     return found
 
 
 def room_bytes(compute: Compute, machine: Hardware) -> int:
     """Memory of the device that trains; 0 where it is not known."""
+    if compute.absent_gpu_bytes is not None:
+        return compute.absent_gpu_bytes
     if compute.device.type == "cuda":
         return int(torch.cuda.get_device_properties(compute.device).total_memory)
     return machine.memory_bytes
@@ -193,8 +200,9 @@ def memory_bytes(shape: Shape, recipe: Recipe, compute: Compute) -> int:
 def token_bytes(shape: Shape, recipe: Recipe, compute: Compute) -> int:
     """What backward needs of each position of a micro-batch."""
     size = int(compute.dtype.itemsize)
-    # Numbers that backward needs, a token and layer: `decoder.py`, the probabilities of `causal_attention` last.
-    looks = min(recipe.data.max_sequence_tokens, WHOLE_LIMIT) * shape.heads if size == 2 else 0
+    # Numbers that backward needs, a token and layer: `decoder.py`, the probabilities of `causal_attention` last: not on a GPU.
+    whole = size == 2 and compute.device.type == "cpu"
+    looks = min(recipe.data.max_sequence_tokens, WHOLE_LIMIT) * shape.heads if whole else 0
     kept = 6 * shape.hidden + 4 * shape.intermediate + 2 * shape.kv_width + looks
     if recipe.weights == "full":  # transformers' forward keeps what ours computes again, and repeats keys and values
         kept = 14 * shape.hidden + 5 * shape.intermediate
@@ -224,7 +232,12 @@ def with_batch_tokens(recipe: Recipe, shape: Shape, compute: Compute, free_bytes
 
 
 def free_bytes(compute: Compute, machine: Hardware) -> int:
-    """Memory that the device has left; of a processor what the process may use in all. 0 where it is not known."""
+    """Memory that the device has left; of a processor what the process may use in all. 0 where it is not known.
+
+    A GPU that is not here is taken to be empty.
+    """
+    if compute.absent_gpu_bytes is not None:
+        return compute.absent_gpu_bytes
     if compute.device.type == "cuda":
         return int(torch.cuda.mem_get_info(compute.device)[0])
     return machine.memory_bytes

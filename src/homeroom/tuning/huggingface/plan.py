@@ -77,8 +77,9 @@ def make_plan(
     tokens, labels = sum(lengths[i] for i in used), sum(data[0].sequences[i].labels for i in used)
     kept = frozen_cache_bytes(shape, recipe, data, steps, compute)
     raw, found = _raw_seconds(base, shape, recipe, data, steps, compute, machine, known, lengths=lengths, cached=bool(kept))
-    alike = known.runs_of(key := machine_key(base, compute, machine))
-    time_s, low, high = corrected(raw, alike)
+    key = machine_key(base, compute, machine) if compute.is_here else ""
+    alike = known.runs_of(key) if key else []
+    time_s, low, high = corrected(raw, alike) if raw else (0.0, 0.0, 0.0)
     host, gpu = expected_memory(shape, recipe, compute, alike)
     disk = disk_bytes(shape, recipe) + kept
     lacks = [*_lacks_memory(recipe, shape, compute, machine, host), *_lacks_disk(shape, recipe, machine)]
@@ -144,6 +145,8 @@ def _raw_seconds(
         used = sum(lengths[i] for step in steps for i in step.indexes)
         checked = checks(recipe, steps) * sum(s.input_length for s in validation.sequences)
         return (used + checked * FORWARD_SHARE) / known.tokens_per_s, None
+    if not compute.is_here:
+        return 0.0, None  # no speed is known, and none is guessed
     found = calibration(base, compute, machine, known.folder)
     packed = compute.device.type == "cuda"
     batches = [batch for step in steps for batch in step.micro_batches]

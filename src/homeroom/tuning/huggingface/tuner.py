@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.errors import ConflictError, MissingExtraError
 from homeroom.models.tokenizer import ChatTokenizer
-from homeroom.runtime.hardware import hardware
+from homeroom.runtime.hardware import Hardware, hardware
 from homeroom.schema.jobs import Reporter
 from homeroom.schema.models import BaseFiles, Suitability, TunedModel
 from homeroom.schema.tuning import Plan, TrainingData
@@ -95,8 +95,15 @@ class HuggingFaceTuner:
         self._load_base = load_base
         self._job_id, self._code_version = job_id, code_version
 
-    def plan(self, data: TrainingData, recipe: Recipe) -> Plan:
+    def plan(self, data: TrainingData, recipe: Recipe, *, gpu_bytes: int | None = None) -> Plan:
         """What the run will need: steps and tokens exactly, time and memory estimated. Touches nothing.
+
+        Args:
+            data: What it trains on.
+            recipe: The run.
+            gpu_bytes: Memory of a GPU to plan for, be there one here or not. With 0 the GPU that the recipe asks for need not be
+                here. Of one that is not here the time is not told, and ``details["gpu"]`` says which GPUs would do. None plans
+                for what a run would take now.
 
         Raises:
             DataError: ``too-few-examples``, ``no-labels``, ``no-preferences``, ``prefix-unstable``.
@@ -107,51 +114,58 @@ class HuggingFaceTuner:
         from homeroom.tuning.huggingface import model
 
         model.quiet_libraries()
-        prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
-        recipe = self._sized(recipe)
-        return self._planned(prepared, prepared.steps(recipe), recipe)
+        from homeroom.tuning.huggingface import device
 
-    def _planned(self, prepared: Prepared, steps: Sequence[Step], recipe: Recipe) -> Plan:
+        prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
+        machine = hardware(self._work_dir)
+        compute = device.choose(recipe, machine) if gpu_bytes is None else device.to_plan(recipe, machine, gpu_bytes)
+        sized = self._sized(recipe, compute, machine)
+        if compute.is_here:
+            return self._planned(prepared, prepared.steps(sized), sized, compute, machine)
+        from homeroom.tuning.huggingface.gpus import for_absent
+        from homeroom.tuning.huggingface.needs import Shape
+
+        elsewhere = replace(machine, disk_free_bytes=0)  # not known
+        plan = self._planned(prepared, prepared.steps(sized), sized, compute, elsewhere)
+        return for_absent(plan, Shape.of(self._base), recipe, compute)
+
+    def _planned(self, prepared: Prepared, steps: Sequence[Step], recipe: Recipe, compute: Compute, machine: Hardware) -> Plan:
         from homeroom.tuning.huggingface import device
         from homeroom.tuning.huggingface.plan import Known, make_plan
 
-        machine = hardware(self._work_dir)
-        compute = device.choose(recipe, machine)
         known = Known(self._calibrations, self._record, self._tokens_per_s)
         with device.computing(compute, recipe.seed):
             data = (prepared.training, prepared.validation)
             return make_plan(self._base, recipe, data, steps, compute, machine, known, lengths=prepared.lengths)
 
-    def _sized(self, recipe: Recipe) -> Recipe:
+    def _sized(self, recipe: Recipe, compute: Compute, machine: Hardware) -> Recipe:
         """The recipe with a number for ``batch_tokens: auto``: that of the run in ``work_dir``, or what fits the memory now."""
-        from homeroom.tuning.huggingface import device
         from homeroom.tuning.huggingface.needs import Shape, free_bytes, with_batch_tokens
 
         path = self._work_dir / "run.json"
         begun = json.loads(path.read_text(encoding="utf-8")).get("batch_tokens") if path.exists() else None
         if begun and not recipe.batch_tokens:
             return recipe.model_copy(update={"batch_tokens": int(begun)})
-        machine = hardware(self._work_dir)
-        compute = device.choose(recipe, machine)
         return with_batch_tokens(recipe, Shape.of(self._base), compute, free_bytes(compute, machine))
 
-    def _forecast(self, prepared: Prepared, steps: Sequence[Step], recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
+    def _forecast(
+        self, prepared: Prepared, steps: Sequence[Step], recipe: Recipe, compute: Compute, reporter: Reporter
+    ) -> dict[str, Any]:
         """What the run is expected to take, as JSON, to be stored beside what it took; empty where nobody wants it.
 
         Raises:
             StorageError: ``no-space``: it would not end.
             ConfigError: ``full-too-large``.
         """
-        from homeroom.tuning.huggingface import device
         from homeroom.tuning.huggingface.needs import Shape, require_disk, require_memory
 
         machine = hardware(self._work_dir)
-        require_memory(Shape.of(self._base), recipe, device.choose(recipe, machine), machine)
+        require_memory(Shape.of(self._base), recipe, compute, machine)
         if not (self._work_dir / "run.json").exists():  # one that goes on has its checkpoints already
             require_disk(Shape.of(self._base), recipe, self._work_dir)
         if self._calibrations is None:
             return {}
-        plan = self._planned(prepared, steps, recipe)
+        plan = self._planned(prepared, steps, recipe, compute, machine)
         if not plan.fits:
             reporter.event(" ".join(plan.warnings[-2:]), level="warning")
         whole = asdict(plan)
@@ -186,14 +200,15 @@ class HuggingFaceTuner:
 
         model.quiet_libraries()
         prepared = prepare(ChatTokenizer(self._base.weights), data, recipe)
-        given, recipe = recipe, self._sized(recipe)
+        machine = hardware(self._work_dir)
+        compute = device.choose(recipe, machine)
+        given, recipe = recipe, self._sized(recipe, compute, machine)
         steps = prepared.steps(recipe)
-        forecast = self._forecast(prepared, steps, recipe, reporter)
+        forecast = self._forecast(prepared, steps, recipe, compute, reporter)
         started = time.monotonic()
         reporter.event(prepared.training.report("training") + "; " + prepared.validation.report("validation"))
         self._check_parity(prepared, reporter)
         name = self._claim_folder(data, given, prepared, recipe.batch_tokens)
-        compute = device.choose(recipe)
         with device.computing(compute, recipe.seed), keeping_freed_memory():
             reporter.progress(0.0, f"loading {self._base.name} ({compute.name})")
             lora = self._loaded(recipe, compute)
