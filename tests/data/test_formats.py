@@ -157,6 +157,16 @@ SAMPLES = {
         "dspy",
         ["user", "assistant"],
     ),
+    "dspy-feedback": (
+        {"input": {"question": "7 + 5?", "learner_answer": "11"}, "output": {"feedback": "f", "correct": False, "look_again": ["5"]}},
+        "dspy",
+        ["user", "assistant"],
+    ),
+    "dspy-scenario": (
+        {"input": {"topic": "sums", "subject": "mathematics", "grade": 1}, "output": {"situation": "s", "task": "t", "mistake": "m"}},
+        "dspy",
+        ["user", "assistant"],
+    ),
     "dspy-number": ({"input": {"question": "q"}, "output": {"answer": 4}}, "dspy", ["user", "assistant"]),
     "flat": ({"question": "q", "answer": "a", "topic": "t"}, "table", ["user", "assistant"]),
 }  # fmt: skip
@@ -200,6 +210,16 @@ def test_dspy_fields_reach_the_metadata_and_stay_fields(tmp_path):
     written = json.loads((tmp_path / "own.jsonl").read_text())
     assert written["input"] == {"learner_says": "q", "context": ["p"]}
     assert written["output"] == {"tutor_says": "a", "steps": [1, 2]}
+
+
+def test_a_reply_about_an_answer_is_read_as_that_and_a_topic_is_asked_about_where_nothing_else_is(tmp_path):
+    (feedback,) = read(tmp_path, SAMPLES["dspy-feedback"][0])
+    assert [m.content for m in feedback.messages] == ["11", "f"] and feedback.extra["fields"]["input"] == {"question": "7 + 5?"}
+    (scenario,) = read(tmp_path, SAMPLES["dspy-scenario"][0])
+    assert [m.content for m in scenario.messages] == ["sums", "s"]
+    assert scenario.metadata == {"topic": "sums", "subject": "mathematics", "grade": 1, "grade_band": "K-2"}
+    (own,) = read(tmp_path, {"input": {"word": "amber", "topic": "stones"}, "output": {"meaning": "a resin"}})
+    assert own.messages[0].content == "amber", "a topic is metadata beside a text"
 
 
 def test_what_a_format_cannot_hold_is_counted_by_name(tmp_path):

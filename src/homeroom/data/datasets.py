@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from homeroom.data.bundled import PROGRAM_DATA
 from homeroom.data.card import data_card
 from homeroom.data.diff import difference
 from homeroom.data.held_out import set_aside_examples
@@ -164,6 +165,8 @@ class DatasetStore:
         hint = (
             f"known: {known}; all of them: homeroom data versions" if known else "there is none yet. Make it: homeroom data split"
         )
+        if reference in PROGRAM_DATA.values():
+            hint = f"it comes with Homeroom. Make it: homeroom data split {reference}"
         raise NotFoundError(f"There is no dataset {reference!r}: {hint}", code="dataset-not-found")
 
     def list(self) -> list[DatasetInfo]:

@@ -33,13 +33,14 @@ class Material:
 
 
 def material(ctx: click.Context, given: str | None, format_: str | None = None, columns: tuple[str, ...] = ()) -> Material:
-    """The examples of a file; of ``NAME``, ``NAME@2`` or an id; of the bundled course when nothing is given.
+    """The examples of a file; of ``NAME``, ``NAME@2`` or an id; of what is bundled by a name; of the course by none.
 
     Raises:
         DataError: the file has errors.
         NotFoundError: there is neither a file nor a dataset of that name.
     """
     from homeroom.app.project import parse_columns
+    from homeroom.data.bundled import NAMES, load_bundled
     from homeroom.data.course import COURSE_NAME, load_course
     from homeroom.data.reading import load_examples
 
@@ -47,6 +48,8 @@ def material(ctx: click.Context, given: str | None, format_: str | None = None, 
         return Material(COURSE_NAME, tuple(load_course()))
     path = Path(given)
     if not path.exists() and not path.suffix:
+        if given in NAMES and not any(info.name == given for info in open_home(ctx).datasets.list()):
+            return Material(given, tuple(load_bundled(given)))
         dataset = open_home(ctx).datasets.get(given)
         name = f"{dataset.info.name}@{dataset.info.version}"
         return Material(name, dataset.examples, dict(dataset.splits), dataset.info.id)

@@ -61,12 +61,16 @@ def command(
 ) -> None:
     """Make an immutable dataset version of a file (or the bundled course), with whole topics held out.
 
+    Examples for programs are bundled as homeroom-scenarios, homeroom-feedback-teacher and homeroom-feedback-learner.
     Examples of one topic, with one opening or with nearly the same problem go to one part. Words of learners without consent are
     refused.
     """
+    from homeroom.data.bundled import NAMES, NOTE
+
     ratios = _ratios(shares)
     found = material(ctx, source, format_, columns)
     home = open_home(ctx)
+    note = note or (NOTE if not found.splits and source in NAMES else "")
     dataset = home.datasets.create(
         name or found.name.split("@")[0], found.examples, seed=seed, ratios=ratios, parent=parent, note=note
     )

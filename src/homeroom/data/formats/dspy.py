@@ -16,6 +16,8 @@ from homeroom.data.metadata import FIELDS
 from homeroom.schema.examples import Example, Json
 
 _QUESTIONS = (
+    "learner_answer",  # stands beside a question, and is what the reply is about
+    "teacher_reply",
     "question",
     "query",
     "prompt",
@@ -27,7 +29,11 @@ _QUESTIONS = (
     "instruction",
     "text",
 )
-_ANSWERS = ("answer", "response", "reply", "output", "completion", "tutor_response", "explanation", "result", "feedback")
+_ANSWERS = (
+    *("answer", "response", "reply", "output", "completion", "tutor_response", "explanation", "result", "feedback"),
+    "situation",  # of a scenario
+)
+_LAST = "topic"  # what is asked about where nothing else is a text: metadata otherwise
 _COPIED = tuple(name for name in FIELDS if name not in ("split", "lint_ignore", "id", "origin"))
 
 
@@ -36,7 +42,8 @@ def _matches(record: Json) -> bool:
 
 
 def _read(record: Json) -> Iterable[Json]:
-    inputs, outputs = dict(record["input"]), dict(record["output"])
+    given = record["input"]
+    inputs, outputs = dict(given), dict(record["output"])
     rest = beside(record, "input", "output", "system")
     named = rest.pop("fields", None)
     named = dict(named) if isinstance(named, dict) else {}
@@ -60,7 +67,7 @@ def _read(record: Json) -> Iterable[Json]:
         read["context"] = inputs.pop("context")
     fields |= {"input": inputs} if inputs else {}
     fields |= {"output": outputs} if outputs else {}
-    copied = {key: inputs[key] for key in _COPIED if isinstance(inputs.get(key), str | int)}
+    copied = {key: given[key] for key in _COPIED if isinstance(given.get(key), str | int)}
     metadata = rest.get("metadata")
     if copied and (metadata is None or isinstance(metadata, dict)):
         read["metadata"] = {**copied, **(metadata or {})}
@@ -77,7 +84,9 @@ def _key(values: Mapping[str, Any], named: object, usual: tuple[str, ...]) -> st
     if found is not None:
         return found
     texts = [key for key, value in values.items() if isinstance(value, str) and key not in ("context", *FIELDS)]
-    return texts[0] if len(texts) == 1 else usual[0]
+    if len(texts) == 1:
+        return texts[0]
+    return _LAST if not texts and _LAST in values else usual[0]
 
 
 def _history(value: object, asks: str, says: str) -> list[Json] | None:
