@@ -126,6 +126,31 @@ def test_no_answer_is_asked_for_twice_and_no_budget_is_overspent(account, migrat
     assert len(account.charged) == before
 
 
+def test_another_number_of_prompts_than_was_chosen_is_refused(account, migrate, tmp_path):
+    account.tuned(OLD, "gpt-4o-mini-2024-07-18", PAIRS, HELD_OUT)
+    assert migrate("download").code == 0
+    record = ("record", "--model", OLD, "--budget-usd", "1", "--yes")
+    assert migrate(*record, "--items", "5").code == 0
+    asked = len(account.charged)
+    for number in ("4", "6", "40"):
+        told = migrate(*record, "--items", number)
+        assert (told.code, "#migration-prompts" in told.error) == (2, True)
+        assert f"5 prompts for '{OLD}' were chosen before, and --items {number} asks for others" in told.error
+        refused = migrate("retrain", "--model", OLD, "--items", number, account=False)
+        assert (refused.code, "#migration-prompts" in refused.error) == (2, True)
+    assert migrate(*record, "--items", "5").code == migrate(*record).code == 0
+    assert len(account.charged) == asked
+
+
+def test_more_than_there_are_is_asked_for_again_without_complaint(account, migrate):
+    account.tuned(OLD, "gpt-4o-mini-2024-07-18", PAIRS, HELD_OUT)
+    assert migrate("download").code == 0
+    record = ("record", "--model", OLD, "--budget-usd", "1", "--yes", "--json")
+    first = migrate(*record, "--items", "2000").json
+    assert first["answers"] == len(HELD_OUT)
+    assert migrate(*record, "--items", "2000").json["answers"] == migrate(*record, "--items", str(len(HELD_OUT))).json["answers"]
+
+
 def test_without_a_price_nothing_is_sent(account, migrate, home):
     account.tuned("ft:mystery:org::x", "mystery", PAIRS, HELD_OUT)
     migrate("download")

@@ -25,7 +25,9 @@ endpoint_option = click.option(
     "--endpoint", default="openai", show_default=True, help="Endpoint of the settings; openai needs only OPENAI_API_KEY."
 )
 model_option = click.option("--model", required=True, help="A tuned model of the inventory: ft:...")
-items_option = click.option("--items", default=40, show_default=True, type=click.IntRange(1, 2000), help="Most prompts.")
+items_option = click.option(
+    "--items", type=click.IntRange(1, 2000), help="Most prompts; those that were chosen before when omitted, and else 40."
+)
 prompts_option = click.option(
     "--prompts", type=click.Path(path_type=Path), help="JSONL of your own prompts, in place of the job's validation file."
 )
@@ -161,7 +163,7 @@ def record(
     endpoint: str,
     model: str,
     prompts: Path | None,
-    items: int,
+    items: int | None,
     max_tokens: int,
     budget_usd: float,
     yes: bool,
@@ -262,7 +264,7 @@ def retrain(
     folder: Path,
     model: str,
     prompts: Path | None,
-    items: int,
+    items: int | None,
     base: str | None,
     recipe_path: Path,
     as_json: bool,

@@ -14,6 +14,7 @@ from homeroom.errors import ConfigError, DataError, NotFoundError
 from homeroom.schema.examples import Example, Item
 
 Json = dict[str, Any]
+DEFAULT_ITEMS = 40
 VALIDATION, TRAINING, OWN = "validation", "training", "own"
 TOLD = {
     VALIDATION: "from the job's validation file: the old model was not trained on them",
@@ -80,11 +81,18 @@ def examples_of(folder: MigrationFolder, file_id: str) -> list[Example]:
     return list({e.id: e for e in read_examples(path).examples}.values())
 
 
-def choose(folder: MigrationFolder, tuned: Tuned, limit: int, own: Path | None = None) -> Chosen:
-    """At most ``limit`` items for one model, the same at every call; what was chosen first stays.
+def choose(folder: MigrationFolder, tuned: Tuned, limit: int | None = None, own: Path | None = None) -> Chosen:
+    """Items for one model, the same at every call; what was chosen first stays.
+
+    Args:
+        folder: Of the migration.
+        tuned: The model.
+        limit: Most of them; None for what was chosen before, and else `DEFAULT_ITEMS`.
+        own: File of one's own prompts, in place of the job's.
 
     Raises:
-        ConfigError: ``migration-prompts``: other prompts were chosen before, and answers would not compare.
+        ConfigError: ``migration-prompts``: other prompts, or another number of them, were chosen before, and answers would not
+            compare.
         DataError: there is nothing to ask.
         NotFoundError: job or file is not here.
     """
@@ -97,11 +105,17 @@ def choose(folder: MigrationFolder, tuned: Tuned, limit: int, own: Path | None =
                 f"{str(path)!r} and its answers to begin anew",
                 code="migration-prompts",
             )
+        if limit not in (None, before.get("limit"), len(before["items"])):
+            raise ConfigError(
+                f"{len(before['items'])} prompts for {tuned.model!r} were chosen before, and --items {limit} asks for others. Go "
+                f"on without it, or remove {str(path)!r} and its answers to begin anew",
+                code="migration-prompts",
+            )
         examples = [Example.from_dict(record) for record in before["examples"]]
         wanted = set(before["items"])
         return Chosen(tuple(i for e in examples for i in e.items() if i.id in wanted), str(before["source"]))
     examples, source = (load_examples(own), OWN) if own is not None else _from_job(folder, tuned)
-    items = spread(examples, limit)
+    items = spread(examples, limit or DEFAULT_ITEMS)
     if not items:
         raise DataError(f"There is no prompt to ask {tuned.model!r}. Name some: --prompts FILE", code="no-items")
     chosen = Chosen(tuple(items), source)
@@ -109,6 +123,7 @@ def choose(folder: MigrationFolder, tuned: Tuned, limit: int, own: Path | None =
         "model": tuned.model,
         "source": source,
         "file": str(own.resolve()) if own else "",
+        "limit": limit or DEFAULT_ITEMS,
         "items": [item.id for item in items],
         "examples": [example.to_dict() for example in chosen.examples],
     }

@@ -58,7 +58,11 @@ def dataset_of(home: Homeroom, folder: MigrationFolder, tuned: Tuned, chosen: Ch
     if not validation:
         validation, training = training[::VALIDATION_SHARE], [e for i, e in enumerate(training) if i % VALIDATION_SHARE]
     if not training:
-        raise DataError(f"Nothing of {tuned.model!r} is left to train on. Ask fewer prompts: --items 10", code="empty-file")
+        raise DataError(
+            f"Nothing of {tuned.model!r} is left to train on. Ask fewer prompts: remove {str(folder.prompts(tuned.model))!r} and "
+            "its answers, and begin anew with --items 10",
+            code="empty-file",
+        )
     assigned: dict[str, Split] = {
         **{e.id: "train" for e in training},
         **{e.id: "validation" for e in validation},
@@ -121,7 +125,7 @@ def asked_of(folder: MigrationFolder, tuned: Tuned, limit: int | None = None) ->
             f"--prompts FILE if they should be your own: homeroom migrate openai record {folder.root} --model {tuned.model}",
             code="migration-answers",
         )
-    chosen = choose(folder, tuned, limit or 1)  # which gives what was chosen first, whatever its number
+    chosen = choose(folder, tuned)  # what was chosen first, whatever its number
     return Chosen(chosen.items[:limit], chosen.source)
 
 
