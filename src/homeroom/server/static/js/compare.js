@@ -81,13 +81,7 @@ document.addEventListener("alpine:init", () => {
 
     async stop() {
       for (const id of this.replies) {
-        try {
-          await Homeroom.post("/replies/" + id + "/stop");
-        } catch (error) {
-          if (!(error instanceof Homeroom.Problem)) {
-            throw error;
-          } // it ended a moment ago
-        }
+        await Homeroom.stopReply(id);
       }
     },
 

@@ -129,7 +129,18 @@
     },
   };
 
-  window.Homeroom = { post, stream, toast, fragment, revive, composer, Problem, BROKEN };
+  // Stop a reply that is being written.
+  async function stopReply(id) {
+    try {
+      await post("/replies/" + id + "/stop");
+    } catch (error) {
+      if (!(error instanceof Problem)) {
+        throw error;
+      } // it ended a moment ago
+    }
+  }
+
+  window.Homeroom = { post, stream, stopReply, toast, fragment, revive, composer, Problem, BROKEN };
 
   document.addEventListener("htmx:configRequest", (event) => {
     event.detail.headers["X-CSRF-Token"] = token();

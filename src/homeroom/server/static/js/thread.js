@@ -134,13 +134,7 @@ document.addEventListener("alpine:init", () => {
 
     async stop() {
       if (this.reply) {
-        try {
-          await Homeroom.post("/replies/" + this.reply + "/stop");
-        } catch (error) {
-          if (!(error instanceof Homeroom.Problem)) {
-            throw error;
-          } // it ended a moment ago
-        }
+        await Homeroom.stopReply(this.reply);
       }
     },
 
