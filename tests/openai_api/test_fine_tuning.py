@@ -323,6 +323,12 @@ def test_auto_is_resolved_from_the_data_and_the_old_place_is_read(jobs: Any, cli
         ({"hyperparameters": {"beta": 0.1}}, 400, "bad_request", "hyperparameters.beta"),
         ({"hyperparameters": {"learning_rate_multiplier": 0}}, 400, "bad_request", "hyperparameters.learning_rate_multiplier"),
         ({"hyperparameters": {"learning_rate_multiplier": 500}}, 400, "bad_request", "hyperparameters.learning_rate_multiplier"),
+        ({"hyperparameters": {"learning_rate_multiplier": 200.1}}, 400, "bad_request", "hyperparameters.learning_rate_multiplier"),
+        ({"hyperparameters": {"learning_rate_multiplier": 1e-320}}, 400, "bad_request", "hyperparameters.learning_rate_multiplier"),
+        (
+            {"method": {"type": "supervised", "supervised": {"hyperparameters": {"learning_rate_multiplier": 1e300}}}},
+            400, "bad_request", "method.supervised.hyperparameters.learning_rate_multiplier",
+        ),
         ({"method": {"type": "reinforcement"}}, 400, "unsupported_method", "method.type"),
         ({"method": {"type": "magic"}}, 400, "bad_request", "method.type"),
         ({"method": {"type": "dpo"}}, 400, "file_kind", "training_file"),

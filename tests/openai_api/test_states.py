@@ -13,10 +13,18 @@ from homeroom.app.fine_tuning.bases import Bases, TrainableBase
 from homeroom.app.fine_tuning.checkpoints import KEPT, CheckpointStore
 from homeroom.app.fine_tuning.errors import FieldError, MissingError
 from homeroom.app.fine_tuning.files import FileStore, UploadForm
-from homeroom.app.fine_tuning.hyperparameters import auto_batch, auto_epochs, base_rate, model_suffix, recipe_for, resolve
+from homeroom.app.fine_tuning.hyperparameters import (
+    auto_batch,
+    auto_epochs,
+    base_rate,
+    check_rate,
+    model_suffix,
+    recipe_for,
+    resolve,
+)
 from homeroom.app.fine_tuning.jobs import FineTuningJobs
 from homeroom.app.fine_tuning.records import VALIDATING, FineTuningJob
-from homeroom.app.fine_tuning.request import JobRequest, parse_request
+from homeroom.app.fine_tuning.request import JobRequest, Method, parse_request
 from homeroom.app.fine_tuning.results import result_csv
 from homeroom.errors import ConflictError, NotFoundError
 from homeroom.jobs.store import JobStore
@@ -296,6 +304,26 @@ def test_what_was_given_is_kept_and_what_was_not_is_resolved() -> None:
 def test_larger_bases_take_smaller_steps() -> None:
     assert [base_rate(size, "supervised") for size in (0, 135, 1700, 7000)] == [5e-4, 5e-4, 2e-4, 1e-4]
     assert base_rate(135, "dpo") == pytest.approx(5e-5)
+
+
+@pytest.mark.parametrize("method", ["supervised", "dpo"])
+@pytest.mark.parametrize(("parameters_m", "least", "most"), [(135, 2e-6, 200), (1700, 5e-6, 500), (7000, 1e-5, 1000)])
+def test_every_multiplier_that_is_taken_makes_a_recipe(parameters_m: int, least: float, most: float, method: Method) -> None:
+    times = 10 if method == "dpo" else 1
+    for multiplier, taken in ((least, True), (most, True), (least * 0.99, False), (most * 1.001, False), (1e-320, False)):
+        asked = JobRequest(
+            "m", "f", method=method, hyperparameters={"learning_rate_multiplier": multiplier * times}, given_in="here"
+        )
+        values = resolve(asked, 50)
+        if taken:
+            check_rate(asked, values, parameters_m)
+            about = {"base": "tiny", "parameters_m": parameters_m, "method": method, "suffix": None}
+            recipe = recipe_for(values, **about, seed=1, longest_tokens=100)
+            assert recipe.optimiser.learning_rate == pytest.approx(1e-9 if multiplier < 1 else 0.1)
+            continue
+        with pytest.raises(FieldError, match=f"from {least * times:g} to {most * times:g}") as caught:
+            check_rate(asked, values, parameters_m)
+        assert caught.value.param == "here.learning_rate_multiplier"
 
 
 def test_the_recipe_is_what_was_asked_for() -> None:

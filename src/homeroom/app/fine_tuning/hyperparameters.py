@@ -19,7 +19,8 @@ EPOCHS, MIN_SEEN, MAX_SEEN, MAX_EPOCHS = 3, 100, 25_000, 25
 """Three epochs, more of them until a hundred examples are seen, fewer beyond twenty-five thousand: OpenAI's cookbook says so."""
 BATCH, MAX_BATCH, BATCH_SHARE = 8, 256, 0.002
 DPO_SHARE_OF_RATE, BETA = 0.1, 0.1
-MAX_RATE = 0.1
+MIN_RATE, MAX_RATE = 1e-9, 0.1
+"""Learning rates: the most that a recipe takes, and what is so small that a job would teach nothing."""
 NAME = "tuned"
 ROUND_TOKENS, MIN_TOKENS, BATCH_TOKENS = 64, 64, 1024
 
@@ -75,18 +76,19 @@ def base_rate(parameters_m: int, method: Method) -> float:
     return rate * (DPO_SHARE_OF_RATE if method == "dpo" else 1.0)
 
 
-def check_rate(values: Hyperparameters, parameters_m: int, method: Method) -> None:
-    """Refuse a learning rate that no run survives.
+def check_rate(asked: JobRequest, values: Hyperparameters, parameters_m: int) -> None:
+    """Refuse a learning rate that no run survives, and one that teaches nothing.
 
     Raises:
-        FieldError: it names the largest multiplier.
+        FieldError: it names the multipliers that are taken.
     """
-    base = base_rate(parameters_m, method)
-    if values.learning_rate_multiplier * base > MAX_RATE:
+    base = base_rate(parameters_m, asked.method)
+    if not MIN_RATE <= values.learning_rate_multiplier * base <= MAX_RATE:
         raise FieldError(
             f"'learning_rate_multiplier' {values.learning_rate_multiplier:g} makes a learning rate of "
-            f"{values.learning_rate_multiplier * base:g}; this base takes a multiplier of up to {MAX_RATE / base:g}",
-            param="hyperparameters.learning_rate_multiplier",
+            f"{values.learning_rate_multiplier * base:g}; this base takes a multiplier from {MIN_RATE / base:g} to "
+            f"{MAX_RATE / base:g}",
+            param=f"{asked.given_in}.learning_rate_multiplier",
         )
 
 

@@ -207,7 +207,7 @@ class FineTuningJobs:
                                  param="validation_file")  # fmt: skip
             validation, _ = self._training(asked.validation_file, "validation_file", asked)
         values = resolve(asked, examples)
-        check_rate(values, base.parameters_m, asked.method)
+        check_rate(asked, values, base.parameters_m)
         seed = asked.seed if asked.seed is not None else int(token[:12], 16) % (MAX_SEED + 1)
         request = {"asked": asked.to_dict(), "hyperparameters": values.to_dict(), "seed": seed, "examples": examples}
         order = {

@@ -35,6 +35,7 @@ class JobRequest:
     Attributes:
         hyperparameters: ``n_epochs``, ``batch_size``, ``learning_rate_multiplier``, for ``dpo`` also ``beta``: those given.
         integrations: As they came: recorded, and sent nowhere.
+        given_in: The field of the request that holds the hyperparameters, for what is said of them. Not kept.
     """
 
     model: str
@@ -46,6 +47,7 @@ class JobRequest:
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     metadata: Mapping[str, str] | None = None
     integrations: tuple[Json, ...] | None = None
+    given_in: str = "hyperparameters"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data: what is kept, and what two requests with one idempotency key must share."""
@@ -85,6 +87,7 @@ def parse_request(body: Json) -> JobRequest:
         hyperparameters=_hyperparameters(given, where, method),
         metadata=_metadata(body.get("metadata")),
         integrations=_integrations(body.get("integrations")),
+        given_in=where,
     )
 
 
