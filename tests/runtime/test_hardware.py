@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from homeroom.errors import ConfigError
 from homeroom.runtime import free_port, hardware
+from homeroom.runtime.hardware import parse_memory
 
 
 @pytest.fixture
@@ -54,6 +56,29 @@ def test_gpu_is_named(root: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "information").write_text("Model: \t\t NVIDIA H100\nIRQ: 1\n")
     assert hardware(root=root).gpu == "NVIDIA H100"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("24GB", 24e9),
+        (" 24 gb ", 24e9),
+        ("24", 24e9),
+        ("1.5GB", 1.5e9),
+        ("24GiB", 24 * 2**30),
+        ("24576MiB", 24 * 2**30),
+        ("1000MB", 1e9),
+    ],
+)
+def test_a_memory_is_read_as_it_is_written(text: str, size: float) -> None:
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "24 TB", "-24GB", "999MB", "10001GB", "1" * 400, "2,4GB", "24GB x", "inf"])
+def test_what_is_no_memory_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="tune plan --gpu 24GB") as caught:
+        parse_memory(text)
+    assert caught.value.code == "memory-size"
 
 
 def test_this_machine_and_a_folder_to_come(tmp_path: Path) -> None:
