@@ -16,8 +16,10 @@ from homeroom.app.endpoints import endpoint_identity, endpoint_of, open_endpoint
 from homeroom.app.engines import engine
 from homeroom.app.metering import Use
 from homeroom.app.prompt_job import demonstrations_and_items
+from homeroom.data.bundled import PROGRAM_DATA
 from homeroom.data.datasets import Dataset
 from homeroom.errors import DataError
+from homeroom.evaluation.field_checks import MAIN, FieldChecks
 from homeroom.evaluation.metrics.sound_turn import failed_checks, share_of_checks
 from homeroom.models.engine_chat import EngineChatModel
 from homeroom.registry.names import new_model_name
@@ -29,6 +31,7 @@ from homeroom.tuning.dspy import envelope
 from homeroom.tuning.dspy.desk import Asked
 from homeroom.tuning.dspy.packages import require_dspy
 from homeroom.tuning.dspy.recipe import DspyRecipe
+from homeroom.tuning.dspy.shipped import SHIPPED
 from homeroom.tuning.dspy.spec import ProgramSpec
 from homeroom.tuning.dspy.tuner import DspyTuner, Models, Outcome
 
@@ -58,6 +61,7 @@ class ChecksJudge:
     """The share of the checks behind the verdict that a reply passes. Implements the tuner's ``Judge``."""
 
     name = "checks"
+    whole = False
 
     def scores(self, items: Sequence[Item], replies: Sequence[str]) -> list[float]:
         """One value for each reply, 0 to 1."""
@@ -74,11 +78,20 @@ def _answer(item: Item, reply: str) -> Answer:
 
 
 def judge_of(recipe: DspyRecipe, spec: ProgramSpec) -> Judge:
-    """What the recipe chooses by: the checks for programs that play a part in a dialogue, else the authored replies."""
+    """What the recipe chooses by: the checks of the program, where there are any for it, else the authored replies."""
     from homeroom.tuning.dspy.task import ReferenceJudge
 
+    if recipe.metric != "reference" and shipped_as(spec) in MAIN:
+        return FieldChecks(spec.name)
     checked = recipe.metric == "checks" or (recipe.metric == "auto" and spec.name in CHECKED)
     return ChecksJudge() if checked else ReferenceJudge()
+
+
+def shipped_as(spec: ProgramSpec) -> str:
+    """The name of the shipped program with these fields; empty where there is none: one's own signature may be called alike."""
+    found = next((known for known in SHIPPED if known.name == spec.name), None)
+    same = found is not None and (found.inputs, found.outputs) == (spec.inputs, spec.outputs)
+    return spec.name if same else ""
 
 
 def material_of(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec) -> Material:
@@ -121,12 +134,14 @@ def _require_outputs(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, it
         return
     outputs, inputs = missing_fields(spec, items)
     more = f" Its inputs {', '.join(map(repr, inputs))} are in none either." if inputs else ""
+    other = f"take another program: homeroom tune plan --method dspy --program {'learner' if recipe.task == 'learner' else 'answer'}"
+    if shipped_as(spec) in PROGRAM_DATA:
+        other = f"take those that come with Homeroom: homeroom data split {PROGRAM_DATA[spec.name]}, then --dataset with that name"
     shape = json.dumps({"input": dict.fromkeys((f.name for f in spec.inputs), "..."), "output": dict.fromkeys(outputs, "...")})
     raise DataError(
         f"No {recipe.task} example of {dataset.info.name}@{dataset.info.version} has every output of the program {spec.name!r}: "
         f"{', '.join(map(repr, outputs))} not given.{more} Write examples as lines of fields, {shape}, or each reply as a JSON "
-        "object of the outputs, and store them: homeroom data split FILE; or take "
-        f"another program: homeroom tune plan --method dspy --program {'learner' if recipe.task == 'learner' else 'answer'}",
+        f"object of the outputs, and store them: homeroom data split FILE; or {other}",
         code="program-fields",
     )
 

@@ -46,9 +46,15 @@ def quiet() -> Iterator[io.StringIO]:
 
 
 class Judge(Protocol):
-    """Says what replies are worth, 0 to 1. Passed in: what is measured is not the tuner's to say."""
+    """Says what replies are worth, 0 to 1. Passed in: what is measured is not the tuner's to say.
+
+    Attributes:
+        name: Of the measure.
+        whole: Whether a reply of several fields is given as the JSON object of all of them, and not as the main one alone.
+    """
 
     name: str
+    whole: bool
 
     def scores(self, items: Sequence[Item], replies: Sequence[str]) -> list[float]:
         """One value for each reply; a reply may be compared with the others of its system."""
@@ -63,6 +69,7 @@ class ReferenceJudge:
     """The words that a reply shares with the authored one (F1): for programs that have no measure of their own."""
 
     name = "reference"
+    whole = False
 
     def scores(self, items: Sequence[Item], replies: Sequence[str]) -> list[float]:
         """One value for each reply."""
@@ -144,11 +151,13 @@ class Material:
 
 def last_items(examples: Sequence[Example], limit_characters: int, most: int, seed: int) -> list[Item]:
     """The last reply of each example that is short enough, in a drawn order; equal questions once."""
-    found: dict[tuple[str, ...], Item] = {}
+    found: dict[str, Item] = {}
     for example in sorted(examples, key=lambda e: e.id):
         items = list(example.items())
         if items and sum(len(m.content) for m in example.messages) <= limit_characters:
-            found.setdefault(tuple(m.content for m in items[-1].prompt), items[-1])
+            beside = _mapping(example.extra.get("fields")).get("input")
+            asked = json.dumps([[m.content for m in items[-1].prompt], beside], ensure_ascii=False, default=str)
+            found.setdefault(asked, items[-1])
     order = list(found.values())
     random.Random(f"{seed}-pool").shuffle(order)
     return order[:most]
@@ -245,7 +254,9 @@ class Bench:
         return self.judge.scores([self.item_of(example)], [self.text_of(prediction)])[0]
 
     def text_of(self, prediction: Any) -> str:
-        """What a person reads of a prediction; empty where there was none."""
+        """What is judged of a prediction: what a person reads, or all of its fields; empty where there was none."""
+        if prediction is not None and self.judge.whole and self.spec.fields is not None:
+            return json.dumps({field.name: prediction.get(field.name) for field in self.spec.outputs}, ensure_ascii=False)
         value = prediction.get(self.spec.reply) if prediction is not None else None
         return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
