@@ -134,9 +134,10 @@ def _require_outputs(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, it
         return
     outputs, inputs = missing_fields(spec, items)
     more = f" Its inputs {', '.join(map(repr, inputs))} are in none either." if inputs else ""
-    other = f"take another program: homeroom tune plan --method dspy --program {'learner' if recipe.task == 'learner' else 'answer'}"
+    fitting = "learner" if recipe.task == "learner" else "answer"
+    other = f"take another program: homeroom tune plan --method dspy --program {fitting}"
     if shipped_as(spec) in PROGRAM_DATA:
-        other = f"take those that come with Homeroom: homeroom data split {PROGRAM_DATA[spec.name]}, then --dataset with that name"
+        other = f"take those that are bundled: homeroom data split {PROGRAM_DATA[spec.name]}, then --dataset with that name"
     shape = json.dumps({"input": dict.fromkeys((f.name for f in spec.inputs), "..."), "output": dict.fromkeys(outputs, "...")})
     raise DataError(
         f"No {recipe.task} example of {dataset.info.name}@{dataset.info.version} has every output of the program {spec.name!r}: "
