@@ -20,3 +20,21 @@ def test_the_last_attempt_of_a_run_is_not_taken_for_the_whole_of_it():
 
 def test_without_a_forecast_nothing_is_told():
     assert told({"seconds": 20.0}) == ""
+
+
+CALLS = {"calls": 96, "calls_low": 30, "calls_most": 240}
+MONEY = {"counted": True, "priced": True, "cost_usd": 0.0213, "cost_high_usd": 0.4}
+SEARCH = {**CALLS, **MONEY, "time_s": 50.0, "time_low_s": 20.0, "time_high_s": 150.0}
+
+
+def test_a_search_is_told_in_calls_money_and_time():
+    took = {"requests": 90, "requests_sent": 90, "usd": 0.0187, "seconds": 61.2}
+    assert told({"forecast": SEARCH, **took}) == (
+        "Forecast 96 calls (30 to 240), took 90; money $0.0213 (at most $0.4000), spent $0.0187; time 50 s (20 to 150 s), took 61 s"
+    )
+
+
+def test_a_search_that_knew_replies_before_says_so_and_a_free_one_says_nothing_of_money():
+    said = told({"forecast": {**SEARCH, "counted": False}, "requests": 90, "requests_sent": 12, "seconds": 9.0})
+    assert said == "Forecast 96 calls (30 to 240), took 90, 78 of them answered before; time 50 s (20 to 150 s), took 9 s"
+    assert "no price is known" in told({"forecast": {**SEARCH, "priced": False}, "requests": 1, "requests_sent": 1})

@@ -89,7 +89,8 @@ class Run:
     def __init__(self, folder: Path, spec: ProgramSpec = ANSWER, examples: Sequence[Example] = EXAMPLES) -> None:
         from homeroom.tuning.dspy.task import Material, ReferenceJudge, last_items
 
-        self.model, self.writer, self.folder, self.spec = Scripted(), Scripted(), folder, spec
+        self.model, self.writer, self.teacher, self.folder, self.spec = Scripted(), Scripted(), Scripted(), folder, spec
+        self.others: dict[str, str] = {}
         self.judge, self.opened, self.reporter = ReferenceJudge(), 0, NullReporter()
         if len(examples) < 10:
             pool = last_items(examples, 1000, 99, 0)
@@ -104,9 +105,11 @@ class Run:
         @contextmanager
         def models() -> Iterator[Models]:
             self.opened += 1
-            yield Models(Asked(self.model, "one"), Asked(self.writer, "two") if recipe.prompt_model else None, 2)
+            writer = Asked(self.writer, "two", "writer") if "writer" in recipe.others else None
+            teacher = Asked(self.teacher, "three", "teacher") if "teacher" in recipe.others else None
+            yield Models(Asked(self.model, "one"), writer, 2, teacher=teacher)
 
-        tuner = DspyTuner(self.spec, self.judge, models, "one", self.folder)
+        tuner = DspyTuner(self.spec, self.judge, models, "one", self.folder, others=self.others)
         return tuner.run(self.material, recipe, self.reporter)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -64,7 +65,12 @@ def text_goes(home: Homeroom, base: str, model: TunedModel | None) -> tuple[str,
     """Where examples and questions go, and whether that is another machine."""
     names = [name for kind, name in [place_of(home, base, model)] if kind == "endpoint"]
     if model is not None:
-        names += [model.remote_id, *(str(model.recipe.get(key) or "") for key in ("base", "prompt_model"))]
+        names += [model.remote_id, *(str(model.recipe.get(key) or "") for key in ("base", "prompt_model", "teacher_model"))]
+    return hosts_of(home, names)
+
+
+def hosts_of(home: Homeroom, names: Iterable[str]) -> tuple[str, bool]:
+    """Where the text goes that models are sent (``ENDPOINT/MODEL``, or ones here), and whether that is another machine."""
     found: dict[str, Endpoint] = {e.name: e for name in names if (e := endpoint_of(home.settings, name)) is not None}
     away = [e for e in found.values() if leaves_this_machine(e)]
     if away:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
+from homeroom.app.dspy_forecast import SearchForecast, forecast_search
 from homeroom.app.dspy_weights import AdapterTrainer, copy_weights, require_training
 from homeroom.app.endpoints import endpoint_identity, endpoint_of, open_endpoint_model
 from homeroom.app.engines import engine
@@ -21,6 +22,7 @@ from homeroom.data.datasets import Dataset
 from homeroom.errors import DataError
 from homeroom.evaluation.field_checks import MAIN, FieldChecks
 from homeroom.evaluation.metrics.sound_turn import failed_checks, share_of_checks
+from homeroom.ledger.purse import Purse
 from homeroom.models.engine_chat import EngineChatModel
 from homeroom.registry.names import new_model_name
 from homeroom.schema.evaluation import Answer
@@ -30,7 +32,7 @@ from homeroom.schema.models import TunedModel
 from homeroom.tuning.dspy import envelope
 from homeroom.tuning.dspy.desk import Asked
 from homeroom.tuning.dspy.packages import require_dspy
-from homeroom.tuning.dspy.recipe import DspyRecipe
+from homeroom.tuning.dspy.recipe import DspyRecipe, Part
 from homeroom.tuning.dspy.shipped import SHIPPED
 from homeroom.tuning.dspy.spec import ProgramSpec
 from homeroom.tuning.dspy.tuner import DspyTuner, Models, Outcome
@@ -168,37 +170,66 @@ def tune_program(context: JobContext, home: Homeroom) -> TunedModel:
     )
     if recipe.trains:
         require_training()
+    forecast = forecast_search(home, recipe, spec, material)
     tuner = DspyTuner(
         spec,
         judge_of(recipe, spec),
-        lambda: models_of(home, recipe, context, dataset.info.id),
+        lambda: models_of(home, recipe, context, dataset.info.id, purse_of(home, context.job.id, forecast)),
         f"{identity}:{'' if '/' in recipe.base else home.settings.engine_weights}",
         home.settings.home / "prompts",
+        others=payload.get("other_identities") or {},
     )
     outcome = tuner.run(material, recipe, context, dataset.info.id)
-    return _kept(context, home, recipe, spec, outcome, dataset.info.id, identity)
+    metrics = beside_forecast(home, context.job.id, recipe, outcome, forecast)
+    return _kept(context, home, recipe, spec, outcome, dataset.info.id, identity, metrics)
+
+
+def purse_of(home: Homeroom, job_id: str, forecast: SearchForecast) -> Purse | None:
+    """What the run may spend: the most that was told before it began, less what earlier attempts cost; None if not known."""
+    if not forecast.counted or forecast.unpriced:
+        return None
+    return Purse(forecast.most_usd, _cost(home, job_id))
+
+
+def _cost(home: Homeroom, job_id: str) -> float:
+    return sum(total.usd + total.held_usd for total in home.ledger.totals((), job=job_id))
+
+
+def beside_forecast(
+    home: Homeroom, job_id: str, recipe: DspyRecipe, outcome: Outcome, forecast: SearchForecast
+) -> Mapping[str, Any]:
+    """The numbers of a search, with the models that it asked and its forecast; without them where it was made before."""
+    asked = outcome.metrics.get("asked")
+    if not asked:
+        return outcome.metrics
+    names = {"task": recipe.base, **recipe.others}
+    told = forecast.to_dict()
+    if recipe.trains:  # the time of training is its own forecast's
+        told = {key: value for key, value in told.items() if not key.startswith("time_")}
+    named = {part: {"model": names[part], **used} for part, used in asked.items()}
+    return {**outcome.metrics, "asked": named, "usd": round(_cost(home, job_id), 6), "forecast": told}
 
 
 @contextmanager
-def models_of(home: Homeroom, recipe: DspyRecipe, context: JobContext, dataset: str) -> Iterator[Models]:
-    """The model whose prompt is tuned, and the one that writes instructions, for as long as the block lasts."""
+def models_of(home: Homeroom, recipe: DspyRecipe, context: JobContext, dataset: str, purse: Purse | None) -> Iterator[Models]:
+    """The model whose prompt is tuned, the one that teaches it, and the one that writes instructions, while the block lasts."""
     use = Use("tuning", "dspy", context.job.id)
     with ExitStack() as stack:
         trainer = None
         if recipe.trains:
             base = home.base_files(recipe.base)
             trainer = stack.enter_context(AdapterTrainer(home, context, recipe, base, dataset))
-        task = trainer.asked if trainer else stack.enter_context(_opened(home, recipe.base, use))
-        writer = stack.enter_context(_opened(home, recipe.prompt_model, use)) if recipe.prompt_model else None
-        yield Models(task, writer, home.settings.engine_slots, trainer)
+        task = trainer.asked if trainer else stack.enter_context(_opened(home, recipe.base, use, "task", purse))
+        others = {part: stack.enter_context(_opened(home, name, use, part, purse)) for part, name in recipe.others.items()}
+        yield Models(task, others.get("writer"), home.settings.engine_slots, trainer, others.get("teacher"))
 
 
 @contextmanager
-def _opened(home: Homeroom, name: str, use: Use) -> Iterator[Asked]:
+def _opened(home: Homeroom, name: str, use: Use, part: Part, purse: Purse | None) -> Iterator[Asked]:
     if endpoint_of(home.settings, name) is not None:
-        model, identity = open_endpoint_model(home, name, use)
+        model, identity = open_endpoint_model(home, name, use, purse)
         with closing(model):
-            yield Asked(model, identity)
+            yield Asked(model, identity, part)
         return
     base = home.base_files(name)
     with engine(home, base, batch=True) as resolve:
@@ -213,8 +244,20 @@ def identity_of(home: Homeroom, name: str) -> str:
     return endpoint_identity(endpoint, name) if endpoint is not None else home.base_files(name).identity
 
 
+def others_of(home: Homeroom, recipe: DspyRecipe) -> dict[str, str]:
+    """The identities of the models besides the base, by why they are asked."""
+    return {part: identity_of(home, name) for part, name in recipe.others.items()}
+
+
 def _kept(
-    context: JobContext, home: Homeroom, recipe: DspyRecipe, spec: ProgramSpec, outcome: Outcome, dataset: str, identity: str
+    context: JobContext,
+    home: Homeroom,
+    recipe: DspyRecipe,
+    spec: ProgramSpec,
+    outcome: Outcome,
+    dataset: str,
+    identity: str,
+    metrics: Mapping[str, Any],
 ) -> TunedModel:
     """The outcome as a model: the prompt program that is served, its weights if any, DSPy's own state, the table, the recipe."""
     name = new_model_name(recipe.base, recipe.model_suffix)
@@ -243,7 +286,7 @@ def _kept(
         created_at=time.time(),
         recipe={**recipe.to_dict(), "program": spec.name},
         settings={**recipe.generation.settings().to_dict(), "system_prompt": recipe.system_prompt},
-        metrics={**outcome.metrics, **weights},
+        metrics={**metrics, **weights},
     )
 
 

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from homeroom.app.dspy_job import identity_of, material_of
+from homeroom.app.call_speed import Speed
+from homeroom.app.compare_facts import hosts_of
+from homeroom.app.dspy_forecast import SearchForecast, forecast_search
+from homeroom.app.dspy_job import identity_of, material_of, others_of
 from homeroom.app.dspy_weights import training_recipe
 from homeroom.app.endpoints import base_here, endpoint_of
 from homeroom.app.engines import memory_need
 from homeroom.app.forecasts import calibrations, record
-from homeroom.app.metering import price_at
 from homeroom.app.work import NOW, When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
 from homeroom.schema.examples import Example, Message
 from homeroom.schema.jobs import Job
 from homeroom.schema.tuning import Plan, TrainingData
+from homeroom.tuning.dspy.expected import wanted_calls
 from homeroom.tuning.dspy.own import program_named
 from homeroom.tuning.dspy.packages import require_dspy
-from homeroom.tuning.dspy.recipe import PROMPT_MODEL, WEIGHTS, DspyRecipe
+from homeroom.tuning.dspy.recipe import PROMPT_MODEL, TAUGHT, WEIGHTS, DspyRecipe
 from homeroom.tuning.dspy.spec import ProgramSpec
-from homeroom.tuning.dspy.tuner import expected_calls
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
     from homeroom.tuning.dspy.task import Material
 
-CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is not here
-SECONDS_A_CALL = 2.0  # assumed, and said so
 DISK_A_CALL_BYTES = 4096
-SCHEMA_CHARACTERS = 2000  # of how several outputs are asked for, at most
-WRITER_CHARACTERS, WRITER_TOKENS = 40_000, 2000  # of a question to the model that writes instructions, and of its reply, at most
 Json = dict[str, Any]  # a job's payload
 
 
@@ -50,8 +47,8 @@ def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
 
     Raises:
         NotFoundError: ``unknown-program``; ``not-pulled``, ``unknown-model``.
-        ConfigError: ``signature-path``, ``signature-fields``; ``prompt-model``: it is no model of an endpoint;
-            ``search-weights``: weights are to be trained, and they are at one.
+        ConfigError: ``signature-path``, ``signature-fields``; ``prompt-model``, ``teacher-model``: it is no model of an endpoint;
+            ``teacher-model``: nothing that is tried asks it; ``search-weights``: weights are to be trained, and they are at one.
     """
     named = recipe.base or home.settings.default_base
     base = named if endpoint_of(home.settings, named) is not None else base_here(home, named).name
@@ -62,11 +59,14 @@ def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
             f"prompt_model = {recipe.prompt_model!r} names none. Name a model of an endpoint: prompt_model: openai/gpt-4.1-mini",
             code="prompt-model",
         )
+    _require_teacher(home, recipe)
     if recipe.trains and "/" in base:
         training = [n for n in recipe.tried if n in WEIGHTS]
         raise ConfigError(
-            f"{' and '.join(training)} {'train' if len(training) > 1 else 'trains'} weights, and those of {base!r} are at an "
-            "endpoint. Choose a base of this machine: homeroom models list --bases",
+            f"{' and '.join(training)} {'train' if len(training) > 1 else 'trains'} weights in the middle of a search, and those "
+            f"of {base!r} are at an endpoint, where each training is a job of its own that has to be agreed to. Tune the prompt "
+            "first, then train on what it says: homeroom tune traces NAME --out traces.jsonl, then homeroom tune run --method "
+            "openai. Or choose a base of this machine: homeroom models list --bases",
             code="search-weights",
         )
     name = recipe.program
@@ -76,88 +76,69 @@ def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
     return Chosen(recipe.model_copy(update={"base": base, "program": name}), program_named(name))
 
 
+def _require_teacher(home: Homeroom, recipe: DspyRecipe) -> None:
+    """Refuse a teacher that cannot be asked, or that nothing would ask.
+
+    Raises:
+        ConfigError: ``teacher-model``.
+    """
+    if not recipe.teacher_model:
+        return
+    if endpoint_of(home.settings, recipe.teacher_model) is None:
+        raise ConfigError(
+            f"teacher_model = {recipe.teacher_model!r} is no model of an endpoint. Name one whose replies are worth showing: "
+            "teacher_model: openai/gpt-4.1, or add its endpoint to config.yaml in the home",
+            code="teacher-model",
+        )
+    if "teacher" not in recipe.others:
+        raise ConfigError(
+            f"teacher_model = {recipe.teacher_model!r} would not be asked: of the optimisers only {', '.join(TAUGHT)} show a "
+            f"teacher's replies, and {', '.join(recipe.tried)} are tried. Add one of them, or take teacher_model out",
+            code="teacher-model",
+        )
+
+
 def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
     """What the run will need; starts nothing."""
     found = chosen(home, dataset, recipe)
     recipe = found.recipe
     material = material_of(dataset, recipe, found.spec)
-    expected = expected_calls(recipe, len(material.pool), len(material.items))
-    calls = min(expected, recipe.max_calls)
-    asked = sum(len(m.content) for item in material.items for m in item.prompt) // len(material.items)
-    shown = sum(len(m.content) for item in material.pool for m in item.example.messages) // len(material.pool)
-    prompt = (asked + len(found.spec.instructions) + shown * min(recipe.demonstrations, len(material.pool))) // CHARACTERS_A_TOKEN
-    longest = max(sum(len(m.content) for m in item.prompt) for item in material.items)
-    longest += len(found.spec.instructions) + recipe.budget_characters + SCHEMA_CHARACTERS
-    money = _money(home, recipe, calls, prompt, longest)
+    search = forecast_search(home, recipe, found.spec, material)
     training = _training(home, dataset, recipe, found.spec, material) if recipe.trains else None
     times = recipe.trains if training else 0
     local = endpoint_of(home.settings, recipe.base) is None
     answering = memory_need(home, home.base_files(recipe.base)).total if local else 0
+    low_s, usual_s, high_s = search.time_s
     return Plan(
         method="dspy",
         examples=len(material.pool),
         trained_tokens=times * training.trained_tokens if training else 0,
         steps=len(recipe.tried),
-        time_s=calls * SECONDS_A_CALL + (times * training.time_s if training else 0),
+        time_s=round(usual_s + times * (training.time_s if training else 0), 1),
+        time_low_s=round(low_s + times * (training.time_low_s if training else 0), 1),
+        time_high_s=round(high_s + times * (training.time_high_s or training.time_s if training else 0), 1),
         memory_bytes=max(training.memory_bytes if training else 0, answering),
         gpu_memory_bytes=training.gpu_memory_bytes if training else 0,
-        disk_bytes=calls * DISK_A_CALL_BYTES + (times * training.disk_bytes if training else 0),
-        cost_usd=money.usd,
-        cost_high_usd=money.most_usd,
+        disk_bytes=search.most_calls * DISK_A_CALL_BYTES + (times * training.disk_bytes if training else 0),
+        cost_usd=search.usd,
+        cost_high_usd=search.most_usd,
         fits=training.fits if training else True,
         advice=training.advice if training else (),
-        warnings=(
-            *_warnings(recipe, expected, unpriced=money.unpriced),
-            *(training.warnings if training else ()),
-        ),
+        warnings=(*_warnings(recipe, search, material), *(training.warnings if training else ())),
         details={
-            "calls": calls,
+            "calls": search.most_calls,
+            "calls_expected": round(search.calls),
             "max_calls": recipe.max_calls,
+            "asks": [one.to_dict() for one in search.asked],
+            "text_goes": hosts_of(home, (recipe.base, *recipe.others.values()))[0],
             "program": found.spec.name,
             "optimisers": list(recipe.tried),
             "selection_items": len(material.items),
-            "tokens": calls * (prompt + recipe.generation.max_tokens),
-            "counted": money.counted,
-            "priced": not money.unpriced,
+            "tokens": round(sum(one.tokens for one in search.asked)),
+            "counted": search.counted,
+            "priced": not search.unpriced,
         },
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Money:
-    """What the calls of a search may cost: expected, at most, whether they are counted, and whose price is not known."""
-
-    counted: bool = False
-    usd: float = 0.0
-    most_usd: float = 0.0
-    unpriced: tuple[str, ...] = ()
-
-
-def _money(home: Homeroom, recipe: DspyRecipe, calls: int, prompt: int, longest: int) -> _Money:
-    """Of the base's calls and, at most, of those of the model that writes instructions: nobody knows beforehand how many are its.
-
-    Args:
-        home: The open home.
-        recipe: What is run.
-        calls: Of both together.
-        prompt: Tokens of a usual question to the base.
-        longest: Characters of the longest one: a token is at least one of them.
-    """
-    reply = recipe.generation.max_tokens
-    asked = [(recipe.base, prompt, longest, reply)]
-    if recipe.prompt_model:
-        asked.append((recipe.prompt_model, 0, WRITER_CHARACTERS // CHARACTERS_A_TOKEN, WRITER_TOKENS))
-    usd, dearest, counted, unpriced = 0.0, 0.0, False, []
-    for name, usual, most, tokens in asked:
-        endpoint = endpoint_of(home.settings, name)
-        price, paid = price_at(home, endpoint, name.partition("/")[2]) if endpoint else (None, False)
-        counted = counted or paid
-        if paid and price is None:
-            unpriced.append(name)
-        elif price is not None:
-            usd += price.of(calls * usual, calls * tokens) if usual else 0.0
-            dearest = max(dearest, price.of(most, tokens))
-    return _Money(counted, round(usd, 6), round(calls * dearest, 6), tuple(unpriced))
 
 
 def _training(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, material: Material) -> Plan:
@@ -181,29 +162,35 @@ def _training(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, spec: Progra
     return tuner.plan(TrainingData(dataset.info.id, examples, ()), training_recipe(recipe, recipe.base))
 
 
-def _warnings(recipe: DspyRecipe, expected: int, *, unpriced: Sequence[str]) -> list[str]:
-    said = [f"the time assumes {SECONDS_A_CALL:g} s a call; money and tokens assume replies of full length"]
-    if expected > recipe.max_calls:
+def _warnings(recipe: DspyRecipe, search: SearchForecast, material: Material) -> list[str]:
+    said = ["the calls that are expected assume that half of the replies are good enough to be shown"]
+    guessed = [one.model for one in search.asked if not one.speed.calls]
+    if guessed:
+        named = " and ".join(map(repr, dict.fromkeys(guessed)))
+        said.append(f"nothing is known yet of how fast {named} answers: {Speed().seconds:g} s a call are guessed")
+    pool, items = len(material.pool), len(material.items)
+    wanted = wanted_calls(recipe, pool, items, leave_one_out=material.leave_one_out)
+    if wanted > recipe.max_calls:
         said.append(
-            f"all optimisers may take up to {expected} calls, and max_calls is {recipe.max_calls}: what does not fit is not tried"
+            f"all optimisers may take up to {wanted} calls, and max_calls is {recipe.max_calls}: what does not fit is not tried"
         )
-    said += [f"the price of {name!r} is not known: put it in prices.yaml in the home" for name in unpriced]
+    said += [f"the price of {name!r} is not known: put it in prices.yaml in the home" for name in search.unpriced]
     if recipe.trains:
         said.append(f"weights are trained up to {recipe.trains} time(s), here forecast as if every reply were good enough")
-    if recipe.prompt_model:
-        said.append(f"calls of {recipe.prompt_model!r} are among them; their money is in the most that it can be alone")
     return said
 
 
 def payload_of(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Json:
     """What the job of this run carries. Raises what `chosen` does."""
     found = chosen(home, dataset, recipe)
+    others = others_of(home, found.recipe)
     return {
         "kind": "tune",
         "dataset": dataset.info.id,
         "recipe": found.recipe.to_dict(),
         "program": found.spec.to_dict(),
         "base_identity": identity_of(home, found.recipe.base),
+        **({"other_identities": others} if others else {}),
     }
 
 

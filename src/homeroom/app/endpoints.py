@@ -6,8 +6,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from homeroom.app.directory import endpoint_model, key_of_endpoint
-from homeroom.app.metering import CHAT, Use, meter_for
+from homeroom.app.metering import CHAT, Use, meter_for, price_at
 from homeroom.errors import NotFoundError
+from homeroom.ledger.purse import Purse, PurseMeter
+from homeroom.schema.costs import Meter
 from homeroom.schema.models import BaseFiles
 from homeroom.settings import Endpoint, Settings
 
@@ -66,8 +68,8 @@ def require_key(settings: Settings, name: str) -> None:
         key_of_endpoint(endpoint)
 
 
-def open_endpoint_model(home: Homeroom, name: str, use: Use = CHAT) -> tuple[OpenAIChatModel, str]:
-    """The model, its calls counted under ``use``, and its identity. Close the model.
+def open_endpoint_model(home: Homeroom, name: str, use: Use = CHAT, purse: Purse | None = None) -> tuple[OpenAIChatModel, str]:
+    """The model, its calls counted under ``use`` and held in ``purse``, and its identity. Close the model.
 
     Raises:
         NotFoundError: ``endpoint-unknown``.
@@ -82,4 +84,7 @@ def open_endpoint_model(home: Homeroom, name: str, use: Use = CHAT) -> tuple[Ope
             code="endpoint-unknown",
         )
     model = name.partition("/")[2]
-    return endpoint_model(endpoint, model, name, meter_for(home, endpoint, model, name, use)), endpoint_identity(endpoint, name)
+    counted = meter_for(home, endpoint, model, name, use)
+    price, _ = price_at(home, endpoint, model)
+    meter: Meter | None = PurseMeter(counted, price, purse) if counted and price and purse else counted
+    return endpoint_model(endpoint, model, name, meter), endpoint_identity(endpoint, name)

@@ -46,6 +46,8 @@ def record(home: Homeroom) -> list[Past]:
     found = []
     for model in _forecast_models(home):
         forecast, metrics = model.metrics["forecast"], model.metrics
+        if model.method == "dspy":
+            continue
         done = float(metrics.get("tokens") or 0) / max(1.0, float(forecast.get("trained_tokens") or 1))
         train_s, seconds = float(metrics.get("train_seconds") or 0), float(metrics.get("seconds") or 0)
         memory = int(metrics.get("peak_memory_bytes") or 0) if not forecast.get("gpu_memory_bytes") else 0
@@ -57,9 +59,11 @@ def record(home: Homeroom) -> list[Past]:
 
 
 def made_runs(home: Homeroom) -> tuple[list[MadeRun], Accuracy | None]:
-    """Runs with a forecast, the oldest first, and how well the forecasts of those that ran whole held."""
-    runs = [_made(model) for model in _forecast_models(home)]
-    return runs, accuracy(run.past for run in runs if not run.note)
+    """Runs with a forecast of their time, the oldest first, and how well the forecasts of trainings that ran whole held."""
+    timed = [model for model in _forecast_models(home) if "time_s" in model.metrics["forecast"]]
+    runs = [_made(model) for model in timed]
+    trained = [run for run, model in zip(runs, timed, strict=True) if model.method != "dspy"]
+    return runs, accuracy(run.past for run in trained if not run.note)
 
 
 def told(metrics: Mapping[str, Any]) -> str:
@@ -67,6 +71,8 @@ def told(metrics: Mapping[str, Any]) -> str:
     forecast = metrics.get("forecast")
     if not isinstance(forecast, Mapping):
         return ""
+    if "calls" in forecast:
+        return _told_search(metrics, forecast)
     past = _past(metrics, forecast)
     took = f"took {past.actual_s:.0f} s: {abs(past.ratio - 1):.0%} {'longer' if past.ratio > 1 else 'shorter'}"
     if _was_continued(metrics):
@@ -75,8 +81,27 @@ def told(metrics: Mapping[str, Any]) -> str:
     return f"Forecast {past.forecast_s:.0f} s ({past.low_s:.0f} to {past.high_s:.0f} s), {took}{memory}"
 
 
+def _told_search(metrics: Mapping[str, Any], forecast: Mapping[str, Any]) -> str:
+    """The same of a search for a prompt: calls, money and time."""
+    calls, sent = int(metrics.get("requests") or 0), int(metrics.get("requests_sent") or 0)
+    known = f", {calls - sent} of them answered before" if sent < calls else ""
+    said = [f"Forecast {forecast['calls']} calls ({forecast['calls_low']} to {forecast['calls_most']}), took {calls}{known}"]
+    if forecast.get("counted"):
+        spent = f"spent ${float(metrics.get('usd') or 0):.4f}"
+        if forecast.get("priced"):
+            said.append(f"money ${forecast['cost_usd']:.4f} (at most ${forecast['cost_high_usd']:.4f}), {spent}")
+        else:
+            said.append("money: no price is known")
+    if "time_s" in forecast:
+        between = f"{forecast['time_low_s']:.0f} to {forecast['time_high_s']:.0f} s"
+        said.append(f"time {forecast['time_s']:.0f} s ({between}), took {float(metrics.get('seconds') or 0):.0f} s")
+    return "; ".join(said)
+
+
 def _was_continued(metrics: Mapping[str, Any]) -> bool:
-    """Whether the whole time is known only of the last attempt: it is less than the training took."""
+    """Whether the whole time is known only of the last attempt: it is less than the training took, or replies were there."""
+    if "calls" in metrics["forecast"]:
+        return int(metrics.get("requests_sent") or 0) < int(metrics.get("requests") or 0)
     return float(metrics.get("seconds") or 0) < float(metrics.get("train_seconds") or 0)
 
 
@@ -90,7 +115,7 @@ def _made(model: TunedModel) -> MadeRun:
     metrics, forecast = model.metrics, model.metrics["forecast"]
     note = "stopped early" if int(metrics.get("steps") or 0) < int(forecast.get("steps") or 0) else ""
     if _was_continued(metrics):
-        note = "continued after a stop"
+        note = "replies were known from before" if "calls" in forecast else "continued after a stop"
     return MadeRun(model.name, model.base, model.created_at, _past(metrics, forecast), note)
 
 

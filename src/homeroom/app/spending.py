@@ -79,7 +79,7 @@ def quotes_of(home: Homeroom, dataset: str, runs: Sequence[tuple[str, Run]], *, 
     found = home.datasets.get(dataset)
     quotes = []
     for label, run in runs:
-        asked = [name for name in (run.base, getattr(run, "prompt_model", "")) if endpoint_of(home.settings, name) is not None]
+        asked = [name for name in _asked_models(run) if endpoint_of(home.settings, name) is not None]
         if not asked and not isinstance(run, DspyRecipe | OpenAIRecipe):
             continue
         if not again and job_of(home, found, run) is not None:
@@ -186,7 +186,7 @@ def quote_of(home: Homeroom, label: str, run: Run | PromptRecipe, plan: Plan) ->
     Raises:
         ConfigError: ``key-not-set``: an endpoint would refuse it, which is better known before anybody agrees.
     """
-    for name in (run.base, getattr(run, "prompt_model", "")):
+    for name in _asked_models(run):
         require_key(home.settings, name)
     details = plan.details
     money = (bool(details["counted"]), bool(details["priced"]), plan.cost_usd)
@@ -200,12 +200,18 @@ def quote_of(home: Homeroom, label: str, run: Run | PromptRecipe, plan: Plan) ->
                      plan.warnings)  # fmt: skip
     if isinstance(run, DspyRecipe):
         told = (
-            f"tries {', '.join(details['optimisers'])}: up to {details['calls']} calls (budget {details['max_calls']}), about "
-            f"{details['tokens']:,} tokens"
+            f"tries {', '.join(details['optimisers'])}: about {details['calls_expected']} calls, up to {details['calls']} "
+            f"(budget {details['max_calls']}), about {details['tokens']:,} tokens"
         )
+        told += "".join(f"; {one['model']} {one['does']}" for one in details["asks"] if one["part"] != "task")
     else:
         told = f"up to {_plural(details['requests'], 'request')} to {run.base}, about {details['tokens']:,} tokens"
     return Quote(label, told, *money, most_usd=plan.cost_high_usd)
+
+
+def _asked_models(run: Run | PromptRecipe) -> tuple[str, ...]:
+    """Every model that a run asks: its base, and with ``dspy`` those that teach it or write its instructions."""
+    return (run.base, *(run.others.values() if isinstance(run, DspyRecipe) else ()))
 
 
 def _plural(count: int, noun: str) -> str:

@@ -35,7 +35,10 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         return _told(context, sorted(models, key=lambda model: "checkpoint_of" in model.metrics))
     if context.job.payload["recipe"].get("method") == "dspy":
         tune = tune_program if "program" in context.job.payload else tune_prompt
-        return _told(context, known or [registered(home, tune(context, home))])
+        made = known or [registered(home, tune(context, home))]
+        if line := told(made[0].metrics):
+            context.event(line, type=OUTCOME)
+        return _told(context, made)
     recipe = parse_recipe(dict(context.job.payload["recipe"]))
     dataset = home.datasets.get(str(context.job.payload["dataset"]))
     roles = roles_of(recipe, dataset.tasks)

@@ -84,8 +84,8 @@ def history(home: Homeroom, *, as_json: bool) -> None:
                 f"{duration(run.past.forecast_s)} ({duration(run.past.low_s)} to {duration(run.past.high_s)})",
                 duration(run.past.actual_s),
                 run.note or f"{run.past.ratio - 1:+.0%}",
-                size(run.past.forecast_bytes),
-                size(run.past.actual_bytes),
+                size(run.past.forecast_bytes) if run.past.forecast_bytes else "-",
+                size(run.past.actual_bytes) if run.past.actual_bytes else "-",
             )
             for run in runs
         ]

@@ -94,12 +94,13 @@ class Method:
     name: str | None = None
     program: str | None = None
     prompt_model: str | None = None
+    teacher_model: str | None = None
     max_calls: int | None = None
 
     @property
     def prompts(self) -> dict[str, object]:
         """The keys of a recipe of the method ``dspy`` that were given."""
-        given = {"program": self.program, "prompt_model": self.prompt_model, "max_calls": self.max_calls}
+        given = {name: getattr(self, name) for name in ("program", "prompt_model", "teacher_model", "max_calls")}
         return {key: value for key, value in given.items() if value is not None}
 
 
@@ -114,13 +115,20 @@ def method_options(function: Callable[..., int | None]) -> Callable[..., int | N
     )
     @click.option("--program", help="With dspy: a shipped program, my_module:MySignature or my_file.py:MySignature.")
     @click.option("--prompt-model", metavar="ENDPOINT/MODEL", help="With dspy: a strong model that writes instructions.")
+    @click.option("--teacher-model", metavar="ENDPOINT/MODEL", help="With dspy: a stronger model whose replies are shown.")
     @click.option("--max-calls", type=click.IntRange(1, 1_000_000), help="With dspy: most calls of a model, in all.")
     @functools.wraps(function)
     def wrapped(
-        *args: Any, name: str | None, program: str | None, prompt_model: str | None, max_calls: int | None, **rest: Any
+        *args: Any,
+        name: str | None,
+        program: str | None,
+        prompt_model: str | None,
+        teacher_model: str | None,
+        max_calls: int | None,
+        **rest: Any,
     ) -> int | None:  # click's own arguments
         name = "huggingface" if name == "local" else name  # another name of it
-        return function(*args, method=Method(name, program, prompt_model, max_calls), **rest)
+        return function(*args, method=Method(name, program, prompt_model, teacher_model, max_calls), **rest)
 
     return wrapped
 
@@ -198,6 +206,7 @@ def plan(
     """
     from homeroom.app.tuning import is_unmeasured, plan_tuning
     from homeroom.cli import plans as view
+    from homeroom.cli import plans_dspy
 
     home = open_home(ctx)
     if history:
@@ -220,6 +229,7 @@ def plan(
             for change in one.advice:
                 click.echo(f"it would fit with: {recipe.name}: {change}")
             view.gpus(recipe.name, one)
+            plans_dspy.asks(recipe.name, one)
 
     emit([{"recipe": r.name, **dataclasses.asdict(p)} for r, p in plans], as_json, text)
     return 0 if all(p.fits for _, p in plans) else 1

@@ -145,6 +145,14 @@ class Ledger:
                 return
             last = (page[-1].created_at, page[-1].id)
 
+    def call_seconds(self, model: str, limit: int = 200) -> tuple[float, ...]:
+        """From holding to settling, in seconds: what the last calls of ``model`` took, the newest first."""
+        answered = (CostRow.state == "settled", CostRow.completion_tokens > 0, CostRow.settled_at > CostRow.created_at)
+        query = self._select(CostRow.settled_at - CostRow.created_at).where(CostRow.model == model, *answered)
+        with self._database.read() as session:
+            rows = session.scalars(query.order_by(CostRow.created_at.desc(), CostRow.id).limit(limit)).all()
+        return tuple(map(float, rows))
+
     def totals(self, by: Sequence[str] = ("model",), since: str = "", until: str = "", **only: str) -> tuple[Total, ...]:
         """Sums by the names in ``by``, the dearest first; one sum over everything when it is empty.
 

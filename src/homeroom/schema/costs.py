@@ -7,6 +7,8 @@ from typing import Any, Literal, Protocol
 
 Purpose = Literal["tuning", "judging", "chat", "data"]
 Basis = Literal["billed", "estimated", "unpriced"]
+RUN_SPENT = "run-spent"
+"""Code of the error that says that a run has cost what it may."""
 
 
 class Charge(Protocol):

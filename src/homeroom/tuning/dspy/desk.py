@@ -9,22 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from homeroom.errors import AuthError, ContextLengthError, HomeroomError, ProviderError, StorageError
 from homeroom.schema.chat import ChatModel, Completion, GenerationSettings, Usage
+from homeroom.schema.costs import RUN_SPENT
 from homeroom.schema.examples import Message
 from homeroom.schema.jobs import JobCancelled
 from homeroom.storage.files import make_private_folder, write_atomically
+from homeroom.tuning.dspy.recipe import Part
 
 _USELESS_TO_REPEAT = {"provider-model", "provider-unreachable", "provider-url", "provider-quota", "engine-down", "engine-start"}
 
 
 class BudgetSpent(Exception):
-    """The run's calls are used up. Not an error of the user's: what was tried so far is compared."""
+    """The run's calls, or its money, are used up; says which. Not an error of the user's: what was tried so far is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,40 @@ class Asked:
     Attributes:
         model: What answers.
         identity: What it is beyond its name: hash of its weights and how it is served, or of its address.
+        part: Why it is asked.
     """
 
     model: ChatModel
     identity: str
+    part: Part = "task"
 
 
 @dataclass(slots=True)
 class Count:
-    """What a run has used: distinct requests, those that were really sent, and their tokens."""
+    """What a run has used: distinct requests, those that were really sent, their tokens, and the seconds until each was there.
+
+    Attributes:
+        parts: The same by why a model was asked; empty in each of these.
+    """
 
     requests: int = 0
     sent: int = 0
     failed: int = 0
-    tokens: Usage = field(default_factory=Usage)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    parts: dict[Part, Count] = field(default_factory=dict)
+
+    def part(self, name: Part) -> Count:
+        """What was used of one model."""
+        return self.parts.setdefault(name, Count())
+
+    def answered(self, used: Usage, seconds: float) -> None:
+        """Count a request that was sent."""
+        self.sent += 1
+        self.prompt_tokens += used.prompt_tokens
+        self.completion_tokens += used.completion_tokens
+        self.seconds += seconds
 
 
 class CallDesk:
@@ -112,21 +135,22 @@ class CallDesk:
         with self._lock:
             mine = key not in self._seen
             if mine:
-                self._begin()
+                self._begin(asked)
                 self._seen[key] = Future()
             future = self._seen[key]
         if mine:
             self._answer(future, key, asked, messages, settings)
         return future.result()
 
-    def _begin(self) -> None:
+    def _begin(self, asked: Asked) -> None:
         """Take one request of the budget."""
         if self._end is None and self._should_stop():
             self._end = JobCancelled()
         if self._end is None and self.count.requests >= self._max_calls:
-            self._end = BudgetSpent()
+            self._end = BudgetSpent(f"the budget of {self._max_calls} calls is used up")
         self.check()
         self.count.requests += 1
+        self.count.part(asked.part).requests += 1
 
     def _answer(
         self, future: Future[Completion], key: str, asked: Asked, messages: Sequence[Message], settings: GenerationSettings
@@ -134,31 +158,28 @@ class CallDesk:
         try:
             reply = self._kept(key)
             if reply is None:
+                begun = time.monotonic()
                 reply = asked.model.complete(messages, settings)
+                took = time.monotonic() - begun
                 self._keep(key, reply)
-                self._counted(reply.usage, sent=1)
+                with self._lock:
+                    self.count.answered(reply.usage, took)
+                    self.count.part(asked.part).answered(reply.usage, took)
             future.set_result(reply)
         except (HomeroomError, JobCancelled) as error:
-            self._failed(error)
+            self._failed(error, asked)
             future.set_exception(error)
         finally:
             if not future.done():  # a fault of the program itself, which must not leave others waiting
                 future.set_exception(RuntimeError("the request was not answered"))
         self._told(self.count)
 
-    def _counted(self, used: Usage, sent: int = 0) -> None:
-        with self._lock:
-            self.count.sent += sent
-            before = self.count.tokens
-            self.count.tokens = replace(
-                before,
-                prompt_tokens=before.prompt_tokens + used.prompt_tokens,
-                completion_tokens=before.completion_tokens + used.completion_tokens,
-            )
-
-    def _failed(self, error: HomeroomError | JobCancelled) -> None:
+    def _failed(self, error: HomeroomError | JobCancelled, asked: Asked) -> None:
         with self._lock:
             self.count.failed += 1
+            self.count.part(asked.part).failed += 1
+            if self._end is None and isinstance(error, HomeroomError) and error.code == RUN_SPENT:
+                self._end = BudgetSpent(error.message)
             fatal = not isinstance(error, ProviderError) or isinstance(error, AuthError) or error.code in _USELESS_TO_REPEAT
             often = self.count.failed > self._max_failures and not isinstance(error, ContextLengthError)
             if self._end is None and (fatal or often):

@@ -1,10 +1,10 @@
 """BootstrapIterative: rounds of bootstrapping in which the best program so far teaches the next.
 
 DSPy has no such optimiser. What is meant here: the train and the selection items are fixed. The start is the better of zero-shot
-and labelled few-shot. In each round the incumbent answers every train item several times, at a temperature, with every
-demonstration of that very question removed, so that it never sees its own answer. Replies at or above the threshold become the
-demonstrations of a fresh program, which takes over only when it is strictly better on the selection items. Rounds without a gain,
-a perfect score, or the budget end it.
+and labelled few-shot. In each round the incumbent (on the teacher's model, where there is one) answers every train item several
+times, at a temperature, with every demonstration of that very question removed, so that it never sees its own answer. Replies at
+or above the threshold become the demonstrations of a fresh program, which takes over only when it is strictly better on the
+selection items. Rounds without a gain, a perfect score, or the budget end it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _traces(bench: Bench, teacher: Program) -> list[tuple[float, Any]]:
     def attempt(example: Any) -> tuple[float, Any] | None:
         best: tuple[float, Any] | None = None
         for _ in range(bench.recipe.attempts):
-            said = bench.reply(teacher, example, bench.fresh_lm)
+            said = bench.reply(teacher, example, bench.fresh_teacher_lm)
             worth = bench.metric(example, said) if said is not None else 0.0
             if worth >= bench.recipe.threshold and (best is None or worth > best[0]):
                 best = worth, dspy.Example(augmented=True, **example.inputs(), **dict(said.items()))

@@ -43,6 +43,7 @@ def _bootstrap(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
         max_bootstrapped_demos=shots,
         max_labeled_demos=shots,
         max_errors=1_000_000,  # the desk decides what is too much
+        teacher_settings={"lm": bench.teacher_lm},
     )
     with bench.asking(), quiet():
         made = optimiser.compile(bench.student(), trainset=bench.pool)
@@ -60,6 +61,7 @@ def _random_search(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Nam
         num_candidate_programs=number,
         num_threads=bench.concurrency,
         max_errors=1_000_000,
+        teacher_settings={"lm": bench.teacher_lm},
     )
     for seed in range(number):  # one at a time: the budget may end between two
         with bench.asking(), quiet():

@@ -17,9 +17,15 @@ SEVERAL: tuple[Optimiser, ...] = ("plain", "zero-shot", "labelled", "bootstrap",
 PROMPT_MODEL: tuple[Optimiser, ...] = ("gepa", "mipro")
 """What writes new instructions, for which a strong model is needed."""
 
+TAUGHT: tuple[Optimiser, ...] = ("bootstrap", "random-search", "iterative")
+"""What shows a model's own replies, which may be those of a stronger one."""
 
 WEIGHTS: tuple[Optimiser, ...] = ("bootstrap-finetune", "better-together")
 """What trains weights as well, on replies that are good enough."""
+
+
+Part = Literal["task", "teacher", "writer"]
+"""Why a model is asked: its prompt is tuned, its replies are shown to that one, or it writes instructions."""
 
 
 class Weights(Recipe):
@@ -50,6 +56,8 @@ class DspyRecipe(BaseModel):
         optimisers: What is tried, in this order; the best on the selection examples is kept.
         prompt_model: A strong model, ``ENDPOINT/MODEL``, that writes instructions for ``gepa`` and ``mipro``; both are tried
             in addition when it is given and ``optimisers`` is left at its default.
+        teacher_model: A stronger model, ``ENDPOINT/MODEL``, whose replies ``bootstrap``, ``random-search`` and ``iterative`` show
+            as demonstrations; candidates are scored on the base all the same. Without it the base teaches itself.
         metric: ``checks``: the share of the checks behind the verdict that a reply passes. ``reference``: the words that it
             shares with the authored reply. ``auto`` takes the checks for the programs that play the tutor or the learner.
         max_calls: Budget of the whole run, in calls of a model. It is held: what does not fit is not tried.
@@ -81,6 +89,7 @@ class DspyRecipe(BaseModel):
     system_prompt: str = ""
     optimisers: Annotated[tuple[Optimiser, ...], Field(min_length=1)] = SEVERAL
     prompt_model: str = ""
+    teacher_model: str = ""
     metric: Literal["auto", "checks", "reference"] = "auto"
     max_calls: Annotated[int, Field(ge=1, le=1_000_000)] = 300
     demonstrations: Annotated[int, Field(ge=1, le=32)] = 3
@@ -128,11 +137,21 @@ class DspyRecipe(BaseModel):
         return (*dict.fromkeys((*self.optimisers, *more)),)
 
     @property
+    def others(self) -> dict[Part, str]:
+        """The models besides the base that are asked, by why."""
+        asked: tuple[tuple[Part, str, tuple[Optimiser, ...]], ...] = (
+            ("teacher", self.teacher_model, TAUGHT),
+            ("writer", self.prompt_model, PROMPT_MODEL),
+        )
+        return {part: name for part, name, by in asked if name and any(one in by for one in self.tried)}
+
+    @property
     def trains(self) -> int:
         """Trainings of weights that the run asks for at most."""
         of = {"bootstrap-finetune": 1, "better-together": self.strategy.count("w")}
         return sum(of.get(name, 0) for name in self.tried)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data; how weights are trained is left out where none are."""
-        return self.model_dump(mode="json", exclude=None if self.trains else {"weights", "strategy"})
+        """Plain JSON data; how weights are trained is left out where none are, and the teacher where there is none."""
+        left_out = set() if self.trains else {"weights", "strategy"}
+        return self.model_dump(mode="json", exclude=left_out if self.teacher_model else {*left_out, "teacher_model"})

@@ -175,6 +175,7 @@ class Bench:
         concurrency: Requests at a time.
         tracing: The same two for DSPy's own code, which weights are trained through; None where none are.
         weights: What trains them, and which there are.
+        teaching: The same two of the model whose replies are shown; None where the task's model teaches itself.
     """
 
     def __init__(
@@ -187,9 +188,11 @@ class Bench:
         concurrency: int,
         tracing: tuple[Any, Any] | None = None,
         weights: InRun | None = None,
+        teaching: tuple[Any, Any] | None = None,
     ) -> None:
         self.spec, self.material, self.recipe, self.judge, self.desk = material.spec, material, recipe, judge, desk
-        self.lm, self.fresh_lm = models
+        self.lm, _ = models
+        self.teacher_lm, self.fresh_teacher_lm = teaching or models
         self.concurrency = concurrency
         self._adapter = SpecAdapter(self.spec)
         self._tracing, self._weights = tracing, weights

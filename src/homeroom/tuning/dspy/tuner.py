@@ -43,12 +43,14 @@ class Models:
         writer: A strong model that writes instructions; None without one.
         concurrency: Requests at a time.
         trainer: Trains the task's model, where the recipe asks for that; None where its weights cannot be had.
+        teacher: A stronger model whose replies are shown; None where the task's model teaches itself.
     """
 
     task: Asked
     writer: Asked | None = None
     concurrency: int = 4
     trainer: WeightTrainer | None = None
+    teacher: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class DspyTuner:
         open_models: Opens the models; not called when the outcome is known already.
         identity: Of the model whose prompt is tuned: with all else a run depends on, it names the kept outcome.
         folder: Where replies and outcomes are kept, for all runs.
+        others: Identities of the models besides that one: they name the outcome as well.
     """
 
     method = "dspy"
@@ -97,9 +100,11 @@ class DspyTuner:
         open_models: Callable[[], AbstractContextManager[Models]],
         identity: str,
         folder: Path,
+        *,
+        others: Mapping[str, str] | None = None,
     ) -> None:
         self._spec, self._judge, self._open = spec, judge, open_models
-        self._identity, self._folder = identity, folder
+        self._identity, self._folder, self._others = identity, folder, dict(others or {})
 
     def run(self, material: Material, recipe: DspyRecipe, reporter: Reporter, dataset: str = "") -> Outcome:
         """Try the recipe's optimisers, or return what the same run found before.
@@ -153,6 +158,7 @@ class DspyTuner:
             "pool": [item.id for item in material.pool],
             "items": [item.id for item in material.items],
             "versions": [ADAPTER, version("dspy")],
+            **({"others": self._others} if self._others else {}),
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -180,9 +186,10 @@ class DspyTuner:
             "requests": desk.count.requests,
             "requests_sent": desk.count.sent,
             "requests_failed": desk.count.failed,
-            "prompt_tokens": desk.count.tokens.prompt_tokens,
-            "completion_tokens": desk.count.tokens.completion_tokens,
+            "prompt_tokens": desk.count.prompt_tokens,
+            "completion_tokens": desk.count.completion_tokens,
             "seconds": round(seconds, 1),
+            "asked": {part: _used(count) for part, count in desk.count.parts.items()},
         }
         about = {
             "identity": self._identity,
@@ -194,6 +201,16 @@ class DspyTuner:
         }
         rows = [_row(candidate, first, kept=candidate is best) for candidate in ranked]
         return Outcome(Envelope.of(self._spec, best.programs, about), (*rows, *rest), metrics, best.weights)
+
+
+def _used(count: Count) -> Json:
+    return {
+        "requests": count.requests,
+        "sent": count.sent,
+        "prompt_tokens": count.prompt_tokens,
+        "completion_tokens": count.completion_tokens,
+        "seconds": round(count.seconds, 3),  # until each reply was there, added up
+    }
 
 
 def _nothing_scored(desk: CallDesk, recipe: DspyRecipe, rest: Sequence[Json]) -> DataError:
@@ -221,7 +238,8 @@ def _known(place: Path, spec: ProgramSpec) -> Outcome | None:
         record = json.loads(place.read_text(encoding="utf-8"))
         envelope = Envelope.from_dict(record["envelope"], str(place), spec)
         before = record["metrics"].get("seconds", 0.0)  # what finding it took, told beside what other methods took
-        metrics = {**record["metrics"], "requests_sent": 0, "requests_failed": 0, "seconds": 0.0, "seconds_before": before}
+        none = {"requests_sent": 0, "requests_failed": 0, "seconds": 0.0, "asked": {}}
+        metrics = {**record["metrics"], **none, "seconds_before": before}
         return Outcome(envelope, tuple(record["table"]), metrics, str(record.get("weights", "")))
     except (OSError, ValueError, KeyError, TypeError, HomeroomError):
         return None
@@ -250,9 +268,15 @@ def _bench(
     writer = None
     if models.writer is not None:
         writer = language_model(DeskEngine(desk, models.writer, None, fresh=True), "writer", 1.0, 2000)
+    teaching = None
+    if models.teacher is not None:
+        teaching = (
+            language_model(DeskEngine(desk, models.teacher, settings), "teacher"),
+            language_model(DeskEngine(desk, models.teacher, warm, fresh=True), "teacher-again", recipe.temperature),
+        )
     bench = (material, recipe, judge, desk, (lm, fresh), models.concurrency)
     if models.trainer is None:
-        return Bench(*bench), writer
+        return Bench(*bench, teaching=teaching), writer
     weights = InRun(models.trainer, desk)
     provider = HomeroomProvider(weights)
     traced = DeskEngine(desk, models.task, settings, tuned=weights.tuned, forgiving=True)
@@ -261,7 +285,7 @@ def _bench(
         language_model(traced, "task", provider=provider),
         language_model(again, "task-again", recipe.temperature, provider=provider),
     )
-    return Bench(*bench, tracing, weights), writer
+    return Bench(*bench, tracing, weights, teaching), writer
 
 
 def _try_all(
@@ -291,8 +315,8 @@ def _try_all(
         except NotTried as error:
             left_out.append({"candidate": name, "optimiser": name, "not_tried": str(error)})
             reporter.event(f"{name}: {error}", level="warning")
-        except BudgetSpent:
-            reason = f"the budget of {recipe.max_calls} calls is used up"
+        except BudgetSpent as error:
+            reason = str(error)
             reporter.event(f"{name}: {reason}", level="warning")
             left_out += [{"candidate": rest, "optimiser": rest, "not_tried": reason} for rest in recipe.tried[number:]]
             break
@@ -327,22 +351,3 @@ def _row(candidate: Candidate, first: Candidate, *, kept: bool) -> Json:
         "weights": bool(candidate.weights),
         "kept": kept,
     }
-
-
-def expected_calls(recipe: DspyRecipe, pool: int, items: int) -> int:
-    """Calls that the recipe's optimisers may take at most, before the budget cuts them off."""
-    bootstrapped = pool + items
-    calls = {
-        "plain": items,
-        "zero-shot": items,
-        "labelled": items,
-        "bootstrap": bootstrapped,
-        "random-search": recipe.candidates * bootstrapped,
-        "iterative": recipe.rounds * (recipe.attempts * pool + items),
-        "ensemble": 0,  # its members have answered already
-        "gepa": 200 + items,
-        "mipro": recipe.candidates * (pool + 2 * items + 2),
-        "bootstrap-finetune": recipe.attempts * pool + items,
-        "better-together": (recipe.strategy.count("->") + 1) * (pool + items) + items,
-    }
-    return sum(calls[name] for name in recipe.tried)
