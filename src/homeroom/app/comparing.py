@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from homeroom.app.endpoints import endpoint_of
-from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, held_out_items, left_out, seen_elsewhere
-from homeroom.app.spending import Asked, Quote, quotes_of, replies_quote
+from homeroom.app.evaluation import (
+    DEFAULT_ITEMS,
+    DEFAULT_MAX_TOKENS,
+    DEFAULT_SHOTS,
+    held_out_items,
+    left_out,
+    seen_elsewhere,
+    shown_by_shots,
+)
+from homeroom.app.spending import Asked, Quote, answering, quotes_of, replies_quote
 from homeroom.app.tuning import job_of, standing_job, submit_tuning
 from homeroom.app.work import When, key_of, submit_once
 from homeroom.data.datasets import Dataset
@@ -209,7 +217,8 @@ def comparison_quotes(home: Homeroom, found: Lineup, wanted: Wanted) -> list[Quo
     items = held_out_items(found.dataset, found.task, wanted.items)
     asked = [sum(len(m.content) for m in item.prompt) for item in items]
     written = len(wanted.prompt or WRITTEN[found.task])
-    systems = [*controls(found.dataset, found.task, found.base, wanted.shots, written), *map(_answers, found.entries)]
+    systems = controls(found.dataset, found.task, found.base, wanted.shots, written)
+    systems += [asked for entry in found.entries for asked in _answers(home, entry)]
     replies = replies_quote(
         home, "comparison", systems, len(items), (sum(asked) / len(asked), max(asked) + LONGEST_SYSTEM), wanted.max_tokens
     )
@@ -218,18 +227,16 @@ def comparison_quotes(home: Homeroom, found: Lineup, wanted: Wanted) -> list[Quo
 
 def controls(dataset: Dataset, task: Task, base: str, shots: int, written: int) -> list[Asked]:
     """The base, a well-written prompt of ``written`` characters, and ``shots`` demonstrations, with what each is shown."""
-    sizes = [sum(len(m.content) for m in example.messages) for example in dataset.part("train", task)] or [0]
-    shown = (shots * sum(sizes) / len(sizes), float(shots * max(sizes)))
-    return [Asked(base), Asked(base, (written, written)), Asked(base, shown)]
+    return [Asked(base), Asked(base, (written, written)), Asked(base, shown_by_shots(dataset, task, shots))]
 
 
-def _answers(entry: Entry) -> Asked:
+def _answers(home: Homeroom, entry: Entry) -> list[Asked]:
     """Who answers for one that takes part."""
     if entry.model is not None:
-        return Asked(entry.model.remote_id if entry.model.kind == "remote" else entry.model.base)
+        return answering(home, entry.model)
     assert entry.run is not None
     endpoint, slash, model = entry.run.base.partition("/")
-    return Asked(f"{endpoint}/ft:{model}" if slash and entry.run.method == "openai" else entry.run.base)
+    return [Asked(f"{endpoint}/ft:{model}" if slash and entry.run.method == "openai" else entry.run.base)]
 
 
 def _named(home: Homeroom, model: TunedModel, task: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ Nothing is canned: another file takes the same way. A rerun continues: every lon
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,9 +16,19 @@ from typing import TYPE_CHECKING, Protocol
 from homeroom.app.bases import fetch_base
 from homeroom.app.doctor import Check, examine
 from homeroom.app.endpoints import endpoint_of, open_endpoint_model
-from homeroom.app.evaluation import held_out_items, submit_evaluation
-from homeroom.app.metering import leaves_this_machine
-from homeroom.app.tuning import runs_for, submit_tuning
+from homeroom.app.evaluation import (
+    DEFAULT_SHOTS,
+    Judged,
+    evaluation_quotes,
+    held_out_items,
+    judged_as,
+    judging_quotes,
+    shown_by_shots,
+    submit_evaluation,
+)
+from homeroom.app.metering import leaves_this_machine, price_at
+from homeroom.app.spending import Asked, Quote, questions_quote, quotes_of
+from homeroom.app.tuning import job_of, prompt_recipe, runs_for, submit_tuning
 from homeroom.data.course import COURSE_NAME, load_course
 from homeroom.data.datasets import Dataset
 from homeroom.data.reading import load_examples
@@ -43,6 +54,8 @@ ROLES = {
     "tutor": "a tutor",
     "any": "one adapter for both parts: a simulated learner and a tutor",
 }
+HELLO = (Message("user", "Say hello."),)
+HELLO_TOKENS = 8
 HELD_OUT = 24  # replies of each act: enough to judge a learner; to clear a tutor of false confirmation takes about 60
 
 
@@ -59,6 +72,10 @@ class Show(Protocol):
 
     def line(self, text: str) -> None:
         """Something worth reading."""
+        ...
+
+    def agree(self, quotes: Sequence[Quote]) -> None:
+        """Tell what will be asked of an endpoint that charges for it; raises where nobody agrees."""
         ...
 
     def download(self, done: int, total: int, message: str) -> None:
@@ -114,7 +131,9 @@ def run_demo(home: Homeroom, options: Options, show: Show) -> list[Act]:
     _check_machine(home, recipes[0].base, show)
     dataset = _data(home, options, recipes, show)
     recipes = runs_for(home, recipes, dataset.tasks)
-    _base(home, recipes[0].base, show)
+    quotes = _quotes(home, dataset, recipes, options)
+    show.agree(quotes)
+    _base(home, recipes[0].base, show, asks=bool(quotes))
     show.begin(len(recipes))
     models = [model for recipe in recipes for model in _tune(home, dataset, recipe, options, show)]
     acts = [_judge(home, model, options, show) for model in models]
@@ -150,7 +169,39 @@ def _told(check: Check) -> str:
     return f"{check.name}: {check.detail}" + (f" ({check.mend})" if check.mend else "")
 
 
-def _base(home: Homeroom, name: str, show: Show) -> None:
+def _quotes(home: Homeroom, dataset: Dataset, recipes: Sequence[Recipe], options: Options) -> list[Quote]:
+    """What everything that is asked of an endpoint will cost: the first word, the tunings, the judging. Nothing of what was made.
+
+    Raises:
+        ConfigError: ``key-not-set``.
+    """
+    found: list[Quote] = []
+    for recipe in recipes:
+        if endpoint_of(home.settings, recipe.base) is None:
+            continue
+        found += quotes_of(home, dataset.info.id, [(f"tuning {ROLES[recipe.task]}", recipe)], again=options.again)
+        job = None if options.again else job_of(home, dataset, recipe)
+        if job is None or job.result is None:
+            found += judging_quotes(home, f"judging {ROLES[recipe.task]}", _to_be_judged(dataset, recipe, options))
+            continue
+        for name in job.result["models"]:
+            model = home.registry.get(str(name))
+            found += evaluation_quotes(home, model, *judged_as(home, model, items=options.items, max_tokens=MAX_TOKENS))
+    first = questions_quote(home, "the first word", [Asked(recipes[0].base)], [HELLO], HELLO_TOKENS) if found else []
+    return [*first, *found]
+
+
+def _to_be_judged(dataset: Dataset, recipe: Recipe, options: Options) -> Judged:
+    """The judging of a model that is yet to be tuned: its prompt shows what the control does, at most what the search may."""
+    search = prompt_recipe(recipe)
+    usual, _ = shown_by_shots(dataset, search.task, DEFAULT_SHOTS)
+    tuned = Asked(recipe.base, (min(usual, search.budget_characters), search.budget_characters))
+    items = held_out_items(dataset, search.task, options.items)
+    return Judged(recipe.base, [tuned], dataset, search.task, items, DEFAULT_SHOTS, MAX_TOKENS, search.system_prompt)
+
+
+def _base(home: Homeroom, name: str, show: Show, *, asks: bool) -> None:
+    """Have the base here; at an endpoint, see that it answers, unless it ``asks`` for nothing and a word would cost money."""
     endpoint = endpoint_of(home.settings, name)
     if endpoint is None:
         show.step("Fetching and verifying the base model", f"homeroom models pull {name}")
@@ -158,12 +209,15 @@ def _base(home: Homeroom, name: str, show: Show) -> None:
         show.line(f"{files.name}, identity {files.identity[:16]}, in the cache")
         return
     show.step("Asking the endpoint for one word", f"homeroom chat --model {name}")
+    if not asks and price_at(home, endpoint, name.partition("/")[2])[1]:
+        show.line(f"{name} was asked for everything before: nothing is sent, and nothing is paid.")
+        return
     model, _ = open_endpoint_model(home, name)
     with closing(model):
-        answer = model.complete([Message("user", "Say hello.")], GenerationSettings(max_tokens=8))
+        answer = model.complete(HELLO, GenerationSettings(max_tokens=HELLO_TOKENS))
     show.line(f"{name} answered in {answer.latency_s:.1f} s. Its weights are elsewhere: its prompt will be tuned.")
     if leaves_this_machine(endpoint):
-        show.line(f"Your examples will be sent to {endpoint.base_url}, and it may charge for them. Ctrl-C stops here.")
+        show.line(f"Your examples will be sent to {endpoint.base_url}. Ctrl-C stops here.")
 
 
 def _data(home: Homeroom, options: Options, recipes: Sequence[Recipe], show: Show) -> Dataset:
@@ -229,7 +283,9 @@ def _judge(home: Homeroom, model: TunedModel, options: Options, show: Show) -> A
         f"Comparing and judging {role}",
         f"homeroom eval run --model {model.name} --items {options.items} --max-tokens {MAX_TOKENS}",
     )
-    job = show.wait(submit_evaluation(home, model, items=options.items, max_tokens=MAX_TOKENS, again=options.again))
+    agreed = math.inf  # to all of it at the start
+    job = submit_evaluation(home, model, items=options.items, max_tokens=MAX_TOKENS, again=options.again, spend=agreed)
+    job = show.wait(job)
     report = home.artifacts.path(str((job.result or {})["report"]))
     result = read_report(report / "evaluation.json")
     show.evaluation(result)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from homeroom.app.endpoints import endpoint_of
+from homeroom.app.spending import Asked, Quote, Spend, agreed, answering, replies_quote
+from homeroom.app.tuning import standing_job
 from homeroom.app.work import key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.data.held_out import Opening
@@ -206,6 +208,7 @@ def submit_evaluation(
     max_tokens: int = DEFAULT_MAX_TOKENS,
     tasks: Sequence[str] = (),
     again: bool = False,
+    spend: Spend = 0.0,
 ) -> Job:
     """Queue the evaluation of a tuned model; the same question gives the same job unless ``again``.
 
@@ -218,9 +221,33 @@ def submit_evaluation(
         max_tokens: Longest reply, in tokens; a model's own limit holds where it is lower.
         tasks: For a model that plays both parts; its own task when empty.
         again: Evaluate anew (answers that were kept are used again).
+        spend: Agrees to what the replies cost at an endpoint, where the evaluation was not made before.
 
     Raises:
-        NotFoundError: no such dataset. DataError: it holds nothing out. ConfigError: nothing to compare or bad numbers.
+        NotFoundError: no such dataset. DataError: it holds nothing out. ConfigError: nothing to compare or bad numbers;
+            ``needs-yes``, ``key-not-set``.
+    """
+    found, payload = judged_as(home, model, dataset=dataset, items=items, shots=shots, max_tokens=max_tokens, tasks=tasks)
+    agreed(evaluation_quotes(home, model, found, payload, again=again), spend)
+    key = key_of({"kind": "evaluate", **payload, "again": secrets.token_hex(8) if again else ""})
+    resource = "cpu" if endpoint_of(home.settings, model.base) is None else "api"
+    return submit_once(home, "evaluate", payload, key, resource=resource)
+
+
+def judged_as(
+    home: Homeroom,
+    model: TunedModel,
+    *,
+    dataset: str = "",
+    items: int = DEFAULT_ITEMS,
+    shots: int = DEFAULT_SHOTS,
+    max_tokens: int = DEFAULT_MAX_TOKENS,
+    tasks: Sequence[str] = (),
+) -> tuple[Dataset, dict[str, Any]]:  # a job's payload: JSON
+    """What a model is judged on, and what its evaluation's job carries. Arguments as of `submit_evaluation`.
+
+    Raises:
+        ConfigError: ``no-base``, ``no-dataset``. NotFoundError: no such dataset.
     """
     if model.kind == "remote" and endpoint_of(home.settings, model.base) is None:
         raise ConfigError(
@@ -233,16 +260,74 @@ def submit_evaluation(
         raise ConfigError(f"{model.name!r} was imported without a dataset. Name one: --dataset NAME", code="no-dataset")
     found = home.datasets.get(reference)
     task = (tasks or (model.task,))[0]
-    task = found.tasks[0] if task == "any" else task
-    held_out_items(found, task, items, seen_elsewhere(home, found, [model]))
-    payload = {
-        "model": model.name,
-        "dataset": found.info.id,
-        "task": task,
-        "items": items,
-        "shots": shots,
-        "max_tokens": max_tokens,
-    }
-    key = key_of({"kind": "evaluate", **payload, "again": secrets.token_hex(8) if again else ""})
-    resource = "cpu" if endpoint_of(home.settings, model.base) is None else "api"
-    return submit_once(home, "evaluate", payload, key, resource=resource)
+    about = {"task": found.tasks[0] if task == "any" else task, "items": items, "shots": shots, "max_tokens": max_tokens}
+    return found, {"model": model.name, "dataset": found.info.id, **about}
+
+
+def evaluation_quotes(
+    home: Homeroom, model: TunedModel, dataset: Dataset, payload: Mapping[str, Any], *, again: bool = False
+) -> list[Quote]:
+    """What the evaluation of a tuned model will cost at an endpoint; nothing where it was made before or is under way.
+
+    Args:
+        home: The open home.
+        model: The candidate.
+        dataset: What it is tested on.
+        payload: Of the evaluation's job.
+        again: It is made although it was made before.
+
+    Raises:
+        DataError: ``no-items``, ``all-seen``. ConfigError: ``key-not-set``.
+    """
+    task = str(payload["task"])
+    items = held_out_items(dataset, task, int(payload["items"]), seen_elsewhere(home, dataset, [model]))
+    if not again and standing_job(home, "evaluate", [dict(payload)]) is not None:
+        return []
+    longest = judged_settings(model, int(payload["max_tokens"])).max_tokens
+    system = str(model.settings.get("system_prompt") or "")
+    judged = Judged(model.base, answering(home, model), dataset, task, items, int(payload["shots"]), longest, system)
+    return judging_quotes(home, f"judging {model.name}", judged)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An evaluation, as far as its cost goes.
+
+    Attributes:
+        base: What the two controls are asked on.
+        tuned: Who answers for the candidate.
+        dataset: The version.
+        task: Whose examples.
+        items: What is asked.
+        shots: Demonstrations of the few-shot control.
+        max_tokens: Of a reply.
+        system: The candidate's visible prompt, which the controls have too.
+    """
+
+    base: str
+    tuned: Sequence[Asked]
+    dataset: Dataset
+    task: str
+    items: Sequence[Item]
+    shots: int
+    max_tokens: int
+    system: str = ""
+
+
+def judging_quotes(home: Homeroom, label: str, judged: Judged) -> list[Quote]:
+    """What an evaluation will cost at an endpoint; nothing where base and candidate answer for nothing.
+
+    Raises:
+        ConfigError: ``key-not-set``.
+    """
+    sizes = [len(judged.system) + sum(len(m.content) for m in item.prompt) for item in judged.items]
+    systems = [Asked(judged.base), Asked(judged.base, shown_by_shots(judged.dataset, judged.task, judged.shots)), *judged.tuned]
+    question = (sum(sizes) / len(sizes), float(max(sizes)))
+    quote = replies_quote(home, label, systems, len(sizes), question, judged.max_tokens)
+    return [quote] if quote.paid else []
+
+
+def shown_by_shots(dataset: Dataset, task: str, shots: int) -> tuple[float, float]:
+    """Characters of so many demonstrations, usually and at most."""
+    sizes = [sum(len(m.content) for m in example.messages) for example in dataset.part("train", task)] or [0]
+    return shots * sum(sizes) / len(sizes), float(shots * max(sizes))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from homeroom.app.comparing import Task, controls, models_of
-from homeroom.app.evaluation import MAX_TURNS
+from homeroom.app.evaluation import MAX_TURNS, evaluation_quotes
 from homeroom.app.fine_tuning.jobs import ORDER
-from homeroom.app.spending import Asked, Quote, quote_of, quotes_of, replies_quote
+from homeroom.app.spending import Asked, Quote, answering, quote_of, quotes_of, replies_quote
 from homeroom.app.tuning import plan_prompt, standing_job
 from homeroom.errors import ConflictError, NotFoundError
 from homeroom.evaluation.written_prompt import WRITTEN
@@ -76,7 +77,7 @@ def quotes_of_job(home: Homeroom, job: Job) -> list[Quote]:
         ConfigError: ``key-not-set``. And what planning a run refuses.
     """
     quotes = [quote for needed in _before(home, job) for quote in quotes_of_job(home, needed)]
-    if job.state not in ("failed", "cancelled"):
+    if job.state not in ("failed", "cancelled") or ORDER in job.payload:  # the API's jobs train here
         return quotes
     dataset = str(job.payload.get("dataset", ""))
     if job.kind == "tune":
@@ -86,6 +87,9 @@ def quotes_of_job(home: Homeroom, job: Job) -> list[Quote]:
             return [*quotes, quote_of(home, recipe.name, recipe, plan_prompt(home, home.datasets.get(dataset), recipe))]
         run = parse_run(record)
         return [*quotes, *quotes_of(home, dataset, [(run.name, run)], again=True)]
+    if job.kind == "evaluate":
+        model = home.registry.get(str(job.payload["model"]))
+        return [*quotes, *evaluation_quotes(home, model, home.datasets.get(dataset), job.payload, again=True)]
     return [*quotes, *_replies(home, job, dataset)] if job.kind in ("compare", "probe") else quotes
 
 
@@ -96,6 +100,13 @@ def go_on(home: Homeroom, job: Job) -> Job:
     if job.state in ("failed", "cancelled"):
         return home.jobs.retry(job.id)
     return home.jobs.resume(job.id)
+
+
+def go_on_and_wait(home: Homeroom, job: Job, wait: Callable[[Job], Job]) -> Job:
+    """As `go_on`, each followed to its end before what waits for it; ``wait`` gives a job at its end."""
+    for needed in _before(home, job):
+        go_on_and_wait(home, needed, wait)
+    return wait(go_on(home, home.jobs.get(job.id)))  # what it waited for may have changed it
 
 
 def _stopped(home: Homeroom, job: Job) -> bool:
@@ -123,9 +134,12 @@ def _replies(home: Homeroom, job: Job, dataset: str) -> list[Quote]:
         if item.turn < MAX_TURNS
     ] or [0]
     written = len(str(payload["prompt"]) or WRITTEN[task])
-    models = models_of(home, payload["entries"], task)
-    answering = [Asked(model.remote_id if model.kind == "remote" else model.base) for model in models]
-    systems = [*controls(found, task, str(payload["base"]), int(payload["shots"]), written), *answering]
+    made = [entry for entry in payload["entries"] if "job" not in entry or home.jobs.get(entry["job"]).state == "succeeded"]
+    models = models_of(home, made, task)
+    others = [home.jobs.get(entry["job"]).payload for entry in payload["entries"] if entry not in made]
+    systems = controls(found, task, str(payload["base"]), int(payload["shots"]), written)
+    systems += [asked for model in models for asked in answering(home, model)]
+    systems += [Asked(str(other["recipe"]["base"])) for other in others]
     replies = replies_quote(
         home, KINDS[job.kind], systems, int(payload["items"]), (sum(sizes) / len(sizes), max(sizes)), int(payload["max_tokens"])
     )

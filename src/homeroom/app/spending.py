@@ -6,7 +6,7 @@ quote. Nobody is asked for what was made already or is under way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ from homeroom.app.endpoints import endpoint_of, require_key
 from homeroom.app.metering import price_at
 from homeroom.app.tuning import CHARACTERS_A_TOKEN, job_of, plan_tuning
 from homeroom.errors import ConfigError
+from homeroom.models.prompt_program import PromptProgram
+from homeroom.schema.examples import Message
+from homeroom.schema.models import TunedModel
 from homeroom.tuning.dspy.recipe import DspyRecipe
 from homeroom.tuning.openai.recipe import OpenAIRecipe
 from homeroom.tuning.prompts.recipe import PromptRecipe
@@ -53,14 +56,30 @@ class Quote:
     warnings: tuple[str, ...] = ()
 
     @property
+    def asked_for(self) -> bool:
+        """Whether somebody has to agree: what is counted and costs something, or nobody knows what."""
+        return self.paid and (not self.priced or self.most_usd > 0)
+
+    @property
     def money(self) -> str:
         """``$0.45 ($0.36 to $0.60; held: $1.62, the most that it can be)``, or ``about $0.12 (at most $0.40)``."""
         if not self.priced:
             return "an amount that is not known"
         if not self.high_usd:
-            return f"about ${self.usd:.2f} (at most ${self.most_usd:.2f})"
-        usual = f"${self.low_usd:.2f} to ${self.high_usd:.2f}"
-        return f"${self.usd:.2f} ({usual}; held: ${self.most_usd:.2f}, the most that it can be)"
+            return f"about {dollars(self.usd)} (at most {dollars(self.most_usd)})"
+        usual = f"{dollars(self.low_usd)} to {dollars(self.high_usd)}"
+        return f"{dollars(self.usd)} ({usual}; held: {dollars(self.most_usd)}, the most that it can be)"
+
+
+def dollars(usd: float) -> str:
+    """``$1.62``; of less than a cent what it is, as ``$0.0004``, because $0.00 reads like nothing."""
+    if usd == 0 or usd >= 0.01:
+        return f"${usd:.2f}"
+    return f"${usd:.4f}" if usd >= 0.0001 else "under $0.0001"
+
+
+Spend = float | Callable[[Sequence[Quote]], None]
+"""Who agrees: US dollars that all of it may come to at most, or what asks somebody and raises where nobody agrees."""
 
 
 def quotes_of(home: Homeroom, dataset: str, runs: Sequence[tuple[str, Run]], *, again: bool = False) -> list[Quote]:
@@ -90,7 +109,7 @@ def quotes_of(home: Homeroom, dataset: str, runs: Sequence[tuple[str, Run]], *, 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who answers the questions of a comparison.
+    """Who answers questions.
 
     Attributes:
         name: ``ENDPOINT/MODEL``, or what answers on this machine.
@@ -99,6 +118,21 @@ class Asked:
 
     name: str
     shown: tuple[float, float] = (0.0, 0.0)
+
+
+def answering(home: Homeroom, model: TunedModel) -> list[Asked]:
+    """Who is asked where a tuned model answers: itself, or its base with what its prompt shows, once for each program of it."""
+    if model.kind == "remote":
+        return [Asked(model.remote_id)]
+    if endpoint_of(home.settings, model.base) is None or not model.artifact:
+        return [Asked(model.base)]
+    program = PromptProgram.load(home.artifacts.path(model.artifact))
+    return [Asked(model.base, (shown, shown)) for shown in map(_shown, program.members or (program,))]
+
+
+def _shown(program: PromptProgram) -> float:
+    """Characters that a program sends beside the question."""
+    return float(sum(len(message.content) for message in program.render([Message("user", "")])))
 
 
 def replies_quote(
@@ -131,8 +165,24 @@ def replies_quote(
         unpriced = unpriced or price is None
         usd += price.of(round(items * usual / CHARACTERS_A_TOKEN), items * max_tokens // 2) if price else 0.0
         most_usd += price.of(round(items * most), items * max_tokens) if price else 0.0  # a token is at least a character
-    told = f"up to {replies:,} replies, about {round(tokens):,} tokens"
-    return Quote(label, told, replies > 0, not unpriced, round(usd, 6), most_usd=round(most_usd, 6))
+    told = f"up to {replies:,} {'reply' if replies == 1 else 'replies'}, about {round(tokens):,} tokens"
+    return Quote(label, told, replies > 0, not unpriced, usd, most_usd=most_usd)
+
+
+def questions_quote(
+    home: Homeroom, label: str, systems: Sequence[Asked], questions: Sequence[Sequence[Message]], max_tokens: int
+) -> list[Quote]:
+    """What replies to these very conversations will cost, in one quote; nothing where there is none or they cost nothing.
+
+    Raises:
+        ConfigError: ``key-not-set``.
+    """
+    characters = sum(len(message.content) for messages in questions for message in messages)
+    if not questions:
+        return []
+    each = characters / len(questions)
+    quote = replies_quote(home, label, systems, len(questions), (each, each), max_tokens)
+    return [quote] if quote.paid else []
 
 
 def together(quotes: Sequence[Quote]) -> Quote:
@@ -151,6 +201,18 @@ def together(quotes: Sequence[Quote]) -> Quote:
     )
 
 
+def agreed(quotes: Sequence[Quote], spend: Spend) -> None:
+    """Have what is about to be begun agreed to.
+
+    Raises:
+        ConfigError: ``needs-yes``. And what the one who asks raises.
+    """
+    if callable(spend):
+        spend(quotes)
+    else:
+        require_agreed(quotes, spend, SPEND)
+
+
 def require_agreed(quotes: Sequence[Quote], spend: float, how: str) -> None:
     """Refuse what could cost more than was agreed to.
 
@@ -163,7 +225,7 @@ def require_agreed(quotes: Sequence[Quote], spend: float, how: str) -> None:
         ConfigError: ``needs-yes``.
     """
     whole = together(quotes)
-    if whole.paid and spend != float("inf") and (not whole.priced or whole.most_usd > spend):
+    if whole.asked_for and spend != float("inf") and (not whole.priced or whole.most_usd > spend):
         raise needs_yes(whole, how)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.bases import fetch_base
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, submit_evaluation
+from homeroom.app.holding import held
 from homeroom.app.spending import SPEND, quotes_of, require_agreed
 from homeroom.app.talk import talking
 from homeroom.app.tuning import plan_tuning, submit_tuning
@@ -89,6 +90,7 @@ def evaluate(
     items: int = DEFAULT_ITEMS,
     max_tokens: int = DEFAULT_MAX_TOKENS,
     again: bool = False,
+    spend: float = 0.0,
 ) -> Evaluation:
     """``homeroom eval run``: the model, its base, and its base with demonstrations, on whole topics that it never saw.
 
@@ -98,11 +100,14 @@ def evaluate(
         items: Most held-out replies.
         max_tokens: Longest reply, in tokens.
         again: Ask anew.
+        spend: The most that replies at endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
+            What was made already costs nothing.
 
     Raises:
+        ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was begun.
         HomeroomError: nothing is held out, or a model could not answer.
     """
-    job = wait_for(home, submit_evaluation(home, model, items=items, max_tokens=max_tokens, again=again).id)
+    job = wait_for(home, submit_evaluation(home, model, items=items, max_tokens=max_tokens, again=again, spend=spend).id)
     return read_report(home.artifacts.path(str((job.result or {})["report"])) / "evaluation.json")
 
 
@@ -121,6 +126,7 @@ class Conversation:
 
         Raises:
             ProviderError: the model could not answer; what was said is not kept.
+            ConfigError: ``needs-yes``: the reply could cost more than is left of what was agreed to.
         """
         said = Message("user", text)
         reply = self._model.complete([*self.messages, said], self._settings).text
@@ -133,7 +139,9 @@ class Conversation:
 
 
 @contextmanager
-def conversation(home: Homeroom, model: str, *, task: str = "tutor", system: str | None = None) -> Iterator[Conversation]:
+def conversation(
+    home: Homeroom, model: str, *, task: str = "tutor", system: str | None = None, spend: float = 0.0
+) -> Iterator[Conversation]:
     """Talk to a model: one that was tuned, a base of this machine, or one of an endpoint, for as long as the block lasts.
 
     Args:
@@ -141,10 +149,13 @@ def conversation(home: Homeroom, model: str, *, task: str = "tutor", system: str
         model: Its name, id8 or suffix.
         task: ``tutor`` or ``learner``: the part that it plays.
         system: System prompt in place of the model's own.
+        spend: The most that all its replies may cost at an endpoint, in US dollars: what could cost more than is left is not sent
+            (``needs-yes``). ``math.inf`` is whatever they cost.
 
     Raises:
         NotFoundError: no such model, or its base is not on this machine.
     """
     with talking(home, model, task) as (models, card):
         own = str(card.settings.get("system_prompt") or "")
-        yield Conversation(card.name, models.chat_model(card.name), card.generation, own if system is None else system)
+        answers = held(home, card, models.chat_model(card.name), spend)
+        yield Conversation(card.name, answers, card.generation, own if system is None else system)

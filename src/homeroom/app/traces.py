@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.app.endpoints import endpoint_identity, endpoint_of
 from homeroom.app.evaluation import spread
+from homeroom.app.holding import answering_as
 from homeroom.app.metering import Use
+from homeroom.app.spending import Asked, Quote, Spend, agreed, questions_quote
 from homeroom.app.talk import talking
 from homeroom.errors import ConfigError, DataError
-from homeroom.evaluation.answers import generate
+from homeroom.evaluation.answers import generate, unanswered
 from homeroom.evaluation.metrics.sound_turn import failed_checks
 from homeroom.evaluation.prompts import PlainPrompt
 from homeroom.models.prompt_program import ProgramChatModel, PromptProgram
@@ -70,6 +72,7 @@ def good_traces(
     attempts: int = 1,
     limit: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    spend: Spend = 0.0,
 ) -> Traces:
     """The replies of a model to the train part of a dataset that pass every check.
 
@@ -84,11 +87,14 @@ def good_traces(
         attempts: Replies to each question; after the first they are drawn at a temperature.
         limit: Most questions, spread over the topics.
         on_progress: Called with replies that are there, and of how many.
+        spend: The most that replies at endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
+            Those that are kept cost nothing. Or what is called with the forecast, and raises where nobody agrees.
 
     Raises:
         NotFoundError: no such model or dataset.
         DataError: ``no-items``: the train part has no example of the task.
-        ConfigError: ``traces-fields``: the model replies with several fields, and no check is for those.
+        ConfigError: ``traces-fields``: the model replies with several fields, and no check is for those; ``needs-yes``: it could
+            cost more than ``spend``; ``key-not-set``. Nothing was asked.
         ProviderError: the model failed too often.
     """
     found = home.datasets.get(dataset)
@@ -103,6 +109,7 @@ def good_traces(
             )
         identity, prompt = _about(home, card)
         asked = _Asking(directory.chat_model(card.name), identity, prompt, card.settings, home, on_progress)
+        agreed(asked.quotes(card.name, answering_as(home, card), items, attempts), spend)
         answered = [pair for attempt in range(attempts) for pair in asked.round(items, attempt, attempts)]
     return _sorted(card.name, f"{found.info.name}@{found.info.version}", answered)
 
@@ -138,23 +145,35 @@ class _Asking:
     home: Homeroom
     told: Callable[[int, int], None]
 
+    def quotes(self, label: str, systems: Sequence[Asked], items: Sequence[Item], attempts: int) -> list[Quote]:
+        """What the replies will cost that are not kept."""
+        missing = [
+            messages
+            for attempt in range(attempts)
+            for messages in unanswered(items, self._drawn(attempt), **self._about, identity=self.identity)
+        ]
+        return questions_quote(self.home, label, systems, missing, self._drawn(0).max_tokens)
+
     def round(self, items: Sequence[Item], attempt: int, attempts: int) -> Iterator[tuple[Item, Answer]]:
         """One reply to each item."""
-        drawn = replace(GenerationSettings.from_dict(dict(self.settings)), seed=SEED + attempt, json_schema=None)
-        if attempt:
-            drawn = replace(drawn, temperature=max(drawn.temperature, WARM))
         answers = generate(
             items,
             _WithoutOwn(self.model),
-            drawn,
-            system="traces",
-            prompt=PlainPrompt(self.prompt),
-            cache_dir=self.home.settings.home / "answers",
+            self._drawn(attempt),
+            **self._about,
             identity=self.identity,
             concurrency=self.home.settings.engine_slots,
             on_progress=lambda done, total: self.told(attempt * total + done, attempts * total),
         )
         return zip(items, answers, strict=True)
+
+    def _drawn(self, attempt: int) -> GenerationSettings:
+        drawn = replace(GenerationSettings.from_dict(dict(self.settings)), seed=SEED + attempt, json_schema=None)
+        return replace(drawn, temperature=max(drawn.temperature, WARM)) if attempt else drawn
+
+    @property
+    def _about(self) -> dict[str, Any]:  # keywords of what asks and of what looks which answers are kept
+        return {"system": "traces", "prompt": PlainPrompt(self.prompt), "cache_dir": self.home.settings.home / "answers"}
 
 
 class _WithoutOwn:

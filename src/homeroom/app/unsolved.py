@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, spread
 from homeroom.app.metering import Use
+from homeroom.app.spending import Quote, Spend, agreed, answering, questions_quote
 from homeroom.app.talk import talking
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
-from homeroom.evaluation.answers import generate
+from homeroom.evaluation.answers import generate, unanswered
 from homeroom.evaluation.metrics.sound_turn import failed_of_set
 from homeroom.evaluation.prompts import PlainPrompt
 from homeroom.models.pull import installed
@@ -81,7 +82,14 @@ def _for_editing(failures: Sequence[Failure]) -> Example:
 
 
 def unsolved(
-    home: Homeroom, names: Sequence[str], *, dataset: str = "", task: str = "", items: int = 100, tell: Tell | None = None
+    home: Homeroom,
+    names: Sequence[str],
+    *,
+    dataset: str = "",
+    task: str = "",
+    items: int = 100,
+    tell: Tell | None = None,
+    spend: Spend = 0.0,
 ) -> Unsolved:
     """Ask the models the validation questions of their dataset, and keep what none of them answers soundly.
 
@@ -92,10 +100,13 @@ def unsolved(
         task: For models that play both parts.
         items: Most questions.
         tell: Told of the progress.
+        spend: The most that replies at endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
+            Those that are kept cost nothing. Or what is called with the forecast, and raises where nobody agrees.
 
     Raises:
         NotFoundError: no such model or dataset; the base is not on this machine.
-        ConfigError: ``no-dataset``; ``unsolved-base``: it is no tuned model; ``unsolved-tasks``: the models play different parts.
+        ConfigError: ``no-dataset``; ``unsolved-base``: it is no tuned model; ``unsolved-tasks``: the models play different parts;
+            ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was asked.
         DataError: ``unsolved-no-items``: there is no validation example.
         ProviderError: a model did not answer.
     """
@@ -112,6 +123,7 @@ def unsolved(
             "about more topics and split them: homeroom data split FILE",
             code="unsolved-no-items",
         )
+    agreed([quote for model in models for quote in _quotes(home, model, asked)], spend)
     replies = {model.name: _replies(home, model, part, asked, tell) for model in models}
     return Unsolved(f"{found.info.name}@{found.info.version}", part, len(asked), tuple(left(asked, replies)))
 
@@ -152,17 +164,33 @@ def _part(models: Sequence[TunedModel], dataset: Dataset, task: str) -> str:
 
 def _replies(home: Homeroom, model: TunedModel, task: str, items: Sequence[Item], tell: Tell | None) -> list[Answer]:
     """One model's replies, drawn as in judging; those that were kept are not asked for again."""
-    own = GenerationSettings.from_dict(dict(model.settings))
-    settings = replace(own, max_tokens=min(DEFAULT_MAX_TOKENS, own.max_tokens), seed=SEED, json_schema=None)
     with talking(home, model.name, task, Use("judging", model.method)) as (directory, card):
         return generate(
             items,
             directory.chat_model(card.name),
-            settings,
-            system="tuned",
-            prompt=PlainPrompt(str(model.settings.get("system_prompt") or "")),
-            cache_dir=home.settings.home / "answers",
-            identity=f"{model.base_identity}:{home.settings.engine_weights}:{model.artifact or model.remote_id}",
+            _drawn(model),
+            **_about(home, model),
             concurrency=home.settings.engine_slots,
             on_progress=lambda done, total: tell(model.name, done, total) if tell is not None else None,
         )
+
+
+def _quotes(home: Homeroom, model: TunedModel, items: Sequence[Item]) -> list[Quote]:
+    """What the replies of one model will cost that are not kept."""
+    settings = _drawn(model)
+    missing = unanswered(items, settings, **_about(home, model))
+    return questions_quote(home, model.name, answering(home, model), missing, settings.max_tokens)
+
+
+def _drawn(model: TunedModel) -> GenerationSettings:
+    own = GenerationSettings.from_dict(dict(model.settings))
+    return replace(own, max_tokens=min(DEFAULT_MAX_TOKENS, own.max_tokens), seed=SEED, json_schema=None)
+
+
+def _about(home: Homeroom, model: TunedModel) -> dict[str, Any]:  # keywords of what asks and of what looks which are kept
+    return {
+        "system": "tuned",
+        "prompt": PlainPrompt(str(model.settings.get("system_prompt") or "")),
+        "cache_dir": home.settings.home / "answers",
+        "identity": f"{model.base_identity}:{home.settings.engine_weights}:{model.artifact or model.remote_id}",
+    }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, typed_lines, visible
+from homeroom.cli.spending import agree_to_talk, yes_option
 
 if TYPE_CHECKING:
     from homeroom.chat.replies import Reply
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 @click.option("--model", help="Name, id8 or suffix of a model; what the chat uses when omitted.")
 @click.option("--system", help="System prompt in place of the model's own.")
 @click.option("-m", "--message", help="Ask this one thing, print the reply and end.")
+@yes_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, model: str | None, system: str | None, message: str | None, as_json: bool) -> None:
+def command(ctx: click.Context, model: str | None, system: str | None, message: str | None, yes: bool, as_json: bool) -> None:
     """Chat in the terminal. An empty line or Ctrl-D ends; Ctrl-C stops a reply."""
     from homeroom.app.talk import talking
     from homeroom.chat.conversations import ConversationStore
@@ -28,6 +30,7 @@ def command(ctx: click.Context, model: str | None, system: str | None, message: 
 
     home = open_home(ctx)
     with talking(home, model, "tutor") as (models, card):
+        agree_to_talk(home, card, card.system_prompt if system is None else system, yes=yes, as_json=as_json)
         conversations = ConversationStore(home.database)
         chat = ChatService(models, conversations)
         scope = Scope()

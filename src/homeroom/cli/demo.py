@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from homeroom.cli.common import duration, emit, json_option, open_home
+from homeroom.cli.spending import yes_option
 
 
 @click.command(name="demo")
@@ -17,6 +18,7 @@ from homeroom.cli.common import duration, emit, json_option, open_home
 @click.option("--again", is_flag=True, help="Tune and judge anew, although it was done before.")
 @click.option("--serve/--no-serve", default=True, show_default=True, help="Whether to open the chat at the end.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the chat.")
+@yes_option
 @json_option
 @click.pass_context
 def command(
@@ -27,6 +29,7 @@ def command(
     again: bool,
     serve: bool,
     port: int | None,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """From the bundled course (or your file) to a chat with a tuned model.
@@ -46,7 +49,7 @@ def command(
     running = HomeLock.holder(home.settings.home)
     if serve and not as_json and running is None:
         check_port(home.settings.host, home.settings.port, "homeroom demo")  # now, not after minutes of training
-    screen = Screen(home, quiet=as_json)
+    screen = Screen(home, quiet=as_json, yes=yes)
     screen.title()
     started = time.monotonic()
     acts = run_demo(home, Options(data, base or "", recipe, again), screen)

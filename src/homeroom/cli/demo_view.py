@@ -10,9 +10,13 @@ import click
 
 from homeroom.cli import progress
 from homeroom.cli.common import duration, size, visible
+from homeroom.cli.spending import agree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from homeroom.app.home import Homeroom
+    from homeroom.app.spending import Quote
     from homeroom.evaluation.results import Evaluation
     from homeroom.evaluation.transcripts import Transcript
     from homeroom.schema.evaluation import Difference
@@ -27,8 +31,8 @@ OUTCOMES = {"promote": "green", "practice": "yellow", "reject": "red"}
 class Screen:
     """Implements `homeroom.app.demo.Show`."""
 
-    def __init__(self, home: Homeroom, *, quiet: bool = False) -> None:
-        self._home, self._quiet = home, quiet
+    def __init__(self, home: Homeroom, *, quiet: bool = False, yes: bool = False) -> None:
+        self._home, self._quiet, self._yes = home, quiet, yes
         self._number = 0
         self._bar = progress.Line(quiet)
         self._runs, self._estimated, self._started = 1, False, 0.0
@@ -51,6 +55,10 @@ class Screen:
         """One indented line."""
         for part in text.splitlines():
             self._say(f"   {part}")
+
+    def agree(self, quotes: Sequence[Quote]) -> None:
+        """Ask before money is spent."""
+        agree(quotes, yes=self._yes, as_json=self._quiet)
 
     def download(self, done: int, total: int, message: str) -> None:
         """A bar for bytes, or what is being done where there are none to count."""

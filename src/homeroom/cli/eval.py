@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, table, when
+from homeroom.cli.spending import asking, yes_option
 
 
 @click.group(name="eval")
@@ -23,6 +24,7 @@ def command() -> None:
 @click.option("--shots", default=3, show_default=True, type=click.IntRange(0, 32), help="Demonstrations of the few-shot control.")
 @click.option("--max-tokens", default=96, show_default=True, type=click.IntRange(1, 4096), help="Longest reply, in tokens.")
 @click.option("--again", is_flag=True, help="Judge anew; answers that were kept are used again.")
+@yes_option
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until the end, or only queue the job.")
 @json_option
 @click.pass_context
@@ -35,6 +37,7 @@ def run(
     shots: int,
     max_tokens: int,
     again: bool,
+    yes: bool,
     wait: bool,
     as_json: bool,
 ) -> int:
@@ -59,6 +62,7 @@ def run(
         max_tokens=max_tokens,
         tasks=(task,) if task else (),
         again=again,
+        spend=asking(yes=yes, as_json=as_json),
     )
     if not wait:
         emit(dataclasses.asdict(job), as_json, lambda: click.echo(f"Queued {job.id}. Follow: homeroom jobs follow {job.id}"))

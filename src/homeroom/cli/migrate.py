@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, plural, table, when
+from homeroom.cli.spending import asking, yes_option
 from homeroom.cli.values import FiniteRange
 from homeroom.errors import ConfigError
 
@@ -190,7 +191,7 @@ def record(
     if not as_json:
         click.echo(f"{plural(len(chosen.items), 'prompt')} {choosing.TOLD[chosen.source]}", err=True)
         click.echo(f"{_forecast(before, budget_usd)} (prices of {prices.as_of})", err=True)
-    if before.requests and not yes:
+    if before.requests and before.at_most_usd and not yes:
         _confirm(before, as_json)
     line = progress.Line(as_json)
     meter = CallMeter(home.ledger, About(model, "data", home.settings.project, "openai"), price)
@@ -257,6 +258,7 @@ def _confirm(before: Estimate, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Recipe; its run for tutors is taken.",
 )
+@yes_option
 @json_option
 @click.pass_context
 def retrain(
@@ -267,6 +269,7 @@ def retrain(
     items: int | None,
     base: str | None,
     recipe_path: Path,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Tune a base on this machine with the same data, by the method of the old job: supervised or dpo.
@@ -287,7 +290,8 @@ def retrain(
         told = f"{model} was tuned on top of {tuned.base}: what that one learnt before is not in this job's data."
         click.secho(told, fg="yellow", err=True)
     dataset = dataset_of(home, place, tuned, choosing.choose(place, tuned, items, prompts))
-    job = progress.wait(home, tune(home, dataset, tuned, recipe, base), quiet=as_json)
+    job = tune(home, dataset, tuned, recipe, base, spend=asking(yes=yes, as_json=as_json))
+    job = progress.wait(home, job, quiet=as_json)
     made = str((job.result or {})["model"])
     version = f"{dataset.info.name}@{dataset.info.version}"
     data = {"model": made, "dataset": version, "job": job.id, "objective": recipe.objective}

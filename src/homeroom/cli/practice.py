@@ -6,15 +6,17 @@ import click
 
 from homeroom.cli.chat import suitability_note
 from homeroom.cli.common import emit, json_option, open_home, table, typed_lines, visible
+from homeroom.cli.spending import agree_to_talk, yes_option
 
 
 @click.command(name="practice")
 @click.option("--scenario", help="Number, id or learner's name.")
 @click.option("--list", "list_", is_flag=True, help="List the scenarios and end.")
 @click.option("--model", help="Name, id8 or suffix of a model; the routed learner when omitted.")
+@yes_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, scenario: str | None, list_: bool, model: str | None, as_json: bool) -> None:
+def command(ctx: click.Context, scenario: str | None, list_: bool, model: str | None, yes: bool, as_json: bool) -> None:
     """Practise teaching with a simulated learner. You are the teacher; an empty line ends and gives notes on your own words."""
     import dataclasses
 
@@ -27,10 +29,10 @@ def command(ctx: click.Context, scenario: str | None, list_: bool, model: str | 
         data = [dataclasses.asdict(s) for s in scenarios]
         emit(data, as_json, lambda: table(("", "learner", "grade", "topic", "temperament", "task"), rows))
         return
-    _session(ctx, scenario_named(scenarios, scenario), model, as_json)
+    _session(ctx, scenario_named(scenarios, scenario), model, yes=yes, as_json=as_json)
 
 
-def _session(ctx: click.Context, scenario: object, model: str | None, as_json: bool) -> None:
+def _session(ctx: click.Context, scenario: object, model: str | None, *, yes: bool, as_json: bool) -> None:
     import dataclasses
 
     from homeroom.app.talk import talking
@@ -41,6 +43,7 @@ def _session(ctx: click.Context, scenario: object, model: str | None, as_json: b
     assert isinstance(scenario, PracticeScenario)
     home = open_home(ctx)
     with talking(home, model, "learner") as (models, card):
+        agree_to_talk(home, card, scenario.system_message, yes=yes, as_json=as_json)
         chat_model = models.chat_model(card.name)
         transcript = [Message("system", scenario.system_message)]
         if not as_json:

@@ -21,7 +21,7 @@ def command(ctx: click.Context, job_id: str, yes: bool, wait: bool, as_json: boo
 
     JOB_ID is that of a run, batch, sweep, comparison or probe; without one it is the one that stopped last.
     """
-    from homeroom.app.resuming import KINDS, go_on, job_to_resume, quotes_of_job, state_in_words
+    from homeroom.app.resuming import KINDS, go_on, go_on_and_wait, job_to_resume, quotes_of_job, state_in_words
     from homeroom.cli import progress
 
     home = open_home(ctx)
@@ -31,13 +31,13 @@ def command(ctx: click.Context, job_id: str, yes: bool, wait: bool, as_json: boo
         called = f" {name!r}" if name else ""
         click.echo(f"The {KINDS[job.kind]}{called}, job {job.id}: {state_in_words(job)}", err=True)
     agree(quotes_of_job(home, job), yes=yes, as_json=as_json)
-    for needed in job.depends_on:
-        if wait and home.jobs.get(needed).state != "succeeded":
-            go_on(home, home.jobs.get(needed))
-            progress.wait(home, home.jobs.get(needed), quiet=as_json, indent="  ")
-    job = go_on(home, home.jobs.get(job.id))
+    named = job.id
     if wait:
-        job = progress.wait(home, job, quiet=as_json)
+        job = go_on_and_wait(
+            home, job, lambda one: progress.wait(home, one, quiet=as_json, indent="" if one.id == named else "  ")
+        )
+    else:
+        job = go_on(home, job)
 
     def text() -> None:
         if not wait:

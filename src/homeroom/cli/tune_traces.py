@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, require_place
+from homeroom.cli.spending import asking, yes_option
 from homeroom.cli.values import COUNT
 
 
@@ -23,6 +24,7 @@ from homeroom.cli.values import COUNT
 @click.option("--attempts", type=click.IntRange(1, 50), default=1, show_default=True, help="Replies to each question.")
 @click.option("--limit", type=click.IntRange(1, COUNT), help="Most questions, spread over the topics.")
 @click.option("--force", is_flag=True, help="Replace the file.")
+@yes_option
 @json_option
 @click.pass_context
 def command(
@@ -34,6 +36,7 @@ def command(
     attempts: int,
     limit: int | None,
     force: bool,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Write the replies of a model that pass every check as examples, for the next round or for weights.
@@ -55,7 +58,8 @@ def command(
         if not quiet:
             click.echo(f"\r{done} of {total} replies", err=True, nl=done == total)
 
-    found = good_traces(home, model, dataset, task=task, attempts=attempts, limit=limit, on_progress=progress)
+    spend = asking(yes=yes, as_json=as_json)
+    found = good_traces(home, model, dataset, task=task, attempts=attempts, limit=limit, on_progress=progress, spend=spend)
     refused = "; ".join(f"{title}: {count}" for title, count in found.failed.items())
     if not found.examples:
         others = {"as the author said": found.authored, "empty or cut off": found.unanswered}

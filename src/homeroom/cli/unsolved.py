@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, plural, table
+from homeroom.cli.spending import asking, yes_option
+
+if TYPE_CHECKING:
+    from homeroom.app.unsolved import Unsolved
+    from homeroom.schema.examples import Example
 
 
 @click.command(name="unsolved")
@@ -17,6 +23,7 @@ from homeroom.cli.common import emit, json_option, open_home, plural, table
 @click.option("--task", type=click.Choice(["tutor", "learner"]), help="What to ask a model that plays both parts.")
 @click.option("--items", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Most replies to ask for.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@yes_option
 @json_option
 @click.pass_context
 def command(
@@ -27,6 +34,7 @@ def command(
     task: str | None,
     items: int,
     force: bool,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Write the validation examples that none of the models solves to a file, to edit and to write more like them.
@@ -36,7 +44,6 @@ def command(
     from homeroom.app.unsolved import unsolved
     from homeroom.cli.progress import Line
     from homeroom.errors import ConflictError
-    from homeroom.storage.files import write_atomically
 
     if out.exists() and not force:
         raise ConflictError(f"{str(out)!r} exists. Choose another name or add --force.", code="file-exists")
@@ -48,37 +55,39 @@ def command(
         task=task or "",
         items=items,
         tell=lambda name, done, total: line.show(f"{name}: {done} of {total} replies", final=done == total),
+        spend=asking(yes=yes, as_json=as_json),
     )
     examples = found.examples()
     if examples:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(example.to_dict(), ensure_ascii=False) + "\n" for example in examples)
-        write_atomically(out, lines.encode())
+        _write(examples, out)
+    record = {
+        "dataset": found.dataset,
+        "task": found.task,
+        "asked": found.asked,
+        "unsolved": found.items,
+        "checks": dict(found.checks),
+        "examples": len(examples),
+        "file": str(out) if examples else None,
+    }
+    emit(record, as_json, lambda: _tell(found, len(models), len(examples), out))
 
-    def text() -> None:
-        asked = plural(found.asked, "validation reply").replace("replys", "replies")
-        if not examples:
-            click.echo(
-                f"Nothing is left: each of {asked} of {found.dataset} was solved by one of the models. No file was written."
-            )
-            return
-        count = plural(len(models), "model")
-        click.echo(f"{len(found.items)} of {asked} of {found.dataset} ({found.task}) not solved by any of {count}")
-        table(("check that was not passed", "replies"), found.checks.most_common())
-        written = plural(len(examples), "example")
-        click.echo(f"{written} written to {out}: better the replies, and write more of the kind on other topics")
-        click.echo(f"Then look at it and take it in: homeroom data check {out}    homeroom data merge --help")
 
-    emit(
-        {
-            "dataset": found.dataset,
-            "task": found.task,
-            "asked": found.asked,
-            "unsolved": found.items,
-            "checks": dict(found.checks),
-            "examples": len(examples),
-            "file": str(out) if examples else None,
-        },
-        as_json,
-        text,
-    )
+def _write(examples: list[Example], out: Path) -> None:
+    from homeroom.storage.files import write_atomically
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(example.to_dict(), ensure_ascii=False) + "\n" for example in examples)
+    write_atomically(out, lines.encode())
+
+
+def _tell(found: Unsolved, models: int, examples: int, out: Path) -> None:
+    asked = plural(found.asked, "validation reply").replace("replys", "replies")
+    if not examples:
+        click.echo(f"Nothing is left: each of {asked} of {found.dataset} was solved by one of the models. No file was written.")
+        return
+    count = plural(models, "model")
+    click.echo(f"{len(found.items)} of {asked} of {found.dataset} ({found.task}) not solved by any of {count}")
+    table(("check that was not passed", "replies"), found.checks.most_common())
+    written = plural(examples, "example")
+    click.echo(f"{written} written to {out}: better the replies, and write more of the kind on other topics")
+    click.echo(f"Then look at it and take it in: homeroom data check {out}    homeroom data merge --help")

@@ -200,20 +200,41 @@ def generate(
         )
     limit = max(2, len(items) // 10) if max_failures is None else max_failures
     desk = _Desk(model, settings, system, AnswerCache(cache_dir), _Failures(limit))
-    answers: list[Answer | None] = []
-    questions: list[_Question] = []
-    for index, item in enumerate(items):
-        messages = prompt(item)
-        question = _Question(index, item.id, messages, cache_key(system, identity or model.name, messages, settings))
-        answers.append(desk.cache.get(question.key, item.id, system))
-        if answers[-1] is None:
-            questions.append(question)
+    answers, questions = _kept(items, settings, system, prompt, desk.cache, identity or model.name)
     done = len(items) - len(questions)
     on_progress(done, len(items))
     for count, (index, answer) in enumerate(_ask(desk, questions, concurrency, should_stop), start=done + 1):
         answers[index] = answer
         on_progress(count, len(items))
     return [answer for answer in answers if answer is not None]
+
+
+def unanswered(
+    items: Sequence[Item], settings: GenerationSettings, *, system: str, prompt: PromptBuilder, cache_dir: Path, identity: str
+) -> list[list[Message]]:
+    """What `generate` would ask, given the same: the messages of those items whose answers are not kept."""
+    _, questions = _kept(items, settings, system, prompt, AnswerCache(cache_dir), identity)
+    return [question.messages for question in questions]
+
+
+def _kept(
+    items: Sequence[Item],
+    settings: GenerationSettings,
+    system: str,
+    prompt: PromptBuilder,
+    cache: AnswerCache,
+    identity: str,
+) -> tuple[list[Answer | None], list[_Question]]:
+    """The answer to each item that is kept, None where there is none, and the questions that are left."""
+    answers: list[Answer | None] = []
+    questions: list[_Question] = []
+    for index, item in enumerate(items):
+        messages = prompt(item)
+        question = _Question(index, item.id, messages, cache_key(system, identity, messages, settings))
+        answers.append(cache.get(question.key, item.id, system))
+        if answers[-1] is None:
+            questions.append(question)
+    return answers, questions
 
 
 def _ask(

@@ -16,6 +16,7 @@ from homeroom.app.migration.folder import MigrationFolder, safe_name
 from homeroom.app.migration.inventory import Tuned
 from homeroom.app.migration.prompts import TOLD, Chosen, choose, examples_of, job_of
 from homeroom.app.migration.record import recorded
+from homeroom.app.spending import Spend, agreed, quotes_of
 from homeroom.app.tuning import submit_tuning
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
@@ -103,14 +104,20 @@ def recipe_of(folder: MigrationFolder, tuned: Tuned, recipe: Recipe) -> Recipe:
     return parse_recipe(record)
 
 
-def retrain(home: Homeroom, dataset: Dataset, tuned: Tuned, recipe: Recipe, base: str | None) -> Job:
-    """Queue the tuning of a base here on the old job's data, by a recipe that `recipe_of` gave."""
+def retrain(home: Homeroom, dataset: Dataset, tuned: Tuned, recipe: Recipe, base: str | None, *, spend: Spend = 0.0) -> Job:
+    """Queue the tuning of a base on the old job's data, by a recipe that `recipe_of` gave.
+
+    Raises:
+        ConfigError: ``needs-yes``: the base answers at an endpoint, and nobody agrees by ``spend`` to what that costs.
+    """
     parts = tuned.model.split(":")
     words = "".join(c if c.isalnum() else "-" for c in (parts[3] if len(parts) > 3 else "").lower())  # ft:base:org:suffix:id
     suffix = words.strip("-")[:40].strip("-") or "migrated"
     wanted = base or recipe.base or home.settings.default_base
     run = recipe.model_copy(update={"base": wanted, "suffix": suffix, "system_prompt": ""})
-    return submit_tuning(home, f"{dataset.info.name}@{dataset.info.version}", run)
+    version = f"{dataset.info.name}@{dataset.info.version}"
+    agreed(quotes_of(home, version, [(run.name, run)]), spend)
+    return submit_tuning(home, version, run)
 
 
 def asked_of(folder: MigrationFolder, tuned: Tuned, limit: int | None = None) -> Chosen:
