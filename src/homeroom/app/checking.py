@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from homeroom.app.bases import listed_base
@@ -69,30 +69,60 @@ def check_files(
     Raises:
         HomeroomError: what `homeroom.data.lint.run.lint` raises; a model that was not pulled (``not-pulled``).
     """
-    paths = [Path(file) for file in files]
-    splits: dict[str, str] | None = None
-    beside = paths  # a configuration belongs to files, not to a version
-    if _is_dataset(paths):
-        paths, splits = _stored(str(files[0]), settings)
-        beside, format, columns = [], None, None
-    options, chosen = _options(settings, config, beside, base, max_tokens, method, roster, semantic)
+    source = _source(files, format, columns, settings)
+    options, chosen = _options(settings, config, source.own, base, max_tokens, method, roster, semantic)
     with embed_for(options, chosen, select, ignore, settings, announce) as embed:
         found = lint(
-            paths,
+            source.paths,
             options,
             select,
             ignore,
             config=chosen,
-            format=format,
-            columns=columns,
-            splits=splits,
+            format=source.format,
+            columns=source.columns,
+            splits=source.splits,
             jobs=jobs,
             progress=progress,
             embed=embed,
             announce=announce,
         )
-    result = settle(found)[0]
+    return _judged(settle(found)[0], source.paths, against, settings, options)
+
+
+def _judged(
+    result: LintResult, paths: Sequence[Path], against: str | Path | None, settings: Callable[[], Settings], options: Options
+) -> LintResult:
+    """The result, with what the files share with what models will be judged on where that is named."""
     return with_other(result, paths, _judged_on(against, settings), str(against), options) if against else result
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What is checked.
+
+    Attributes:
+        paths: Files, or the one of a dataset version.
+        own: Files beside which a configuration may lie; it belongs to none of a version's.
+        format: Of the records; detected when None.
+        columns: For tables: field to heading.
+        splits: Of a version: example to split.
+    """
+
+    paths: Sequence[Path]
+    own: Sequence[Path] = ()
+    format: str | None = None
+    columns: Mapping[str, str] | None = None
+    splits: Mapping[str, str] | None = None
+
+
+def _source(
+    files: Sequence[str | Path], format: str | None, columns: Mapping[str, str] | None, settings: Callable[[], Settings]
+) -> _Source:
+    paths = [Path(file) for file in files]
+    if not _is_dataset(paths):
+        return _Source(paths, paths, format, columns)
+    stored, splits = _stored(str(files[0]), settings)
+    return _Source(stored, splits=splits)
 
 
 def _stored(named: str, settings: Callable[[], Settings]) -> tuple[list[Path], dict[str, str]]:

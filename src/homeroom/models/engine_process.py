@@ -95,6 +95,19 @@ class Engine:
         self.child.terminate(grace_s=2.0)
 
 
+def _served(base: BaseFiles, files: Sequence[AdapterFile], options: EngineOptions) -> dict[str, object]:
+    """What the child serves and how, for its configuration."""
+    return {
+        "gguf": str(base.gguf),
+        "alias": base.name,
+        "adapters": [str(file.path) for file in files],
+        "slots": options.slots,
+        "context": options.context,
+        "threads": options.threads,
+        "embedding": base.purpose == "embedding",
+    }
+
+
 def start_engine(
     base: BaseFiles,
     files: Sequence[AdapterFile],
@@ -121,17 +134,7 @@ def start_engine(
     log, run = log_path(home), home / "run"
     tag, key = secrets.token_hex(6), secrets.token_urlsafe(32)
     config, report = (run / f"engine-{tag}.{kind}.json" for kind in ("config", "report"))
-    record = {
-        "gguf": str(base.gguf),
-        "alias": base.name,
-        "adapters": [str(file.path) for file in files],
-        "slots": options.slots,
-        "context": options.context,
-        "threads": options.threads,
-        "embedding": base.purpose == "embedding",
-        "key": key,
-        "report": str(report),
-    }
+    record = {**_served(base, files, options), "key": key, "report": str(report)}
     with disk_errors(home), contextlib.ExitStack() as after:
         make_private_folder(log.parent)
         _sweep(make_private_folder(run))

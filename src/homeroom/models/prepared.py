@@ -305,6 +305,11 @@ def commit(
                 shutil.rmtree(target)
             made.rename(target)
             _sync(target.parent)
+    return _named(name, cache, identity, target, purpose)
+
+
+def _named(name: str, cache: Path, identity: str, target: Path, purpose: Purpose) -> BaseFiles:
+    """Point ``name`` at a folder that is whole."""
     context = int(read_json(target / "weights" / "config.json")["max_position_embeddings"])
     pointer: dict[str, str | int] = {
         "name": name,
