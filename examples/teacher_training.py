@@ -4,6 +4,7 @@
     python examples/teacher_training.py --type          you are the teacher; an empty line ends
 
     python examples/teacher_training.py --coach openai/gpt-4.1-mini     another model gives the feedback
+    python examples/teacher_training.py --tune-coach 40                 its prompt is tuned first, with at most 40 calls
 
 A trainee may ask badly here without a child being hurt by it. The learner is tuned on dialogues of learners who have a reason
 for their mistake. Feedback comes twice, and each says what it is: in the words of a model, which is asked through the shipped
@@ -22,6 +23,10 @@ parser.add_argument("--base", default="", help="Base model; the default one when
 parser.add_argument("--tokens", type=int, default=6000, help="Most tokens to train on.")
 parser.add_argument("--learner", type=int, default=1, help="Which of the held-out learners, from 1.")
 parser.add_argument("--coach", default="", help="Model that gives the feedback; the base when omitted.")
+parser.add_argument(
+    "--tune-coach", type=int, default=0, metavar="CALLS", help="Tune that model's prompt on the bundled examples."
+)
+parser.add_argument("--spend", type=float, default=0.0, help="US dollars that the model of --coach may cost.")
 parser.add_argument("--feedback-tokens", type=int, default=200, help="Longest feedback of the model.")
 parser.add_argument(
     "--type", action="store_true", help="Type the teacher's turns instead of playing the two that are written here."
@@ -78,8 +83,28 @@ with homeroom.open() as home:
                 print(f"{scenario.name}: {conversation.ask(said)}")
             talks[teacher] = list(conversation.messages)
 
+    coach_model = arguments.coach or base
+    if arguments.tune_coach:
+        shown = home.datasets.create("homeroom-feedback-teacher", homeroom.load_bundled("homeroom-feedback-teacher"))
+        search = {
+            "name": "coach",
+            "method": "dspy",
+            "program": "feedback_teacher",
+            "base": coach_model,
+            "optimisers": ["zero-shot", "labelled"],
+            "max_calls": arguments.tune_coach,
+            "items": 6,
+            "demonstrations": 1,
+            "generation": {"temperature": 0.0, "max_tokens": arguments.feedback_tokens},
+        }
+        (coached,) = homeroom.tune(home, shown.info.id, search, spend=arguments.spend)
+        coach_model = coached.name
+        found = coached.metrics
+        print(f"\nTuned {coach_model}: {found['kept']}, {found['selection_score']:.2f} of 1 by the checks of its fields.")
+
     # The model is asked for feedback on the teacher's last turn, with what went before it.
-    with homeroom.program(home, "feedback_teacher", model=arguments.coach or base, max_tokens=arguments.feedback_tokens) as coach:
+    asked = {"model": coach_model, "max_tokens": arguments.feedback_tokens, "spend": arguments.spend}
+    with homeroom.program(home, "feedback_teacher", **asked) as coach:
         for teacher, messages in talks.items():
             spoken = [message for message in messages if message.role != "system"]
             if not spoken:

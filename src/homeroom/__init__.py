@@ -29,6 +29,7 @@ _PUBLIC = {
     "merge": ("homeroom.data.merge", "merge"),
     "nested_samples": ("homeroom.data.sample", "nested_samples"),
     "load_course": ("homeroom.data.course", "load_course"),
+    "load_bundled": ("homeroom.data.bundled", "load_bundled"),
     # What the commands do, on an open home.
     "fetch": ("homeroom.app.steps", "fetch"),
     "plan": ("homeroom.app.steps", "plan"),
@@ -44,6 +45,7 @@ _PUBLIC = {
     "traces": ("homeroom.app.traces", "good_traces"),
     "conversation": ("homeroom.app.steps", "conversation"),
     "program": ("homeroom.app.programs", "program"),
+    "score_program": ("homeroom.app.program_scores", "score_program"),
     "shown_prompt": ("homeroom.app.prompts", "shown_prompt"),
     "scenarios_from_examples": ("homeroom.chat.scenarios", "scenarios_from_examples"),
     "feedback": ("homeroom.chat.practice_feedback", "feedback"),

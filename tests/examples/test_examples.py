@@ -108,6 +108,15 @@ def test_teacher_training_gives_feedback_of_a_model_and_notes_that_quote_the_tea
     assert "=== you" in typed and "made by rules" in typed and "Teacher:" not in typed
 
 
+def test_the_coach_of_the_teacher_training_may_be_tuned_first(play: Callable[..., str]) -> None:
+    pytest.importorskip("dspy")
+    said = play("teacher_training.py", "--tokens", "1500", "--feedback-tokens", "40", "--tune-coach", "12")
+    (coach,) = [model for model in models() if model.method == "dspy"]
+    assert (coach.recipe["program"], coach.metrics["metric"]) == ("feedback_teacher", "field-checks")
+    assert f"Tuned {coach.name}: {coach.metrics['kept']}, " in said
+    assert said.count(f"Feedback in the words of a model ({coach.name}; it may be wrong):") == 2
+
+
 def test_each_subject_has_its_specialist_and_its_questions(play: Callable[..., str]) -> None:
     said = twice(play, "subject_specialists.py", "--tokens", "1200")
     with Homeroom.open() as home:

@@ -1,4 +1,4 @@
-"""Asking a model through a program that ships with Homeroom: fields in, fields out. Needs no DSPy."""
+"""Asking a model through a program that ships with Homeroom, tuned or not: fields in, fields out. Needs no DSPy."""
 
 from __future__ import annotations
 
@@ -8,29 +8,38 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.holding import held
 from homeroom.app.talk import talking
 from homeroom.errors import ConfigError
 from homeroom.models.prompt_program import ProgramChatModel
 from homeroom.schema.chat import ChatModel, GenerationSettings
 from homeroom.schema.examples import Message
+from homeroom.tuning.dspy import envelope
 from homeroom.tuning.dspy.shipped import shipped
 from homeroom.tuning.dspy.spec import ProgramSpec
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
+    from homeroom.chat.directory import ModelCard
 
 REPLY_TOKENS = 256
 
 
 class Program:
-    """A program and the model that runs it. `name` is the model's."""
+    """A program and the model that runs it. `name` is the model's.
+
+    Args:
+        name: Of the model.
+        spec: The program's fields.
+        model: What is asked: it replies with the fields.
+        settings: How replies are drawn.
+    """
 
     def __init__(self, name: str, spec: ProgramSpec, model: ChatModel, settings: GenerationSettings) -> None:
         self.name = name
-        self._spec, self._settings = spec, settings
-        self._model = ProgramChatModel(name, model, spec.program(spec.instructions, ()))
+        self._spec, self._settings, self._model = spec, settings, model
 
-    def ask(self, **values: str) -> Mapping[str, Any]:
+    def ask(self, **values: object) -> Mapping[str, Any]:
         """The reply's fields for these values of the program's inputs; one that is left out is empty.
 
         Raises:
@@ -46,25 +55,62 @@ class Program:
                 code="program-inputs",
             )
         whole = {name: values.get(name, "") for name in known}
-        text = json.dumps(whole, ensure_ascii=False) if len(known) > 1 else whole[self._spec.main]
+        text = json.dumps(whole, ensure_ascii=False) if len(known) > 1 else str(whole[self._spec.main])
         reply = self._model.complete([Message("user", text)], self._settings)
         return dict(reply.fields) if self._spec.fields is not None else {self._spec.reply: reply.text}
 
 
 @contextmanager
-def program(home: Homeroom, name: str, *, model: str = "", max_tokens: int = REPLY_TOKENS) -> Iterator[Program]:
-    """A shipped program on any model, untuned, for as long as the block lasts.
+def program(
+    home: Homeroom, name: str, *, model: str = "", max_tokens: int = REPLY_TOKENS, spend: float = 0.0
+) -> Iterator[Program]:
+    """A shipped program on any model, for as long as the block lasts.
+
+    A model whose prompt was tuned for the program is asked with that prompt, any other with the program's own instructions.
 
     Args:
         home: The open home.
-        name: Such as ``feedback_teacher``.
+        name: Such as ``feedback_teacher``; of a tuned model its own program when empty.
         model: A base, a tuned model, or ``ENDPOINT/MODEL``; the settings' default base when empty.
         max_tokens: Longest reply.
+        spend: The most that all its replies may cost at an endpoint, in US dollars: what could cost more than is left is not sent
+            (``needs-yes``). ``math.inf`` is whatever they cost.
 
     Raises:
         NotFoundError: ``unknown-program``; no such model, or its base is not on this machine.
+        ConfigError: ``program-other``: the model was tuned for another program.
     """
-    spec = shipped(name)
+    if name or not model:
+        shipped(name)  # a wrong name is told before a model is loaded; one's own program has a name that is not shipped
     with talking(home, model or home.settings.default_base, "tutor") as (models, card):
         drawn = replace(card.generation, temperature=0.0, max_tokens=max_tokens)
-        yield Program(card.name, spec, models.chat_model(card.name), drawn)
+        spec, ready = _program_of(home, card, name)
+        answers = held(home, card, models.chat_model(card.name), spend)
+        yield Program(card.name, spec, answers if ready else _with(spec, card, answers), drawn)
+
+
+def _with(spec: ProgramSpec, card: ModelCard, model: ChatModel) -> ChatModel:
+    return ProgramChatModel(card.name, model, spec.program(spec.instructions, ()))
+
+
+def _program_of(home: Homeroom, card: ModelCard, name: str) -> tuple[ProgramSpec, bool]:
+    """The program that is meant, and whether the model's prompt was tuned for it.
+
+    Raises:
+        NotFoundError: ``unknown-program``.
+        ConfigError: ``program-other``.
+    """
+    tuned = home.registry.get(card.name) if card.kind == "tuned" else None
+    kept = home.artifacts.path(tuned.artifact) / envelope.FILE if tuned and tuned.method == "dspy" and tuned.artifact else None
+    own = envelope.Envelope.load(kept).spec if kept is not None and kept.exists() else None
+    if own is None:
+        return shipped(name), False
+    if name.replace("-", "_") in ("", own.name):
+        return own, True
+    if own.fields is not None:
+        raise ConfigError(
+            f"{card.name!r} was tuned for the program {own.name!r} and cannot be asked as {name!r}. Leave the program out, or "
+            "take another model: homeroom models list",
+            code="program-other",
+        )
+    return shipped(name), False

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from homeroom.cli import compare, sweep, tune_batch, tune_files, tune_openai, tune_prompt, tune_resume, tune_traces, unsolved
+from homeroom.cli import (
+    compare,
+    sweep,
+    tune_batch,
+    tune_files,
+    tune_openai,
+    tune_programs,
+    tune_prompt,
+    tune_resume,
+    tune_traces,
+    unsolved,
+)
 from homeroom.cli.common import emit, json_option, open_home, size, table
 from homeroom.cli.recommend import command as recommend
 from homeroom.cli.spending import agree
@@ -32,6 +43,9 @@ def command() -> None:
 
 command.add_command(tune_prompt.command)
 command.add_command(tune_traces.command)
+
+command.add_command(tune_programs.ask)
+command.add_command(tune_programs.score)
 
 command.add_command(recommend)
 

@@ -1,0 +1,136 @@
+"""What a program of several fields is worth on examples that no search has seen: the checks, on the test split."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from homeroom.app.evaluation import held_out_items, opened
+from homeroom.app.programs import REPLY_TOKENS, program
+from homeroom.data.bundled import PROGRAM_DATA
+from homeroom.errors import ConfigError, NotFoundError, ProviderError
+from homeroom.evaluation.field_checks import MAIN, FieldReply, score_fields
+from homeroom.models.pull import installed
+from homeroom.tuning.dspy.shipped import shipped
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
+    from homeroom.schema.models import TunedModel
+
+EVERY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramScore:
+    """What one model's replies to the test split are worth.
+
+    Attributes:
+        model: Its name.
+        program: Whose fields it gave.
+        dataset: ``name@version``.
+        score: The mean, 0 to 1.
+        scores: Of each reply.
+        authored: What the authored replies reach under the same checks.
+        failed: Replies that each check refused, by its title.
+        unread: Replies that could not be read as the fields.
+        look: How often this test split was looked at.
+    """
+
+    model: str
+    program: str
+    dataset: str
+    score: float
+    scores: tuple[float, ...]
+    authored: float
+    failed: Mapping[str, int]
+    unread: int
+    look: str
+
+    def to_dict(self) -> dict[str, Any]:  # JSON
+        """Plain data."""
+        return asdict(self)
+
+
+def score_program(
+    home: Homeroom,
+    model: str,
+    dataset: str = "",
+    *,
+    name: str = "",
+    max_tokens: int = REPLY_TOKENS,
+    spend: float = 0.0,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ProgramScore:
+    """Ask a model each example of a test split and judge the fields that it gives.
+
+    Args:
+        home: The open home.
+        model: A tuned model, a base, or ``ENDPOINT/MODEL``.
+        dataset: Version; the program's bundled examples when empty.
+        name: The program; that of a tuned model when empty.
+        max_tokens: Longest reply.
+        spend: The most that all replies may cost at an endpoint, in US dollars.
+        on_progress: Called with replies that are there, and of how many.
+
+    Raises:
+        ConfigError: ``program-unchecked``: there are no checks for the program. And what `program` raises.
+        NotFoundError: no such dataset, model or program.
+        DataError: ``no-items``: nothing is held out.
+        ProviderError: the model did not answer.
+    """
+    tuned = _tuned(home, model)
+    chosen = (name or (str(tuned.recipe.get("program") or "") if tuned else "")).replace("-", "_")
+    if chosen not in MAIN:
+        raise ConfigError(
+            f"There are no checks of fields for the program {chosen!r}; there are for {', '.join(MAIN)}. Judge a tutor or a "
+            "learner: homeroom eval run --model NAME",
+            code="program-unchecked",
+        )
+    found = home.datasets.get(dataset or PROGRAM_DATA[chosen])
+    items = held_out_items(found, "tutor", EVERY)
+    look = hashlib.sha256(f"{tuned.name if tuned else model} {found.info.id}".encode()).hexdigest()[:24]
+    opening = opened(home, f"score-{look}", found, "tutor", [tuned] if tuned else [])
+    replies: list[Mapping[str, Any] | None] = []
+    with program(home, chosen, model=model, max_tokens=max_tokens, spend=spend) as asked:
+        for item in items:
+            inputs = FieldReply(chosen, item, {}).given
+            try:
+                replies.append(asked.ask(**{field.name: inputs.get(field.name, "") for field in shipped(chosen).inputs}))
+            except ProviderError as error:
+                if error.code != "reply-fields":
+                    raise
+                replies.append(None)
+            on_progress(len(replies), len(items))
+        known = asked.name
+    scored = score_fields(chosen, items, [json.dumps(reply) if reply is not None else "" for reply in replies])
+    written = score_fields(chosen, items, [json.dumps(_authored(chosen, FieldReply(chosen, item, {}))) for item in items])
+    return ProgramScore(
+        model=known,
+        program=chosen,
+        dataset=f"{found.info.name}@{found.info.version}",
+        score=round(mean(one.value for one in scored), 4),
+        scores=tuple(round(one.value, 4) for one in scored),
+        authored=round(mean(one.value for one in written), 4),
+        failed=dict(Counter(title for one in scored for title in one.failed).most_common()),
+        unread=sum(reply is None for reply in replies),
+        look=opening.text,
+    )
+
+
+def _tuned(home: Homeroom, model: str) -> TunedModel | None:
+    """The tuned model of that name, id8 or suffix; None for a base or a model of an endpoint."""
+    if installed(model, home.settings.cache) is not None:
+        return None
+    try:
+        return home.registry.get(home.registry.resolve(model))
+    except NotFoundError:  # a model of an endpoint; or of nobody, which is told when it is asked
+        return None
+
+
+def _authored(name: str, reply: FieldReply) -> Mapping[str, Any]:
+    return {shipped(name).reply: reply.item.gold, **reply.authored}
