@@ -9,7 +9,7 @@ from typing import Any
 from homeroom.errors import ConflictError, HomeroomError
 from homeroom.ledger.meter import CallMeter, most_tokens
 from homeroom.ledger.prices import Price
-from homeroom.schema.costs import RUN_SPENT, Charge
+from homeroom.schema.costs import Charge
 
 
 class Purse:
@@ -35,7 +35,7 @@ class Purse:
                 raise ConflictError(
                     f"the ${self._limit:.4f} that this run may cost are used up: ${self._spent:.4f} are spent or held, and the "
                     f"next call may cost ${usd:.4f}. Give it more calls: homeroom tune plan --method dspy --max-calls NUMBER",
-                    code=RUN_SPENT,
+                    code="run-spent",
                 )
             self._spent += usd
 
