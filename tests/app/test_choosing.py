@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 import homeroom
 from homeroom.app.home import Homeroom
 from homeroom.app.programs import Program
+from homeroom.app.tuning import submit_tuning
 from homeroom.data.reading import load_examples
 from homeroom.errors import ConfigError, JobFailed, NotFoundError
 from homeroom.models import tiny
@@ -72,12 +75,39 @@ def test_mistakes_are_told_before_anything_starts(home: Homeroom, dataset: str) 
     assert home.jobs.list() == ()
 
 
-def test_going_on_at_an_endpoint_has_to_be_agreed_to(home: Homeroom) -> None:
-    job = home.jobs.submit("tune", {}, idempotency_key="x", resource="api")
-    home.jobs.request_cancel(job.id)
-    with pytest.raises(ConfigError, match=r"homeroom\.tune") as caught:
-        homeroom.resume(home, job.id)
-    assert caught.value.code == "needs-yes" and home.jobs.get(job.id).state == "cancelled"
+FAR = "far/gpt-4.1-mini"
+
+
+@pytest.fixture
+def far(home: Homeroom, monkeypatch: pytest.MonkeyPatch) -> Iterator[Homeroom]:
+    """The home with an endpoint that is away and costs money."""
+    monkeypatch.setenv("FAR_API_KEY", "sk-far")
+    (home.settings.home / "config.yaml").write_text(
+        "endpoints: [{name: far, base_url: 'https://far.invalid/v1', models: [gpt-4.1-mini], api_key_env: FAR_API_KEY}]\n"
+    )
+    with homeroom.open() as opened:
+        yield opened
+
+
+def test_going_on_at_an_endpoint_has_to_be_agreed_to(far: Homeroom, dataset: str) -> None:
+    run = parse_run({"name": "far", "task": "tutor", "base": FAR})
+    job = submit_tuning(far, dataset, run)
+    far.jobs.request_cancel(job.id)
+    for named in (job.id, ""):
+        with pytest.raises(ConfigError, match="spend=") as caught:
+            homeroom.resume(far, named, spend=0.00001)
+        assert caught.value.code == "needs-yes" and far.jobs.get(job.id).state == "cancelled"
+
+
+def test_a_batch_begins_no_run_that_its_budget_or_its_time_does_not_hold(far: Homeroom, dataset: str) -> None:
+    runs = [parse_run({"name": name, "task": "tutor", "base": FAR, "seed": seed}) for name, seed in (("one", 1), ("two", 2))]
+    for kept_from in ({"budget_usd": 0.0}, {"minutes": 0.0}):
+        rows = homeroom.batch(far, dataset, runs, spend=math.inf, **kept_from)
+        assert [(row.name, row.state, row.models) for row in rows] == [("one", "not begun", ()), ("two", "not begun", ())]
+        assert ["--budget-usd" in row.error for row in rows] == ["budget_usd" in kept_from] * 2
+    with pytest.raises(ConfigError) as caught:
+        homeroom.batch(far, dataset, runs, spend=0.00001)
+    assert caught.value.code == "needs-yes" and far.jobs.list() == ()
 
 
 @pytest.mark.slow
@@ -93,8 +123,6 @@ def test_a_batch_makes_what_can_be_made_and_a_paused_run_goes_on(home: Homeroom,
     assert homeroom.resume(home, job.id).id == job.id, "what has succeeded is given as it is"
     name = rows[0].models[0].name
     assert {model.name for model in home.registry.list()} == {name, rows[1].models[0].name}
-
-    from homeroom.app.tuning import submit_tuning
 
     waiting = submit_tuning(home, dataset, parse_run({**RECIPE, "name": "later", "seed": 9}))
     home.jobs.pause(waiting.id)

@@ -1,4 +1,4 @@
-"""Several runs at once, and going on with what stopped, as functions: ``homeroom tune run A.yaml B.yaml`` and ``jobs resume``."""
+"""Several runs at once, and going on with what stopped, as functions: ``homeroom tune run A.yaml B.yaml`` and ``tune resume``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from homeroom.app.batch import is_local, submit_batch
-from homeroom.app.spending import SPEND, quotes_of, require_agreed
+from homeroom.app.resuming import go_on_and_wait, job_to_resume, quotes_of_job
+from homeroom.app.spending import Quote, Spend, agreed, quotes_of
 from homeroom.app.tuning import submit_tuning
-from homeroom.app.work import wait_for
+from homeroom.app.work import NOW, When, wait_for
 from homeroom.errors import ConfigError, JobFailed
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import TunedModel
@@ -21,6 +22,141 @@ from homeroom.tuning.recipe_file import Run, run_of
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
+Row = dict[str, Any]  # JSON: what came of a run
+
+
+class Follower(Protocol):
+    """Who is told of a batch while it is made: the command draws it, a program waits."""
+
+    def begun(self, label: str, job: Job) -> None:
+        """A job is queued, or was there; ``label`` names its runs."""
+        ...
+
+    def wait(self, job: Job) -> Job | None:
+        """The job at its end; None where nobody waits for it. Raises JobFailed."""
+        ...
+
+    def failed(self, label: str, error: JobFailed) -> None:
+        """A run of its own failed; the others are made."""
+        ...
+
+
+class Budget:
+    """The money that the runs of a batch may cost together: what could come to more is not begun.
+
+    Args:
+        quotes: Of the runs that are not made yet, by label.
+        usd: At most; None is no limit.
+
+    Raises:
+        ConfigError: ``price-unknown``: a run's price is not known, so nothing can be held to the limit.
+    """
+
+    def __init__(self, quotes: Sequence[Quote], usd: float | None) -> None:
+        self._most = {quote.label: quote.most_usd for quote in quotes if quote.paid}
+        self._usd, self._spent = usd, 0.0
+        unknown = next((quote.label for quote in quotes if quote.paid and not quote.priced), None)
+        if usd is not None and unknown is not None:
+            raise ConfigError(
+                f"The price of {unknown!r} is not known, so --budget-usd {usd:g} cannot be kept. Write it into prices.yaml in "
+                "the home and look: homeroom tune plan",
+                code="price-unknown",
+            )
+
+    @property
+    def note(self) -> str:
+        """Told beside the sum."""
+        return "" if self._usd is None else f"; what could come to more than ${self._usd:.2f} in all is not begun"
+
+    def refused(self, label: str) -> str:
+        """Why the run is not begun; empty where it may be."""
+        most = self._most.get(label, 0.0)
+        if self._usd is None or self._spent + most <= self._usd:
+            return ""
+        return f"it could cost ${most:.2f}, and ${max(0.0, self._usd - self._spent):.2f} of --budget-usd {self._usd:g} are left"
+
+    def begun(self, home: Homeroom, label: str, job: Job) -> None:
+        """Count a run: by the ledger once it is over, until then by the most that it can be."""
+        if label in self._most:
+            told = sum(total.usd + total.held_usd for total in home.ledger.totals((), job=job.id))
+            self._spent += told if job.done else self._most[label]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Runs that are made one after another.
+
+    Attributes:
+        home: The open home.
+        dataset: Id, name or name@version.
+        runs: A label and a run each; labels differ. What they cost was agreed to.
+        budget: Refuses what could cost too much.
+        minutes: No further run is begun after so long.
+        again: All of them are made anew.
+        when: When their jobs may run.
+    """
+
+    home: Homeroom
+    dataset: str
+    runs: Sequence[tuple[str, Run]]
+    budget: Budget
+    minutes: float | None = None
+    again: bool = False
+    when: When = NOW
+
+    def make(self, follower: Follower) -> tuple[list[Job], list[Row]]:
+        """Make them: those on weights here as one job, then the others. One that fails costs the others nothing.
+
+        Returns:
+            The jobs, and a row for each run that was waited for or not begun, in the runs' order.
+        """
+        home = self.home
+        deadline = None if self.minutes is None else time.monotonic() + 60 * self.minutes
+        jobs: list[Job] = []
+        rows: list[Row] = []
+        local = [(label, run) for label, run in self.runs if isinstance(run, Recipe) and is_local(home, run)]
+        if local:
+            job = submit_batch(home, self.dataset, local, minutes=self.minutes, again=self.again, when=self.when)
+            follower.begun(", ".join(label for label, _ in local), job)
+            ended = follower.wait(job)
+            rows += [] if ended is None else (ended.result or {})["runs"]
+            jobs.append(ended or job)
+        for label, run in self.runs:
+            if is_local(home, run):
+                continue
+            late = deadline is not None and time.monotonic() >= deadline
+            why = "" if late else self.budget.refused(label)
+            if late or why:
+                error = {"error": why} if why else {}
+                rows.append({"run": label, "method": run.method, "state": "not begun", **error, "models": []})
+                continue
+            job, row = self._alone(label, run, follower)
+            self.budget.begun(home, label, job)
+            jobs.append(job)
+            rows += [row] if row else []
+        order = {label: at for at, (label, _) in enumerate(self.runs)}
+        return jobs, sorted(rows, key=lambda row: order[row["run"]])
+
+    def _alone(self, label: str, run: Run, follower: Follower) -> tuple[Job, Row | None]:
+        """A run that is a job of its own; with what came of it, where it is waited for."""
+        home = self.home
+        job = submit_tuning(home, self.dataset, run, again=self.again, when=self.when)
+        follower.begun(label, job)
+        about: Row = {"run": label, "method": run.method, "base": run.base or home.settings.default_base}
+        try:
+            ended = follower.wait(job)
+        except JobFailed as error:
+            follower.failed(label, error)
+            return home.jobs.get(job.id), {**about, "state": "failed", "error": error.message, "models": []}
+        if ended is None:
+            return job, None
+        result = ended.result or {}
+        metrics = result.get("metrics") or {}
+        numbers = {key: metrics.get(key) for key in ("valid_loss", "base_valid_loss", "selection_score")}
+        seconds = metrics.get("seconds") or (ended.cost or {}).get("seconds")
+        models = list(result.get("models") or [result["model"]])
+        return ended, {**about, "state": "made", "models": models, **numbers, "seconds": seconds}
+
 
 @dataclass(frozen=True, slots=True)
 class BatchRun:
@@ -29,10 +165,10 @@ class BatchRun:
     Attributes:
         name: Of the run.
         method: How it tunes.
-        state: ``made``, ``failed`` or ``not begun``: its time was over.
+        state: ``made``, ``failed`` or ``not begun``: its time or its money was over.
         models: What it registered.
         valid_loss: Where weights were trained here; None elsewhere.
-        error: Why it failed.
+        error: Why it failed, or was not begun for want of money.
     """
 
     name: str
@@ -49,6 +185,7 @@ def batch(
     recipes: Sequence[Run | Mapping[str, Any]],
     *,
     minutes: float | None = None,
+    budget_usd: float | None = None,
     again: bool = False,
     spend: float = 0.0,
 ) -> tuple[BatchRun, ...]:
@@ -61,6 +198,7 @@ def batch(
         dataset: Name, ``name@version`` or id.
         recipes: Recipes or their keys; each of another name.
         minutes: No further run is begun after so long.
+        budget_usd: No further run is begun that could cost more than so many US dollars in all.
         again: Make all of them anew.
         spend: The most that calls to endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
 
@@ -68,7 +206,7 @@ def batch(
         A row for each recipe, in order.
 
     Raises:
-        ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was begun.
+        ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``, ``price-unknown``. Nothing was begun.
         HomeroomError: no such dataset or base, nothing to train on, a mistake in a recipe, or two of the same name.
     """
     runs = [run_of(recipe) for recipe in recipes]
@@ -77,58 +215,58 @@ def batch(
         raise ConfigError(
             f"Two runs of the batch are called {twice[0]!r}. Give one of them another name: in its recipe", code="batch-labels"
         )
-    quotes = quotes_of(home, dataset, [(run.name, run) for run in runs if not is_local(home, run)], again=again)
-    require_agreed(quotes, spend, SPEND)
-    began = time.monotonic()
-    local = [(run.name, run) for run in runs if isinstance(run, Recipe) and is_local(home, run)]
-    rows: dict[str, BatchRun] = {}
-    if local:
-        job = wait_for(home, submit_batch(home, dataset, local, minutes=minutes, again=again).id)
-        rows = {row["run"]: _row(home, row) for row in (job.result or {})["runs"]}
-    for run in runs:
-        if is_local(home, run):
-            continue
-        late = minutes is not None and time.monotonic() - began >= 60 * minutes
-        rows[run.name] = BatchRun(run.name, run.method, "not begun") if late else _alone(home, dataset, run, again=again)
-    return tuple(rows[run.name] for run in runs)
+    labelled = [(run.name, run) for run in runs]
+    quotes = quotes_of(home, dataset, labelled, again=again)
+    budget = Budget(quotes, budget_usd)
+    agreed(quotes, spend)
+    _, rows = Batch(home, dataset, labelled, budget, minutes, again).make(_Waiting(home))
+    known = {model.name: model for model in home.registry.list()}
+    return tuple(_typed(row, run, known) for row, run in zip(rows, runs, strict=True))
 
 
-def resume(home: Homeroom, job_id: str) -> Job:
-    """``homeroom jobs resume``, and waiting: a job that was paused, failed or was cancelled goes on from what it had saved.
+class _Waiting:
+    """Implements `Follower`: waits, and tells nobody."""
+
+    def __init__(self, home: Homeroom) -> None:
+        self._home = home
+
+    def begun(self, label: str, job: Job) -> None:
+        """Nothing."""
+
+    def wait(self, job: Job) -> Job:
+        """The job at its end."""
+        return wait_for(self._home, job.id)
+
+    def failed(self, label: str, error: JobFailed) -> None:
+        """Nothing: it is in the run's row."""
+
+
+def _typed(row: Row, run: Run, known: Mapping[str, TunedModel]) -> BatchRun:
+    models = tuple(known[name] for name in row["models"] if name in known)  # one of two may have been deleted since
+    return BatchRun(run.name, run.method, row["state"], models, row.get("valid_loss"), str(row.get("error", "")))
+
+
+def resume(home: Homeroom, job_id: str = "", *, spend: Spend = 0.0) -> Job:
+    """``homeroom tune resume``, and waiting: what was interrupted, paused, cancelled or failed goes on from what it had saved.
+
+    What it waits for goes on before it. Any job can be named, also one that ``tune resume`` leaves alone, such as an evaluation.
+
+    Args:
+        home: The open home.
+        job_id: The job; the tuning that stopped last when empty.
+        spend: The most that going on may cost at endpoints, in US dollars, by its forecast; ``math.inf`` is whatever it costs.
+            What only waited costs nothing anew.
 
     Returns:
         The job, done; its ``result`` names what it made. One that has succeeded before is given as it is.
 
     Raises:
-        NotFoundError: there is no such job.
-        ConfigError: ``needs-yes``: it failed or was cancelled and works at endpoints, where going on may cost anew.
+        NotFoundError: there is no such job; ``nothing-to-resume``.
+        ConfigError: ``needs-yes``: going on could cost more than ``spend``; ``key-not-set``.
         JobFailed: it failed again.
     """
-    job = home.jobs.get(job_id)
-    if job.state in ("failed", "cancelled"):
-        if job.resource == "api":
-            raise ConfigError(
-                f"The job {job_id!r} works at an endpoint, and what it has to ask there again may cost money. Ask for the run "
-                "itself again, which goes on with it: homeroom.tune(home, dataset, recipe, spend=5.0)",
-                code="needs-yes",
-            )
-        home.jobs.retry(job_id)
-    elif not job.done:
-        home.jobs.resume(job_id)
-    return wait_for(home, job_id)
-
-
-def _row(home: Homeroom, row: Mapping[str, Any]) -> BatchRun:
-    known = {model.name: model for model in home.registry.list()}
-    models = tuple(known[name] for name in row["models"] if name in known)  # one of two may have been deleted since
-    return BatchRun(str(row["run"]), "huggingface", row["state"], models, row.get("valid_loss"), str(row.get("error", "")))
-
-
-def _alone(home: Homeroom, dataset: str, run: Run, *, again: bool) -> BatchRun:
-    """A run that is a job of its own."""
-    try:
-        job = wait_for(home, submit_tuning(home, dataset, run, again=again).id)
-    except JobFailed as error:
-        return BatchRun(run.name, run.method, "failed", error=error.message)
-    models = tuple(home.registry.get(str(name)) for name in (job.result or {})["models"])
-    return BatchRun(run.name, run.method, "made", models)
+    job = home.jobs.get(job_id) if job_id else job_to_resume(home)
+    if job.state == "succeeded":
+        return job
+    agreed(quotes_of_job(home, job), spend)
+    return go_on_and_wait(home, job, lambda one: wait_for(home, one.id))

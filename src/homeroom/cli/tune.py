@@ -30,6 +30,7 @@ from homeroom.cli.values import MOST_MINUTES, MOST_PRIORITY, FiniteRange, LocalT
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
+    from homeroom.app.several import Batch
     from homeroom.schema.jobs import Job
     from homeroom.tuning.dspy.recipe import DspyRecipe
     from homeroom.tuning.recipe import Recipe
@@ -303,28 +304,36 @@ def run(
     Several recipe files, or several runs at an endpoint, are one batch: runs on weights here share a job and the base in memory,
     what is paid is asked for once, and one table tells what came of each. Exit code 1: one of them is missing.
     """
-    from homeroom.app.prompts import candidates_of
+    from homeroom.app.several import Batch, Budget
     from homeroom.app.spending import quotes_of
-    from homeroom.app.tuning import submit_tuning
     from homeroom.app.work import When
-    from homeroom.cli import progress
 
     home = open_home(ctx)
     tune_files.tidy_up(home)
-    results = []
     paths = (*recipes, *recipe_paths) or (Path("recipes/demo.yaml"),)
     found = [(path, chosen_runs(home, dataset, path, base, task, method, quiet=as_json)) for path in paths]
     files = [(path, tune_openai.deleting(runs, delete_files)) for path, runs in found]
     moment = When(priority, at.timestamp() if at else None, after)
     labelled = tune_batch.labelled(files)
     quotes = quotes_of(home, dataset, labelled, again=again)
-    budget = tune_batch.Budget(quotes, budget_usd)
+    budget = Budget(quotes, budget_usd)
     agree(quotes, yes=yes, as_json=as_json, note=budget.note)
+    batch = Batch(home, dataset, labelled, budget, minutes, again, moment)
     if len(files) > 1 or minutes is not None or budget_usd is not None or tune_openai.several(labelled):
-        how: dict[str, Any] = {"again": again, "when": moment, "wait": wait, "as_json": as_json}
-        return tune_batch.run_batch(home, dataset, labelled, minutes=minutes, budget=budget, **how)
-    for recipe in files[0][1]:
-        job = submit_tuning(home, dataset, recipe, again=again, when=moment)
+        return tune_batch.run_batch(batch, wait=wait, as_json=as_json)
+    _run_each(batch, wait=wait, as_json=as_json)
+    return 0
+
+
+def _run_each(batch: Batch, *, wait: bool, as_json: bool) -> None:
+    """The runs of one recipe, each a job of its own that is told of for itself; the first one that fails ends the command."""
+    from homeroom.app.prompts import candidates_of
+    from homeroom.app.tuning import submit_tuning
+    from homeroom.cli import progress
+
+    home, results = batch.home, []
+    for _, recipe in batch.runs:
+        job = submit_tuning(home, batch.dataset, recipe, again=batch.again, when=batch.when)
         if not as_json:
             _tell_begun(recipe, job)
         if wait:
@@ -344,7 +353,6 @@ def run(
                 click.echo(f"Queued. Follow it: homeroom jobs follow {job['id']}")
 
     emit(results, as_json, text)
-    return 0
 
 
 def _tell_begun(recipe: Run, job: Job) -> None:
