@@ -8,6 +8,7 @@ where it stands: no job is paid for twice.
 """
 
 import argparse
+import math
 
 import homeroom
 
@@ -41,8 +42,9 @@ with homeroom.open() as home:
     if planned.cost_usd and not arguments.yes:
         raise SystemExit("Nothing was sent. If that is fine: --yes")
 
-    (model, *_checkpoints) = homeroom.tune(home, dataset.info.id, recipe)
+    spend = math.inf if arguments.yes else 0.0
+    (model, *_checkpoints) = homeroom.tune(home, dataset.info.id, recipe, spend=spend)
     print(f"Tuned {model.name}, of the kind {model.kind}")
 
-    with homeroom.conversation(home, model.name) as conversation:
+    with homeroom.conversation(home, model.name, spend=spend) as conversation:
         print(f"\nLearner: {QUESTION}\nTutor: {conversation.ask(QUESTION)}")

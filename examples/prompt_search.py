@@ -8,6 +8,7 @@ The budget of calls is held. What comes out are plain messages: they can be read
 """
 
 import argparse
+import math
 
 import homeroom
 
@@ -40,7 +41,8 @@ with homeroom.open() as home:
     print(f"At most {arguments.calls} calls of {base}, about ${planned.cost_usd or 0:.2f}.")
     if planned.cost_usd and not arguments.yes:
         raise SystemExit("Nothing was spent. If that is fine: --yes")
-    (model,) = homeroom.tune(home, dataset.info.id, recipe)
+    spend = math.inf if arguments.yes else 0.0
+    (model,) = homeroom.tune(home, dataset.info.id, recipe, spend=spend)
     print(f"Tuned {model.name}")
 
     shown = homeroom.shown_prompt(home, model.name, QUESTION)
@@ -51,5 +53,5 @@ with homeroom.open() as home:
     for message in shown.prompts[0]:
         print(f"  [{message.role}] {message.content[:100]}")
 
-    with homeroom.conversation(home, model.name) as conversation:
+    with homeroom.conversation(home, model.name, spend=spend) as conversation:
         print(f"\nLearner: {QUESTION}\nTutor: {conversation.ask(QUESTION)}")

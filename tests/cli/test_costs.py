@@ -30,7 +30,7 @@ def filled() -> None:
 
 
 def test_chat_and_tuning_at_an_endpoint_are_counted_and_local_models_are_not(homeroom, priced, course):
-    assert homeroom("chat", "--model", "school/large", "-m", "Half of 14 is 8.").code == 0
+    assert homeroom("chat", "--model", "school/large", "-m", "Half of 14 is 8.", "--yes").code == 0
     assert homeroom("data", "split", course, "--name", "small").code == 0
     tuned = homeroom("tune", "run", "--dataset", "small", "--base", "school/large", "--task", "tutor", "--yes")
     assert tuned.code == 0, tuned.err
@@ -53,22 +53,22 @@ def test_chat_and_tuning_at_an_endpoint_are_counted_and_local_models_are_not(hom
 
 def test_replies_that_become_data_are_counted_as_such(homeroom, priced, course):
     assert homeroom("data", "split", course, "--name", "small").code == 0
-    homeroom("tune", "traces", "school/large", "--dataset", "small", "--limit", "3", "--out", "traces.jsonl")
+    homeroom("tune", "traces", "school/large", "--dataset", "small", "--limit", "3", "--out", "traces.jsonl", "--yes")
     (total,) = homeroom("costs", "--by", "purpose", "--json").json["totals"]
     assert (total["purpose"], total["calls"]) == ("data", len(priced.asked)) and total["calls"] > 0
     assert homeroom("costs", "budget", "set", "0", "--purpose", "data").code == 0
-    told = homeroom("tune", "traces", "school/large", "--dataset", "small", "--out", "more.jsonl")
+    told = homeroom("tune", "traces", "school/large", "--dataset", "small", "--out", "more.jsonl", "--yes")
     assert "[help: docs/troubleshooting.md#budget-spent]" in told.error and not Path("more.jsonl").exists()
 
 
 def test_a_budget_stops_a_chat_before_it_is_sent(homeroom, priced):
     assert homeroom("costs", "budget", "set", "0.00001", "--per", "day", "--purpose", "chat").code == 0
-    told = homeroom("chat", "--model", "school/large", "-m", "Half of 14 is 8.")
+    told = homeroom("chat", "--model", "school/large", "-m", "Half of 14 is 8.", "--yes")
     assert "[help: docs/troubleshooting.md#budget-spent]" in told.error
     assert "homeroom costs budget set" in told.error
     assert priced.asked == []
     assert homeroom("costs", "budget", "set", "1", "--per", "day", "--purpose", "chat").code == 0
-    assert homeroom("chat", "--model", "school/large", "-m", "Half of 14 is 8.").code == 0
+    assert homeroom("chat", "--model", "school/large", "-m", "Half of 14 is 8.", "--yes").code == 0
 
 
 def test_an_endpoint_on_this_machine_is_free_until_a_price_is_written(homeroom, school):
@@ -169,7 +169,7 @@ def test_what_cannot_be_summed_by_is_named(homeroom):
 
 def test_the_project_is_the_settings(homeroom, priced, monkeypatch):
     monkeypatch.setenv("HOMEROOM_PROJECT", "grade-4")
-    assert homeroom("chat", "--model", "school/large", "-m", "Half of 14 is 8.").code == 0
+    assert homeroom("chat", "--model", "school/large", "-m", "Half of 14 is 8.", "--yes").code == 0
     assert homeroom("costs", "--by", "project", "--json").json["totals"][0]["project"] == "grade-4"
     monkeypatch.setenv("HOMEROOM_PROJECT", "grade 4")
     assert "'grade 4'" in homeroom("costs").error

@@ -117,6 +117,15 @@ def test_the_demo_tunes_the_prompt_of_an_endpoint_and_judges_it(school, homeroom
     before = len(school.asked)
     assert homeroom("demo", "--data", course, "--base", "school/large", "--no-serve").out.count("Done before") == 4
     assert len(school.asked) == before + 1, "a rerun asks for one word to see that the endpoint is there, and for nothing else"
+    prices = home.settings.home / "prices.yaml"
+    prices.write_text("endpoints: {school/: {input: 1.0, output: 2.0}}\n")
+    free = homeroom("demo", "--data", course, "--base", "school/large", "--no-serve")
+    assert (free.code, len(school.asked)) == (0, before + 1), "where a word costs money, a rerun asks nobody for anything"
+    told = homeroom("demo", "--data", course, "--base", "school/large", "--no-serve", "--again", typed="n\n")
+    assert told.code == 130 and len(school.asked) == before + 1
+    for part in ("the first word", "tuning a tutor", "tuning a simulated learner", "judging a tutor", "Together: about $"):
+        assert part in told.err, told.err
+    prices.unlink()
 
     school.asked.clear()
     assert homeroom("chat", "--model", tutor.name, "-m", "Half of 14 is 8.").code == 0

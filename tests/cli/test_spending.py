@@ -11,6 +11,7 @@ import pytest
 
 from homeroom.app import choosing, steps
 from homeroom.app.home import Homeroom
+from homeroom.app.spending import dollars
 from homeroom.errors import ConfigError
 
 DATA = ("--dataset", "small-course", "--task", "tutor")
@@ -99,6 +100,12 @@ def test_what_stays_on_this_machine_is_not_asked_for(homeroom, course, home):
     assert homeroom(*RUN, *DATA, "--base", "near/m", "--json").code == 0
 
 
+def test_little_money_does_not_read_like_none():
+    assert [dollars(usd) for usd in (0.0, 0.00002, 0.0004, 0.0099, 0.01, 1.619)] == [
+        "$0.00", "under $0.0001", "$0.0004", "$0.0099", "$0.01", "$1.62",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("command", PAID.values(), ids=PAID)
 def test_a_missing_key_is_told_before_anybody_is_asked(far, homeroom, monkeypatch, command):
     if "dspy" in command:
@@ -134,7 +141,7 @@ def test_a_program_has_to_agree_as_well(far, homeroom):
 def test_the_forecast_in_the_question_is_the_plan_s(far, homeroom):
     (plan,) = homeroom("tune", "plan", *FAR, "--json").json
     told = homeroom(*PAID["a prompt search"], typed="n\n")
-    assert f"about ${plan['cost_usd']:.2f} (at most ${plan['cost_high_usd']:.2f})" in told.err
+    assert f"about {dollars(plan['cost_usd'])} (at most {dollars(plan['cost_high_usd'])})" in told.err
     assert json.dumps(plan["details"]["requests"]) in told.err
 
 
