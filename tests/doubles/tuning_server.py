@@ -171,15 +171,18 @@ class TuningDouble:
         event = {"id": f"ftevent-{job['id']}-{job['polls']}", "level": "info", "type": "metrics", "message": "step", "data": data}
         self.events[job["id"]].append(event)
         if job["status"] == "succeeded":
-            job["fine_tuned_model"] = f"ft:{job['model']}:org:{job.get('suffix') or ''}:{job['id'][-1]}"
-            rows = "".join(f"{n},{loss},0.5,{loss},0.5\n" for n, loss in enumerate(self.losses_of(job), 1))
-            self.files[f"file-results-{job['id']}"] = {"id": f"file-results-{job['id']}", "filename": "r.csv", "bytes": 0,
-                                                       "purpose": "fine-tune-results", "content": (RESULTS + rows).encode()}  # fmt: skip
-            job["result_files"] = [f"file-results-{job['id']}"]
-            if self.tells_tokens:
-                job["trained_tokens"] = 1000 * job["method"]["supervised"]["hyperparameters"]["n_epochs"]
+            self._succeed(job)
         if job["status"] in DONE:
             self.ending(job)
+
+    def _succeed(self, job: Json) -> None:
+        job["fine_tuned_model"] = f"ft:{job['model']}:org:{job.get('suffix') or ''}:{job['id'][-1]}"
+        rows = "".join(f"{n},{loss},0.5,{loss},0.5\n" for n, loss in enumerate(self.losses_of(job), 1))
+        self.files[f"file-results-{job['id']}"] = {"id": f"file-results-{job['id']}", "filename": "r.csv", "bytes": 0,
+                                                   "purpose": "fine-tune-results", "content": (RESULTS + rows).encode()}  # fmt: skip
+        job["result_files"] = [f"file-results-{job['id']}"]
+        if self.tells_tokens:
+            job["trained_tokens"] = 1000 * job["method"]["supervised"]["hyperparameters"]["n_epochs"]
 
     def _checkpoints(self, job: Json) -> list[Json]:
         name = f"ft:{job['model']}:org:{job.get('suffix') or ''}:{job['id'][-1]}"

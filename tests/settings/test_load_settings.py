@@ -136,6 +136,13 @@ def test_endpoints_from_file_and_environment(tmp_path: Path) -> None:
     assert load_settings({"endpoints": settings.endpoints}, environment(tmp_path)).endpoints == settings.endpoints
 
 
+def test_an_endpoint_says_whose_fine_tuning_api_it_has(tmp_path: Path) -> None:
+    configure(tmp_path, "endpoints: [{name: a, base_url: 'https://host/v1', fine_tuning: nebius}]\n")
+    assert load_settings(environ=environment(tmp_path)).endpoints == (Endpoint("a", "https://host/v1", fine_tuning="nebius"),)
+    told = problems_of(tmp_path, {"endpoints": "[{name: a, base_url: 'https://host/v1', fine_tuning: azure}]"})
+    assert "fine_tuning 'azure'" in told and "openai, nebius" in told
+
+
 def test_endpoint_problems_come_together_and_never_show_a_key(tmp_path: Path) -> None:
     configure(
         tmp_path,

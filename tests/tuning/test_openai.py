@@ -27,6 +27,7 @@ from homeroom.schema.tuning import TrainingData
 from homeroom.storage import ArtifactStore, Database
 from homeroom.tuning.openai import outcome
 from homeroom.tuning.openai.curve import Point, learning_curve
+from homeroom.tuning.openai.dialect import OPENAI, Dialect
 from homeroom.tuning.openai.follow import Pace
 from homeroom.tuning.openai.place import Place, Work
 from homeroom.tuning.openai.purse import Purse, usd
@@ -93,10 +94,12 @@ class Bench:
     artifacts: ArtifactStore
     told: Told = field(default_factory=Told)
     cancelled: bool = True
+    model: str = "gpt-4.1-mini"
+    dialect: Dialect = OPENAI
 
     def run(self, recipe: OpenAIRecipe | None = None, *, price: Price | None = PRICE, key: str = KEY, **work: Any) -> TunedModel:
         with closing(OpenAITuning("'school'", self.double.address, key, timeout_s=5, max_retries=1, pause_s=0.01)) as service:
-            place = Place(service, "gpt-4.1-mini", "school/gpt-4.1-mini", "school", "identity", price)
+            place = Place(service, self.model, f"school/{self.model}", "school", "identity", price, dialect=self.dialect)
             done = Work(
                 folder=self.folder,
                 artifacts=self.artifacts,

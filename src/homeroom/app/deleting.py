@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from homeroom.app.fine_tuning.checkpoints import CheckpointStore
+from homeroom.app.undeploying import submit_undeployment
 from homeroom.errors import ConflictError
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import TunedModel
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 _MANY = 10_000
 
 
-def delete_model(home: Homeroom, name: str, *, by: str = "") -> None:
+def delete_model(home: Homeroom, name: str, *, by: str = "") -> Job | None:
     """Delete a tuned model, its scorecards, its files and its checkpoints. Comparisons that are over keep their figures of it.
+
+    Returns the job that takes down what a run deployed at an endpoint; None where there is nothing of that kind.
 
     Args:
         home: The open home.
@@ -42,6 +45,7 @@ def delete_model(home: Homeroom, name: str, *, by: str = "") -> None:
         )
     home.registry.delete(model.name)
     CheckpointStore(home.database, home.artifacts).forget(model.name)
+    return submit_undeployment(home, model)
 
 
 def _needs(job: Job, model: TunedModel) -> bool:

@@ -22,6 +22,7 @@ from homeroom.registry.names import new_model_name
 from homeroom.schema.jobs import JobContext
 from homeroom.schema.models import TunedModel
 from homeroom.settings import Endpoint
+from homeroom.tuning.openai.outcome import DEPLOYED
 from homeroom.tuning.openai.place import Place, Work
 from homeroom.tuning.openai.purse import Purse
 from homeroom.tuning.openai.recipe import OpenAIRecipe
@@ -100,6 +101,7 @@ def _checkpoints(model: TunedModel) -> list[TunedModel]:
         head = model.name.rsplit(":", 2)[0]
         id8 = hashlib.sha256(f"{model.id8} {one['step']}".encode()).hexdigest()[:8]
         metrics = {"step": one["step"], "valid_loss": one["valid_loss"], "checkpoint_of": model.name}
+        metrics |= {key: one[key] for key in (DEPLOYED,) if key in one}
         remote = f"{endpoint}/{one['model']}"
         found.append(replace(model, name=f"{head}:{suffix}:{id8}", suffix=suffix, remote_id=remote, metrics=metrics))
     return found

@@ -25,6 +25,7 @@ from homeroom.schema.jobs import Job
 from homeroom.schema.models import BaseFiles
 from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.settings import Endpoint
+from homeroom.tuning.openai.dialect import dialect_of
 from homeroom.tuning.openai.lines import lines_of, tokens_of
 from homeroom.tuning.openai.place import Place
 from homeroom.tuning.openai.plan import parts_of, plan_of
@@ -65,7 +66,8 @@ def place_of(home: Homeroom, recipe: OpenAIRecipe, service: OpenAITuning | None 
         leaves = leaves_this_machine(found)
         ends = load_prices(home.settings.home).ending(model) if leaves else ""
         identity = endpoint_identity(found, recipe.base)
-        return Place(service, model, recipe.base, found.name, identity, price, counted, leaves, ends)
+        dialect = dialect_of(found.fine_tuning, found.base_url)
+        return Place(service, model, recipe.base, found.name, identity, price, counted, leaves, ends, dialect=dialect)
     tokenizer = ChatTokenizer(found.weights)
     listed = listed_base(found.name)
     return Place(
@@ -166,8 +168,10 @@ def submit_remote(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe, *, aga
     Raises:
         DataError: ``too-few-examples``, ``file-invalid``.
         NotFoundError: ``endpoint-unknown``, ``not-pulled``, ``unknown-model``.
+        ConfigError: ``fine-tuning-setting``.
     """
     data_of(dataset, recipe)
+    place_of(home, recipe).dialect.refuse(recipe)
     about = _about(home, dataset, recipe)
     if not again and (begun := _begun_otherwise(home, about)) is not None:
         return home.jobs.retry(begun.id) if begun.state in ("failed", "cancelled") else begun

@@ -1,15 +1,20 @@
-"""The job that ends and deletes what a run of the method ``openai`` has left at its endpoint. See `openai_left`."""
+"""The job that ends and deletes what a run of the method ``openai`` left at its endpoint. See `openai_left`, `undeploying`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.directory import key_of_endpoint
+from homeroom.app.endpoints import endpoint_of, endpoint_unknown
 from homeroom.app.openai_job import purse_of, service_of
 from homeroom.app.openai_plan import place_of
+from homeroom.app.undeploying import WHAT
 from homeroom.errors import ConflictError, ProviderError
 from homeroom.jobs.execute import MARK
+from homeroom.models.openai_tuning import OpenAITuning
 from homeroom.schema.jobs import Job, JobContext
 from homeroom.storage.held import hold
 from homeroom.tuning.openai.follow import Follower
@@ -28,6 +33,8 @@ SOON = replace(PACE, tries=1)
 
 def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     """End or delete what the run that ``context.job`` names has left, unless it was asked for again and sees to it itself."""
+    if context.job.payload["what"] == WHAT:
+        return _undeployed(context, home)
     run = home.jobs.get(str(context.job.payload["job"]))
     ending = context.job.payload["what"] == "end"
     folder = home.work_root / run.id
@@ -39,6 +46,24 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     with mark:
         state = RunState.read(folder / "work")
         return {"ended": [], "deleted": 0} if state is None else _tidied(context, home, run, state, ending=ending)
+
+
+def _undeployed(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
+    """Take down a model that was deleted here.
+
+    Raises:
+        NotFoundError: ``endpoint-unknown``.
+        ProviderError: it could not be taken down. It costs nothing while nobody asks it.
+    """
+    remote = str(context.job.payload["remote_id"])
+    endpoint, name = endpoint_of(home.settings, remote), remote.partition("/")[2]
+    if endpoint is None:
+        raise endpoint_unknown(home.settings, remote)
+    key = key_of_endpoint(endpoint)
+    with closing(OpenAITuning(repr(endpoint.name), endpoint.base_url, key, timeout_s=TIMEOUT_S)) as service:
+        service.custom.delete(name)
+    context.event(f"{name} is taken down at {endpoint.name}")
+    return {"undeployed": name}
 
 
 def _tidied(context: JobContext, home: Homeroom, run: Job, state: RunState, *, ending: bool) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from homeroom.cli import models_export
+from homeroom.cli import models_export, tune_files
 from homeroom.cli.common import emit, json_option, open_home, size, table, when
 
 
@@ -192,7 +192,7 @@ def use(ctx: click.Context, name: str, task: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def delete(ctx: click.Context, name: str, yes: bool, as_json: bool) -> int:
-    """Delete a tuned model with its files, scorecards and checkpoints. Refused while something uses it."""
+    """Delete a tuned model with its files, scorecards and checkpoints, and where a run deployed it. Refused while it is used."""
     from homeroom.app.deleting import delete_model
 
     home = open_home(ctx)
@@ -200,7 +200,8 @@ def delete(ctx: click.Context, name: str, yes: bool, as_json: bool) -> int:
     if not yes and not click.confirm(f"Delete {model.name} and its files?", err=True):
         emit({"deleted": None}, as_json, lambda: click.echo("Nothing was deleted."))
         return 1
-    delete_model(home, model.name)
+    left = delete_model(home, model.name)
+    tune_files.see_to(home, [left] if left is not None else [])
     emit({"deleted": model.name}, as_json, lambda: click.echo(f"Deleted {model.name}."))
     return 0
 

@@ -50,10 +50,15 @@ def command(ctx: click.Context, job_ids: tuple[str, ...], as_json: bool) -> None
 
 def tidy_up(home: Homeroom) -> None:
     """Do what is due at endpoints, or leave it to the server's worker. What cannot be done is told, and tried again next time."""
-    from homeroom.app.engines import server_runs
     from homeroom.app.openai_left import submit_due
 
-    jobs = submit_due(home)
+    see_to(home, submit_due(home))
+
+
+def see_to(home: Homeroom, jobs: list[Job]) -> None:
+    """Run these jobs, or leave them to the server's worker."""
+    from homeroom.app.engines import server_runs
+
     if not server_runs(home):
         finish(home, jobs)
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from homeroom.errors import ProviderError
+from homeroom.models.custom_models import CustomModels
 from homeroom.models.openai_account import OpenAIAccount
 from homeroom.models.wire import ChatWire
 
@@ -28,6 +29,8 @@ JOBS = "/fine_tuning/jobs"
 
 class OpenAITuning:
     """Fine-tuning at one endpoint. Thread-safe. Close it.
+
+    ``account`` reads what is there, ``custom`` deploys at Nebius.
 
     Args:
         where: What messages call the endpoint.
@@ -52,6 +55,7 @@ class OpenAITuning:
         self._client = httpx.Client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=4))
         told: Json = {"timeout_s": timeout_s, "pause_s": pause_s, "client": self._client}
         self.account = OpenAIAccount(where, base_url, api_key, max_retries=max_retries, **told)
+        self.custom = CustomModels(where, base_url, api_key, max_retries=max_retries, **told)
         self._wire = ChatWire(where, base_url, api_key=api_key, max_retries=max_retries, **told)
         self._once = ChatWire(where, base_url, api_key=api_key, max_retries=0, **told)
 
@@ -114,16 +118,15 @@ class OpenAITuning:
         return self._job(self._wire.get(f"{JOBS}/{quote(job_id, safe='')}"))
 
     def jobs_since(self, unix: float) -> Iterator[Json]:
-        """Jobs that were created since then, newest first.
+        """Jobs that were created since then. All are looked through: not every endpoint lists the newest first.
 
         Raises:
             ProviderError: or one of its subclasses.
         """
         for job in self._rows(JOBS, {}):
             created = job.get("created_at")
-            if isinstance(created, int | float) and created < unix:
-                return
-            yield job
+            if not isinstance(created, int | float) or created >= unix:
+                yield job
 
     def cancel(self, job_id: str) -> None:
         """Have a job end; one that is over is no error.
@@ -144,11 +147,15 @@ class OpenAITuning:
             ProviderError: or one of its subclasses.
         """
         found: list[Json] = []
-        for event in self._rows(f"{JOBS}/{quote(job_id, safe='')}/events", {}):
+        rows = self._rows(f"{JOBS}/{quote(job_id, safe='')}/events", {})
+        for event in rows:
             if event["id"] == last:
+                follows = next(rows, None)
+                if follows is not None and _ascend([*found[-1:], event, follows]):
+                    return [follows, *rows]
                 break
             found.append(event)
-        return found[::-1]
+        return found if _ascend(found) else found[::-1]
 
     def _rows(self, path: str, params: Mapping[str, str]) -> Iterator[Json]:
         """The rows of a list, page by page, each once."""
@@ -168,6 +175,13 @@ class OpenAITuning:
         _text(answer, "id", self.where)
         _text(answer, "status", self.where)
         return answer
+
+
+def _ascend(events: list[Json]) -> bool:
+    """Whether they are listed oldest first, as far as their times tell; OpenAI lists the newest first."""
+    times = [event.get("created_at") for event in events]
+    told = [time for time in times if isinstance(time, int | float)]
+    return len(told) == len(times) > 1 and told[0] < told[-1]
 
 
 def _text(answer: Json, name: str, where: str) -> str:

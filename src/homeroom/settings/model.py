@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+FINE_TUNING = ("openai", "nebius")
+"""Fine-tuning APIs that are spoken: OpenAI's, and Nebius Token Factory's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -16,12 +19,14 @@ class Endpoint:
         base_url: Up to and including ``/v1``, without a trailing slash.
         api_key_env: Name of the environment variable that holds the key; never the key itself. Empty: none is needed.
         models: Models to offer; empty means those the endpoint lists.
+        fine_tuning: Whose fine-tuning API it has, one of `FINE_TUNING`; empty: told by its host.
     """
 
     name: str
     base_url: str
     api_key_env: str = ""
     models: tuple[str, ...] = ()
+    fine_tuning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

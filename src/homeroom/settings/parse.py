@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from homeroom.settings.model import Endpoint
+from homeroom.settings.model import FINE_TUNING, Endpoint
 
 Parser = Callable[[object], object]
 
@@ -84,7 +84,7 @@ def database_url(value: object) -> str:
 
 
 def endpoints(value: object) -> tuple[Endpoint, ...]:
-    """A list of endpoints, each a mapping with ``name``, ``base_url`` and optionally ``api_key_env`` and ``models``."""
+    """A list of endpoints, each a mapping with ``name``, ``base_url`` and what else an `Endpoint` has."""
     if isinstance(value, tuple) and all(isinstance(entry, Endpoint) for entry in value):
         return value
     if isinstance(value, str):
@@ -147,7 +147,7 @@ def _endpoint(entry: object, number: int, problems: list[str]) -> Endpoint:
     if not isinstance(entry, Mapping):
         problems.append(f"{where} is not a mapping with 'name' and 'base_url'")
         return Endpoint("", "")
-    known = ("name", "base_url", "api_key_env", "models")
+    known = ("name", "base_url", "api_key_env", "models", "fine_tuning")
     for key in entry:
         if key not in known:
             problems.append(f"{where} has the unknown key {key!r}{suggestion(str(key), known)}")
@@ -159,7 +159,10 @@ def _endpoint(entry: object, number: int, problems: list[str]) -> Endpoint:
     if not (isinstance(models, list) and all(isinstance(model, str) and model for model in models)):
         problems.append(f"{where} has models {models!r}; give a list of model names")
         models = []
-    return Endpoint(str(name), str(url).rstrip("/"), str(key_env), tuple(models))
+    api = entry.get("fine_tuning") or ""
+    if api not in ("", *FINE_TUNING):
+        problems.append(f"{where} has fine_tuning {api!r}; give one of {', '.join(FINE_TUNING)}, or leave it out")
+    return Endpoint(str(name), str(url).rstrip("/"), str(key_env), tuple(models), str(api))
 
 
 def _url_fault(url: object) -> str:

@@ -103,7 +103,8 @@ SETTINGS_REFERENCE: tuple[Setting, ...] = (
     _setting(
         "endpoints",
         parse.endpoints,
-        "OpenAI-compatible servers, a list of: name, base_url, api_key_env (name of a variable), models.",
+        "OpenAI-compatible servers, a list of: name, base_url, api_key_env (name of a variable), models, and fine_tuning "
+        "(openai or nebius; left out, the host tells).",
         secret=True,
     ),
     _setting(

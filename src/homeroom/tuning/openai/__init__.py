@@ -11,6 +11,8 @@ Modules:
     plan      what it will cost
     follow    a job from its creation to its end: created once, followed without busy polling
     leave     what a run leaves there when it is given up: jobs ended, files deleted
+    dialect   in what a provider's form of the API differs: how settings are written, what a job leaves
+    deploy    a checkpoint made to answer, where a provider names no model
     outcome   what a job left: losses, checkpoints, overfitting
     curve     the loss over the number of examples, and whether more of them will help
     result    a finished run as a model

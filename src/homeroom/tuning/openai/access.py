@@ -8,7 +8,6 @@ from typing import Any
 
 from homeroom.errors import AuthError, ProviderError
 from homeroom.models.openai_tuning import OpenAITuning
-from homeroom.tuning.openai.recipe import OpenAIRecipe
 
 Json = dict[str, Any]  # of the provider's making
 NO_FILE = "file-homeroom-asks-whether-it-may-tune"
@@ -18,8 +17,8 @@ SOON_DAYS = 120
 LOCAL = "Tune on this machine instead: homeroom tune run --method huggingface"
 
 
-def probe(service: OpenAITuning, model: str, recipe: OpenAIRecipe, key: str) -> None:
-    """Ask whether ``model`` may be tuned here. Creates nothing, sends no example.
+def probe(service: OpenAITuning, model: str, settings: Json, key: str) -> None:
+    """Ask whether ``model`` may be tuned here with these settings of the API's. Creates nothing, sends no example.
 
     Raises:
         AuthError: ``provider-auth``; ``fine-tuning-closed``: the organisation may not create jobs.
@@ -30,23 +29,12 @@ def probe(service: OpenAITuning, model: str, recipe: OpenAIRecipe, key: str) -> 
     except ProviderError as error:
         raise explained(error, service.where, model) from error
     try:
-        made = service.create({"model": model, "training_file": NO_FILE, "method": method_of(recipe)}, f"{key}-probe")
+        made = service.create({"model": model, "training_file": NO_FILE, **settings}, f"{key}-probe")
     except ProviderError as error:
         if error.status in (400, 404, 409, 422) and error.param not in ("model", "method", "method.type"):
             return  # it looked for the file: everything else was in order
         raise explained(error, service.where, model) from error
     service.cancel(str(made["id"]))  # an endpoint that looks for its file later: such a job fails by itself
-
-
-def method_of(recipe: OpenAIRecipe) -> Json:
-    """The method with its hyperparameters, as the API takes it, the epochs aside."""
-    given = {
-        "batch_size": recipe.batch_size,
-        "learning_rate_multiplier": recipe.learning_rate_multiplier,
-        "beta": recipe.beta,
-    }
-    known = {name: value for name, value in given.items() if value is not None}
-    return {"type": recipe.objective, recipe.objective: {"hyperparameters": known}}
 
 
 def explained(error: ProviderError, where: str, model: str) -> ProviderError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from homeroom.errors import ProviderError
 from homeroom.models.openai_tuning import OpenAITuning
 from homeroom.schema.jobs import JobCancelled, Reporter
 from homeroom.tuning.openai.access import explained
-from homeroom.tuning.openai.state import FINAL, Rung, RunState
+from homeroom.tuning.openai.state import FINAL, Deployment, Rung, RunState
 
 Json = dict[str, Any]  # of the provider's making
 T = TypeVar("T")
@@ -73,26 +73,58 @@ class Follower:
             ProviderError: it was refused (``asked`` is false then), or nobody knows (``asked`` stays true).
             JobCancelled: told to stop.
         """
-        if rung.job or (rung.asked and self.found(rung)):
+        if rung.job:
+            return
+
+        def explain(error: ProviderError) -> ProviderError:
+            return explained(error, self._service.where, self._model)
+
+        self.once(
+            rung,
+            lambda: self._known(rung, self._service.create(body, self._state.tag_of(rung))),
+            lambda: self.found(rung),
+            explain,
+        )
+
+    def once(
+        self,
+        thing: Rung | Deployment,
+        ask: Callable[[], object],
+        find: Callable[[], bool],
+        explain: Callable[[ProviderError], ProviderError] = lambda error: error,
+    ) -> None:
+        """Have something made there, once: that it was asked for is on the disk before, and after a lost answer it is looked for.
+
+        Args:
+            thing: Keeps whether it was asked for.
+            ask: Asks, and keeps what it became.
+            find: Looks for it; whether it is there.
+            explain: A refusal in words.
+
+        Raises:
+            ProviderError: it was refused (``asked`` is false then), or nobody knows (``asked`` stays true).
+            JobCancelled: told to stop.
+        """
+        if thing.asked and find():
             return
         failure: ProviderError | None = None
         for attempt in range(self._pace.tries):
-            rung.asked = True
+            thing.asked = True
             self._state.save()
             try:
-                self._known(rung, self._service.create(body, self._state.tag_of(rung)))
+                ask()
                 return
             except ProviderError as error:
-                failure = explained(error, self._service.where, self._model)
+                failure = explain(error)
                 if _refused(error):
-                    rung.asked = False
+                    thing.asked = False
                     self._state.save()
                 if error.code not in _PASSING and error.status < 500:
                     raise failure from error
-                if rung.asked and self.found(rung):
+                if thing.asked and find():
                     return
             if attempt < self._pace.tries - 1:
-                self._pause(self._wanted(failure, attempt))
+                self.pause(self._wanted(failure, attempt))
         assert failure is not None
         raise failure
 
@@ -117,11 +149,12 @@ class Follower:
                 rung.event = str(news[-1]["id"])
                 self._state.save()
                 self._reporter.saved(1 + int(100 * rung.done), self._state.tag_of(rung))
+            rung.done = max(rung.done, _share(job.get("trained_steps"), job.get("total_steps")))
             if job["status"] in FINAL:
                 return job
             told(rung.done, str(job["status"]).replace("_", " "))
             pause = self._pace.first_s if news else min(self._pace.longest_s, pause * self._pace.growth)
-            self._pause(pause)
+            self.pause(pause)
 
     def send(self, path: Path, name: str) -> str:
         """The id of a training file there: of one that arrived before under this name, else of one that is sent now.
@@ -139,7 +172,7 @@ class Follower:
                 if not _passes(error):
                     raise failure from error
             if attempt < self._pace.tries - 1:
-                self._pause(self._wanted(failure, attempt))
+                self.pause(self._wanted(failure, attempt))
         assert failure is not None
         raise failure
 
@@ -160,7 +193,7 @@ class Follower:
                     raise
                 if attempt == 0:
                     self._reporter.event(f"{error.message} It is asked again until it answers.", level="warning")
-                self._pause(self._wanted(error, attempt))
+                self.pause(self._wanted(error, attempt))
                 attempt += 1
 
     def found(self, rung: Rung) -> bool:
@@ -170,15 +203,20 @@ class Follower:
             ProviderError: it cannot be looked for.
             JobCancelled: told to stop.
         """
-        for look in range(self._pace.looks):
-            if look:
-                self._pause(self._pace.first_s)
+        for _ in self.looks():
             for job in self._service.jobs_since(self._state.begun_at - CLOCK_SKEW_S):
                 if self._is_mine(rung, job):
                     self._known(rung, job)
                     self._reporter.event(f"Found the job {rung.job} whose confirmation was lost; no second one is created.")
                     return True
         return False
+
+    def looks(self) -> Iterator[int]:
+        """So often something is looked for, with a pause before each further look."""
+        for look in range(self._pace.looks):
+            if look:
+                self.pause(self._pace.first_s)
+            yield look
 
     def _is_mine(self, rung: Rung, job: Json) -> bool:
         """By its tag; by its training file, which only this run has, where an endpoint keeps no metadata."""
@@ -200,8 +238,7 @@ class Follower:
         level = _LEVELS.get(str(event.get("level")), "info")
         about = {"examples": rung.examples} if len(self._state.rungs) > 1 else {}
         self._reporter.event(plain(str(event.get("message") or "")), level=level, type=kind, data={**(data or {}), **about})
-        step, total = (data or {}).get("step"), (data or {}).get("total_steps")
-        return step / total if isinstance(step, int) and isinstance(total, int) and total else 0.0
+        return _share((data or {}).get("step"), (data or {}).get("total_steps"))
 
     def _wanted(self, failure: ProviderError, attempt: int) -> float:
         """Seconds until the next try: as the endpoint asks, within bounds, else longer each time."""
@@ -212,7 +249,7 @@ class Follower:
             else min(self._pace.longest_s, self._pace.first_s * 2**attempt)
         )
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Wait, unless told to stop."""
         deadline = time.monotonic() + seconds
         while True:
@@ -222,6 +259,11 @@ class Follower:
             if left <= 0:
                 return
             time.sleep(min(self._pace.tick_s, left))
+
+
+def _share(step: object, total: object) -> float:
+    """How much of the steps is done, 0 to 1; 0 where that is not told."""
+    return step / total if isinstance(step, int) and isinstance(total, int) and total else 0.0
 
 
 def plain(text: str) -> str:

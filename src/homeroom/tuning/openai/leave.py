@@ -78,6 +78,18 @@ def _end(service: OpenAITuning, rung: Rung, wait_s: float, look_s: float) -> Non
     rung.outcome = job
 
 
+def tell_deployed(state: RunState, endpoint: str, reporter: Reporter) -> None:
+    """Say what a run that is given up has deployed: it stays there, and costs by the token only."""
+    for one in state.deployed:
+        if one.asked or one.model:
+            name = one.model or f"a model named like {one.name}"
+            reporter.event(
+                f"At {endpoint!r} {name} stays deployed; it costs nothing while nobody asks it. The same command takes it up, or "
+                "delete it in the provider's own pages",
+                level="warning",
+            )
+
+
 def delete_files(service: OpenAITuning, state: RunState, endpoint: str, reporter: Reporter) -> ProviderError | None:
     """Delete what was uploaded. Why a file could not be, if so: that is told, and the others are deleted."""
     failure: ProviderError | None = None

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Json = dict[str, Any]  # of the provider's making
+DEPLOYED = "deployed_from"
+"""Among a model's metrics: the checkpoint there that was made to answer."""
+
 RISE = 0.02
 """Share by which the validation loss must have risen over its lowest before it is called overfitting."""
 
@@ -25,11 +28,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model of a step that the endpoint kept. ``loss`` is its validation loss, over all examples where that is told."""
+    """A model of a step that the endpoint kept. ``loss`` is its validation loss, over all examples where that is told.
+
+    ``source`` is what it was deployed from; empty where a checkpoint answers as it is.
+    """
 
     step: int
     model: str
     loss: float | None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

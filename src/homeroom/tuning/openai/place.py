@@ -10,6 +10,7 @@ from homeroom.ledger.prices import Price
 from homeroom.models.openai_tuning import OpenAITuning
 from homeroom.schema.models import Suitability
 from homeroom.storage.artifacts import ArtifactStore
+from homeroom.tuning.openai.dialect import OPENAI, Dialect
 from homeroom.tuning.openai.follow import Pace
 from homeroom.tuning.openai.lines import Count
 from homeroom.tuning.openai.purse import Purse
@@ -33,6 +34,7 @@ class Place:
         ends: Day on which the base is known to end; empty when none is.
         count: Tokens of a text, where its tokenizer is here.
         suitability: Of its models.
+        dialect: Its form of the API.
     """
 
     service: OpenAITuning | None
@@ -46,6 +48,7 @@ class Place:
     ends: str = ""
     count: Count | None = None
     suitability: Suitability = "trainee"
+    dialect: Dialect = OPENAI
 
 
 @dataclass(frozen=True, slots=True)

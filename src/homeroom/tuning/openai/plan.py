@@ -21,7 +21,9 @@ def plan_of(place: Place, data: TrainingData, recipe: OpenAIRecipe) -> Plan:
 
     Raises:
         DataError: ``too-few-examples``.
+        ConfigError: ``fine-tuning-setting``.
     """
+    place.dialect.refuse(recipe)
     examples, held_out = parts_of(data, recipe)
     lines, sizes = lines_of(examples, recipe), recipe.sizes(len(examples))
     tokens = _charged(lines, recipe, place.count)

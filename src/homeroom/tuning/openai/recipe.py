@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from homeroom.tuning.recipe import Generation, Recipe
 
 TARGET_EPOCHS, MIN_SEEN, MAX_SEEN, MAX_EPOCHS = 3, 100, 25_000, 25
+LATER = ("learning_rate", "lora_rank", "lora_alpha")
 
 
 class OpenAIRecipe(BaseModel):
@@ -25,7 +26,10 @@ class OpenAIRecipe(BaseModel):
         system_prompt: Put before examples that have no system turn; may hold ``{subject}``, ``{grade}`` and ``{grade_band}``.
         epochs: Times every example is seen. Left out, it is chosen here by the number of examples, so that the cost is known.
         batch_size: Examples of a step; the endpoint's choice when left out.
-        learning_rate_multiplier: Of the endpoint's own rate; its choice when left out.
+        learning_rate_multiplier: Of the endpoint's own rate; its choice when left out. Nebius has none.
+        learning_rate: Peak, at Nebius; its choice when left out. OpenAI takes a multiplier instead.
+        lora_rank: Of the adapter, at Nebius; its choice when left out.
+        lora_alpha: The adapter's sum is scaled by this over the rank, at Nebius; its choice when left out.
         beta: With ``dpo``: how strongly the model is held to the base; the endpoint's choice when left out.
         max_examples: A seeded sample of this many; None sends all.
         subsets: Also tune on these many examples, each within the next, and draw the learning curve. Each is a paid job.
@@ -48,6 +52,9 @@ class OpenAIRecipe(BaseModel):
     epochs: Annotated[int, Field(ge=1, le=50)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=256)] | None = None
     learning_rate_multiplier: Annotated[float, Field(gt=0, le=100)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] | None = None
+    lora_rank: Annotated[int, Field(ge=1, le=256)] | None = None
+    lora_alpha: Annotated[int, Field(ge=1, le=1024)] | None = None
     beta: Annotated[float, Field(gt=0, le=2)] | None = None
     max_examples: Annotated[int, Field(ge=10)] | None = None
     subsets: tuple[Annotated[int, Field(ge=10, le=1_000_000)], ...] = ()
@@ -111,5 +118,5 @@ class OpenAIRecipe(BaseModel):
         return (*sorted({size for size in self.subsets if size < examples}), examples)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return self.model_dump(mode="json")
+        """Plain JSON data. What came later is left out where it is not set: a run that was paid before stays the same run."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if value is not None or key not in LATER}

@@ -69,6 +69,25 @@ class Rung:
 
 
 @dataclass(slots=True)
+class Deployment:
+    """A checkpoint that is made to answer there.
+
+    Attributes:
+        source: The checkpoint, as the endpoint names it: ``JOB:CHECKPOINT``.
+        name: That was asked for; part of the name that it gets.
+        asked: It was asked for; whether it is there is not known until ``model`` names it.
+        model: The name by which it answers.
+        past: Names of earlier ones that never answered.
+    """
+
+    source: str
+    name: str
+    asked: bool = False
+    model: str = ""
+    past: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class RunState:
     """A run. ``save`` after every change."""
 
@@ -80,6 +99,7 @@ class RunState:
     admitted: bool = False
     files: list[str] = field(default_factory=list)
     model: str = ""
+    deployed: list[Deployment] = field(default_factory=list)
 
     @classmethod
     def open(cls, folder: Path, tag: str, rungs: Sequence[Rung]) -> RunState:
@@ -104,7 +124,9 @@ class RunState:
         if not path.exists():
             return None
         record = json.loads(path.read_text("utf-8"))
-        return cls(**{**record, "path": path, "rungs": [Rung(**rung) for rung in record["rungs"]]})
+        rungs = [Rung(**rung) for rung in record["rungs"]]
+        deployed = [Deployment(**one) for one in record.get("deployed", ())]
+        return cls(**{**record, "path": path, "rungs": rungs, "deployed": deployed})
 
     @property
     def unfinished(self) -> bool:

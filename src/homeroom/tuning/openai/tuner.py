@@ -16,7 +16,7 @@ from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
 from homeroom.tuning.openai import access
 from homeroom.tuning.openai.follow import Follower, plain
-from homeroom.tuning.openai.leave import delete_files, end_jobs
+from homeroom.tuning.openai.leave import delete_files, end_jobs, tell_deployed
 from homeroom.tuning.openai.lines import lines_of
 from homeroom.tuning.openai.place import Place, Work
 from homeroom.tuning.openai.plan import parts_of, plan_of, rungs_of
@@ -65,11 +65,12 @@ class OpenAITuner:
 
         Raises:
             DataError: ``too-few-examples``.
-            ConflictError, ConfigError: the budget or the price stands against it; nothing was sent.
+            ConflictError, ConfigError: the budget or the price stands against it, or ``fine-tuning-setting``; nothing was sent.
             ProviderError: ``fine-tuning-closed``, ``fine-tuning-base``, ``fine-tuning-missing``, ``fine-tuning-file``,
-                ``fine-tuning-failed``, ``fine-tuning-cancelled``; or the endpoint did not answer.
+                ``fine-tuning-failed``, ``fine-tuning-cancelled``, ``fine-tuning-deployment``; or the endpoint did not answer.
             JobCancelled: told to stop.
         """
+        self._place.dialect.refuse(recipe)
         examples, held_out = parts_of(data, recipe)
         lines = lines_of(examples, recipe)
         state = RunState.open(self._work.folder, f"homeroom-{self._work.job_id}", rungs_of(lines, recipe, self._place.count))
@@ -86,6 +87,7 @@ class OpenAITuner:
                 # Never longer than a moment: whoever cancelled waits. What could not be ended is tried again by a job of its own.
                 pace, purse = self._work.pace, self._work.purse
                 end_jobs(self._service, state, purse, reporter, wait_s=pace.cancel_s, look_s=min(1.0, pace.first_s))
+                tell_deployed(state, self._place.endpoint, reporter)
             self._ended(state, recipe, reporter)
             raise
         except LeaseLost:  # another worker goes on with all of this
@@ -114,7 +116,8 @@ class OpenAITuner:
         ends = access.ends(models, self._place.model, {self._place.model: self._place.ends})
         if told := access.ending(self._place.model, ends, datetime.now(UTC).date()):
             reporter.event(told, level="warning")
-        follower.asked(lambda: access.probe(self._service, self._place.model, recipe, state.tag), PROBE_S)
+        settings = self._place.dialect.settings(recipe)
+        follower.asked(lambda: access.probe(self._service, self._place.model, settings, state.tag), PROBE_S)
         state.admitted = True
         state.save()
 
@@ -158,7 +161,8 @@ class OpenAITuner:
 
     def _whole(self, rung: Rung, job: Json) -> Json:
         """The job as it ended, refused where it succeeded and names no model."""
-        if job["status"] == SUCCEEDED and not isinstance(job.get("fine_tuned_model"), str):
+        dialect = self._place.dialect
+        if job["status"] == SUCCEEDED and not dialect.leaves_checkpoints and not dialect.tuned(job, ()):
             raise ProviderError(
                 f"{self._place.endpoint!r} says that the job {rung.job} succeeded and names no model. Run the same command again",
                 code="provider-answer",
@@ -184,16 +188,15 @@ class OpenAITuner:
         )  # fmt: skip
 
     def _body(self, rung: Rung, state: RunState, recipe: OpenAIRecipe) -> Json:
-        method = access.method_of(recipe)
-        method[recipe.objective]["hyperparameters"]["n_epochs"] = rung.epochs
         body: Json = {
             "model": self._place.model,
             "training_file": rung.file,
             "suffix": recipe.model_suffix,
             "seed": recipe.seed,
-            "metadata": {"homeroom": state.tag_of(rung)},
-            "method": method,
+            **self._place.dialect.settings(recipe, rung.epochs),
         }
+        if self._place.dialect.keeps_metadata:
+            body["metadata"] = {"homeroom": state.tag_of(rung)}
         return {**body, "validation_file": state.validation} if state.validation else body
 
     def _sent(self, follower: Follower, state: RunState, part: str, lines: Sequence[str]) -> str:
