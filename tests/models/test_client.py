@@ -190,6 +190,15 @@ def test_a_connection_that_is_hung_up_is_tried_again(fake, model):
     assert model.complete(ASK, GREEDY).text == "Hello you"
 
 
+def test_azure_s_missing_deployment_is_told_with_what_to_do(fake, model):
+    said = "The API deployment for this resource does not exist."
+    fake.answers = [{"status": 404, "body": {"error": {"code": "DeploymentNotFound", "message": said}}}]
+    with pytest.raises(ProviderError) as caught:
+        model.complete(ASK, GREEDY)
+    assert caught.value.code == "provider-model" and said in caught.value.message
+    assert "create one there with the very name" in caught.value.message and "homeroom models show" in caught.value.message
+
+
 REFUSALS = [
     (401, {"error": {"message": f"Incorrect API key: {KEY}"}}, AuthError, "provider-auth"),
     (403, {"error": {"message": "no"}}, AuthError, "provider-auth"),

@@ -78,6 +78,13 @@ def map_status(status: int, text: str, headers: Mapping[str, str], where: str) -
         return RateLimitError(
             f"{where} asks to slow down ({said}). Wait, or check your plan with the provider", code=kind, **common
         )
+    if status == 404 and code == "DeploymentNotFound":
+        return ProviderError(
+            f"{where} has no deployment of that name ({said}). Azure answers by deployments: create one there with the very name "
+            "that is asked for; of a tuned model: homeroom models show NAME",
+            code="provider-model",
+            **common,
+        )
     if status == 404:
         return ProviderError(
             f"{where} has no such model or path ({said}). Check `endpoints` in the settings", code="provider-model", **common
