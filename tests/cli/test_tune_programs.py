@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 import homeroom as package
 from homeroom.app.home import Homeroom
+from homeroom.app.talk import running_directory
+from homeroom.chat.directory import default_card
 from homeroom.data.bundled import PROGRAM_DATA, load_bundled
 from homeroom.errors import ConfigError, NotFoundError
 from homeroom.evaluation.field_checks import MAIN
@@ -92,6 +95,9 @@ def test_from_bundled_examples_to_a_tuned_program_in_use(school, homeroom, progr
     assert model.metrics["selection_score_first"] < 0.2 < 0.9 < model.metrics["selection_score"]
     assert PromptProgram.load(folder).demonstrations, "showing was what helped"
     assert len(school.charged) <= 120
+    assert homeroom("models", "list", "--json").code == 0 and model.task == "program"
+    with Homeroom.open() as home, closing(running_directory(home)) as directory:
+        assert name not in {default_card(directory, task).name for task in ("tutor", "learner")}, "nobody is taught by it unasked"
 
     unseen = next(e for e in homeroom_test_split(model.dataset))
     inputs = {**unseen.extra["fields"]["input"], MAIN[program]: unseen.messages[0].content}
@@ -124,6 +130,8 @@ def homeroom_test_split(dataset: str) -> list[Any]:
 def test_what_is_no_input_or_another_program_is_one_line(school, homeroom):
     name = tuned(homeroom, "feedback_teacher")
     asked = len(school.charged)
+    assert "#eval-program" in homeroom("eval", "run", "--model", name).error
+    assert "#traces-fields" in homeroom("tune", "traces", name, "--dataset", "homeroom-feedback-teacher", "--out", "t.jsonl").error
     assert "#program-inputs" in homeroom("tune", "ask", name, "teacher_reply").error
     assert "#program-inputs" in homeroom("tune", "ask", name, "teacher=Hm?").error
     assert "#program-other" in homeroom("tune", "ask", name, "topic=sums", "--program", "scenario").error

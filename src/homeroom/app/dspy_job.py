@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from homeroom.tuning.dspy.task import Judge, Material
 
 FEWEST = 10  # examples, below which none are kept apart to choose by
+PROGRAM = "program"
+"""The task of a model that replies with several fields: no page offers it as a tutor or a learner, unless it is named."""
+
 CHECKED = ("answer", "answer_from_context", "learner")
 TABLE = "candidates.json"
 COLUMNS = (
@@ -276,7 +279,7 @@ def _kept(
         base_identity=identity,
         method="dspy",
         kind="lora" if outcome.weights else "prompt",
-        task=recipe.task,
+        task=PROGRAM if spec.fields is not None else recipe.task,
         suffix=recipe.model_suffix,
         suitability="trainee" if "/" in recipe.base else "practice",
         artifact=draft.id,

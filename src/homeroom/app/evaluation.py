@@ -247,7 +247,7 @@ def judged_as(
     """What a model is judged on, and what its evaluation's job carries. Arguments as of `submit_evaluation`.
 
     Raises:
-        ConfigError: ``no-base``, ``no-dataset``. NotFoundError: no such dataset.
+        ConfigError: ``no-base``, ``no-dataset``, ``eval-program``. NotFoundError: no such dataset.
     """
     if model.kind == "remote" and endpoint_of(home.settings, model.base) is None:
         raise ConfigError(
@@ -260,6 +260,12 @@ def judged_as(
         raise ConfigError(f"{model.name!r} was imported without a dataset. Name one: --dataset NAME", code="no-dataset")
     found = home.datasets.get(reference)
     task = (tasks or (model.task,))[0]
+    if model.task == "program":
+        raise ConfigError(
+            f"{model.name!r} replies with several fields, and this judges a tutor's or a learner's words. Judge the fields: "
+            f"homeroom tune score {model.name}",
+            code="eval-program",
+        )
     about = {"task": found.tasks[0] if task == "any" else task, "items": items, "shots": shots, "max_tokens": max_tokens}
     return found, {"model": model.name, "dataset": found.info.id, **about}
 

@@ -99,7 +99,7 @@ def good_traces(
     """
     found = home.datasets.get(dataset)
     with talking(home, model, task or "tutor", Use("data")) as (directory, card):
-        part = task or (card.task if card.task != "any" else "tutor")
+        part = task or (card.task if card.task in ("tutor", "learner") else "tutor")
         items = spread(found.part("train", part), limit or 1_000_000, max_turns=1_000)
         if not items:
             raise DataError(

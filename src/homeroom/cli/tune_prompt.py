@@ -62,7 +62,10 @@ def candidates(rows: Sequence[Mapping[str, Any]]) -> None:
                 for row in scored
             ],
         )
-        click.echo("The selection score chose between them, so it flatters. The test's comes from: homeroom eval run")
+        click.echo(
+            "The selection score chose between them, so it flatters. The test's comes from: homeroom eval run (of a program of "
+            "several fields: homeroom tune score MODEL)"
+        )
     for row in rows:
         if "not_tried" in row:
             click.echo(f"{row['candidate']}: not tried, {row['not_tried']}")
