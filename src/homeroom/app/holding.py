@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.metering import price_at
-from homeroom.app.spending import SPEND, Asked, Quote, answering, questions_quote, replies_quote, require_agreed
+from homeroom.app.spending import SPEND, Asked, Quote, Spend, answering, questions_quote, replies_quote, require_agreed
 from homeroom.chat.directory import ModelCard
 from homeroom.chat.service import MAX_MESSAGE_CHARACTERS
 from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings
@@ -35,10 +35,16 @@ def message_quotes(home: Homeroom, card: ModelCard, system: str) -> list[Quote]:
     return [quote] if quote.paid else []
 
 
-def held(home: Homeroom, card: ModelCard, model: ChatModel, spend: float) -> ChatModel:
-    """``model``, refusing what could cost more than is left of ``spend``, in US dollars; itself where it costs nothing."""
-    systems = answering_as(home, card)
-    return HeldModel(home, card.name, systems, model, spend) if message_quotes(home, card, "") else model
+def held(home: Homeroom, card: ModelCard, model: ChatModel, spend: Spend) -> ChatModel:
+    """``model``, refusing what could cost more than is left of ``spend``, in US dollars; itself where it costs nothing.
+
+    Where ``spend`` asks somebody, it is asked for one message.
+    """
+    quotes = message_quotes(home, card, "")
+    if callable(spend):
+        spend(quotes)
+        return model
+    return HeldModel(home, card.name, answering_as(home, card), model, spend) if quotes else model
 
 
 class HeldModel:

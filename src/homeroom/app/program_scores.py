@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from homeroom.app.evaluation import held_out_items, opened
-from homeroom.app.programs import REPLY_TOKENS, program
+from homeroom.app.programs import REPLY_TOKENS, Program, program
+from homeroom.app.spending import Asked, Quote, Spend, agreed, answering, questions_quote
 from homeroom.data.bundled import PROGRAM_DATA
 from homeroom.errors import ConfigError, NotFoundError, ProviderError
 from homeroom.evaluation.field_checks import MAIN, FieldReply, score_fields
 from homeroom.models.pull import installed
+from homeroom.schema.examples import Item, Message
 from homeroom.tuning.dspy.shipped import shipped
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def score_program(
     *,
     name: str = "",
     max_tokens: int = REPLY_TOKENS,
-    spend: float = 0.0,
+    spend: Spend = 0.0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ProgramScore:
     """Ask a model each example of a test split and judge the fields that it gives.
@@ -74,11 +77,12 @@ def score_program(
         dataset: Version; the program's bundled examples when empty.
         name: The program; that of a tuned model when empty.
         max_tokens: Longest reply.
-        spend: The most that all replies may cost at an endpoint, in US dollars.
+        spend: The most that all replies may cost at an endpoint, in US dollars, by their forecast; ``math.inf`` is whatever they
+            cost. Or what is called with the forecast, and raises where nobody agrees.
         on_progress: Called with replies that are there, and of how many.
 
     Raises:
-        ConfigError: ``program-unchecked``: there are no checks for the program. And what `program` raises.
+        ConfigError: ``program-unchecked``: there are no checks for the program; ``needs-yes``. And what `program` raises.
         NotFoundError: no such dataset, model or program.
         DataError: ``no-items``: nothing is held out.
         ProviderError: the model did not answer.
@@ -93,19 +97,11 @@ def score_program(
         )
     found = home.datasets.get(dataset or PROGRAM_DATA[chosen])
     items = held_out_items(found, "tutor", EVERY)
+    agreed(_quotes(home, model, tuned, chosen, items, max_tokens), spend)
     look = hashlib.sha256(f"{tuned.name if tuned else model} {found.info.id}".encode()).hexdigest()[:24]
     opening = opened(home, f"score-{look}", found, "tutor", [tuned] if tuned else [])
-    replies: list[Mapping[str, Any] | None] = []
-    with program(home, chosen, model=model, max_tokens=max_tokens, spend=spend) as asked:
-        for item in items:
-            inputs = FieldReply(chosen, item, {}).given
-            try:
-                replies.append(asked.ask(**{field.name: inputs.get(field.name, "") for field in shipped(chosen).inputs}))
-            except ProviderError as error:
-                if error.code != "reply-fields":
-                    raise
-                replies.append(None)
-            on_progress(len(replies), len(items))
+    with program(home, chosen, model=model, max_tokens=max_tokens, spend=math.inf) as asked:
+        replies = _replies(asked, chosen, items, on_progress)
         known = asked.name
     scored = score_fields(chosen, items, [json.dumps(reply) if reply is not None else "" for reply in replies])
     written = score_fields(chosen, items, [json.dumps(_authored(chosen, FieldReply(chosen, item, {}))) for item in items])
@@ -120,6 +116,39 @@ def score_program(
         unread=sum(reply is None for reply in replies),
         look=opening.text,
     )
+
+
+def _given(program: str, item: Item) -> dict[str, Any]:
+    """The program's inputs in an example; one that it lacks is empty."""
+    inputs = FieldReply(program, item, {}).given
+    return {field.name: inputs.get(field.name, "") for field in shipped(program).inputs}
+
+
+def _replies(
+    asked: Program, program: str, items: Sequence[Item], on_progress: Callable[[int, int], None]
+) -> list[Mapping[str, Any] | None]:
+    """The fields for each example; None where a reply has not all of them."""
+    replies: list[Mapping[str, Any] | None] = []
+    for item in items:
+        try:
+            replies.append(asked.ask(**_given(program, item)))
+        except ProviderError as error:
+            if error.code != "reply-fields":
+                raise
+            replies.append(None)
+        on_progress(len(replies), len(items))
+    return replies
+
+
+def _quotes(
+    home: Homeroom, model: str, tuned: TunedModel | None, program: str, items: Sequence[Item], max_tokens: int
+) -> list[Quote]:
+    """What the replies will cost at an endpoint."""
+    spec = shipped(program)
+    texts = [[Message("user", json.dumps(_given(program, item), ensure_ascii=False))] for item in items]
+    questions = [spec.program(spec.instructions, ()).render(text) for text in texts]
+    systems = answering(home, tuned) if tuned else [Asked(model)]
+    return questions_quote(home, f"the fields of {model}", systems, questions, max_tokens)
 
 
 def _tuned(home: Homeroom, model: str) -> TunedModel | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from homeroom.app.holding import held
+from homeroom.app.spending import Spend
 from homeroom.app.talk import talking
 from homeroom.errors import ConfigError
 from homeroom.models.prompt_program import ProgramChatModel
@@ -62,7 +63,7 @@ class Program:
 
 @contextmanager
 def program(
-    home: Homeroom, name: str, *, model: str = "", max_tokens: int = REPLY_TOKENS, spend: float = 0.0
+    home: Homeroom, name: str, *, model: str = "", max_tokens: int = REPLY_TOKENS, spend: Spend = 0.0
 ) -> Iterator[Program]:
     """A shipped program on any model, for as long as the block lasts.
 
@@ -74,7 +75,8 @@ def program(
         model: A base, a tuned model, or ``ENDPOINT/MODEL``; the settings' default base when empty.
         max_tokens: Longest reply.
         spend: The most that all its replies may cost at an endpoint, in US dollars: what could cost more than is left is not sent
-            (``needs-yes``). ``math.inf`` is whatever they cost.
+            (``needs-yes``). ``math.inf`` is whatever they cost. Or what is called with the forecast of one, and raises where
+            nobody agrees.
 
     Raises:
         NotFoundError: ``unknown-program``; no such model, or its base is not on this machine.

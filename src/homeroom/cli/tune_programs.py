@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from homeroom.cli.common import emit, json_option, open_home, plural, table, visible
 from homeroom.cli.progress import Line, bar
-from homeroom.cli.spending import yes_option
+from homeroom.cli.spending import asking, yes_option
 from homeroom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,19 +40,6 @@ def _values(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-@contextmanager
-def _agreeing() -> Iterator[None]:
-    """Tells at the command line how to agree there."""
-    from homeroom.app.spending import SPEND
-
-    try:
-        yield
-    except ConfigError as error:
-        if error.code != "needs-yes":
-            raise
-        raise ConfigError(error.message.replace(SPEND, "--yes"), code="needs-yes") from error
-
-
 @click.command(name="ask")
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="NAME=VALUE...")
@@ -72,10 +56,8 @@ def ask(ctx: click.Context, model: str, inputs: tuple[str, ...], program: str, m
     from homeroom.app.programs import program as opened
 
     given = _values(inputs)
-    with (
-        _agreeing(),
-        opened(open_home(ctx), program, model=model, max_tokens=max_tokens, spend=math.inf if yes else 0.0) as asked,
-    ):
+    spend = asking(yes=yes, as_json=as_json)
+    with opened(open_home(ctx), program, model=model, max_tokens=max_tokens, spend=spend) as asked:
         found = dict(asked.ask(**given))
         emit({"model": asked.name, "fields": found}, as_json, lambda: _fields(found))
 
@@ -103,16 +85,15 @@ def score(ctx: click.Context, model: str, dataset: str, program: str, max_tokens
 
     line = Line(as_json)
     try:
-        with _agreeing():
-            found = score_program(
-                open_home(ctx),
-                model,
-                dataset,
-                name=program,
-                max_tokens=max_tokens,
-                spend=math.inf if yes else 0.0,
-                on_progress=lambda done, total: line.show(f"Asking  {bar(done / max(1, total))}"),
-            )
+        found = score_program(
+            open_home(ctx),
+            model,
+            dataset,
+            name=program,
+            max_tokens=max_tokens,
+            spend=asking(yes=yes, as_json=as_json),
+            on_progress=lambda done, total: line.show(f"Asking  {bar(done / max(1, total))}"),
+        )
     finally:
         line.clear()
     emit(found.to_dict(), as_json, lambda: _score(found))
