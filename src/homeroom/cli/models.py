@@ -192,7 +192,7 @@ def use(ctx: click.Context, name: str, task: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def delete(ctx: click.Context, name: str, yes: bool, as_json: bool) -> int:
-    """Delete a tuned model with its files, scorecards and checkpoints, and where a run deployed it. Refused while it is used."""
+    """Delete a tuned model: files, scorecards, checkpoints, and what a run deployed at an endpoint. Refused while it is used."""
     from homeroom.app.deleting import delete_model
 
     home = open_home(ctx)
