@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,12 @@ def test_bundled_examples_are_shown_counted_and_stored_by_name(homeroom):
     assert homeroom("data", "split", "homeroom-scenarios").code == 0
     again = homeroom("data", "split", "homeroom-scenarios", "--json").json
     assert (again["name"], again["version"]) == ("homeroom-scenarios", 1), "once there is a dataset of that name, it is meant"
+
+
+def test_one_topic_for_two_grades_is_two_examples_to_show():
+    from homeroom.tuning.dspy.task import last_items
+
+    (example, *_) = load_bundled("homeroom-scenarios")
+    fields = example.extra["fields"]
+    older = replace(example, extra={"fields": {**fields, "input": {**fields["input"], "grade": 5}}})
+    assert len(last_items([example, older, older], 5_000, 9, 0)) == 2
