@@ -88,6 +88,7 @@ class Run:
     optimiser: torch.optim.AdamW
     best: dict[str, torch.Tensor]  # the best LoRA weights so far; empty before there are any
     publish: Publish | None
+    batch_done: Callable[[], None]
 
 
 def train(
@@ -98,12 +99,13 @@ def train(
     folder: Path,
     reporter: Reporter,
     publish: Publish | None = None,
+    batch_done: Callable[[], None] = lambda: None,
 ) -> State:
     """Train ``model`` in place and leave its best weights in it (the last ones when there is nothing to validate on).
 
     Continues from the newest whole checkpoint in ``folder``; on one machine and thread count the result is then bit for bit
     that of an uninterrupted run. Where memory runs out it goes on with smaller micro-batches and the same steps; where the loss
-    stops being a number it ends there, with the best weights so far.
+    stops being a number it ends there, with the best weights so far. ``batch_done`` is called after each micro-batch.
 
     Raises:
         JobCancelled: the reporter asked to stop; a checkpoint was written first.
@@ -111,7 +113,7 @@ def train(
         StorageError: ``no-space``.
     """
     optimiser = make_optimiser(model, recipe.optimiser)
-    run = Run(model, recipe, objective, steps, folder, reporter, optimiser, {}, publish)
+    run = Run(model, recipe, objective, steps, folder, reporter, optimiser, {}, publish, batch_done)
     state = resume(run)
     progress = Progress(reporter, steps, objective.lengths, state.tokens)
     saved_step = state.step
@@ -211,6 +213,7 @@ def step_gradient(run: Run, state: State, step: Step) -> Totals | None:
             if run.reporter.should_stop():
                 raise JobCancelled
             totals += run.objective.backward(indexes, terms)
+            run.batch_done()
         return totals
     except (JobCancelled, MemoryError, RuntimeError) as error:
         run.optimiser.zero_grad(set_to_none=True)
@@ -276,6 +279,7 @@ def validation_totals(run: Run, state: State) -> Totals | None:
             if run.reporter.should_stop():
                 raise JobCancelled
             totals += run.objective.measure(indexes)
+            run.batch_done()
         return totals
     except (MemoryError, RuntimeError) as error:
         if not refused(error) or not halve(run, state, batches):

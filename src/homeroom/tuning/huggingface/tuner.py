@@ -196,6 +196,7 @@ class HuggingFaceTuner:
         from homeroom.tuning.huggingface import device, model
         from homeroom.tuning.huggingface.artifact import CardFacts, write_artifact
         from homeroom.tuning.huggingface.milestones import publisher
+        from homeroom.tuning.huggingface.needs import Shape, memory_bytes
         from homeroom.tuning.huggingface.trainer import train
 
         model.quiet_libraries()
@@ -209,14 +210,15 @@ class HuggingFaceTuner:
         reporter.event(prepared.training.report("training") + "; " + prepared.validation.report("validation"))
         self._check_parity(prepared, reporter)
         name = self._claim_folder(data, given, prepared, recipe.batch_tokens)
-        with device.computing(compute, recipe.seed), keeping_freed_memory():
+        limit = memory_bytes(Shape.of(self._base), recipe, compute)
+        with device.computing(compute, recipe.seed), keeping_freed_memory(limit) as give_back:
             reporter.progress(0.0, f"loading {self._base.name} ({compute.name})")
             lora = self._loaded(recipe, compute)
             objective = self._objective(lora, recipe, prepared, steps, reporter)
             publish = None
             if self._milestones is not None:
                 publish = publisher(lora, self._base, name, self._artifacts, self._milestones, reporter)
-            state = train(lora, recipe, objective, steps, self._work_dir / "checkpoints", reporter, publish)
+            state = train(lora, recipe, objective, steps, self._work_dir / "checkpoints", reporter, publish, give_back)
             metrics = _metrics(state, time.monotonic() - started, compute.name)
             if forecast:
                 metrics["forecast"] = forecast
