@@ -8,10 +8,9 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from homeroom.data.course import COURSE_NAME, load_course
-from homeroom.data.reading import load_examples
 from homeroom.schema.examples import Example
 
+COURSE_NAME = "homeroom-course"
 PROGRAM_DATA = {
     "scenario": "homeroom-scenarios",
     "feedback_teacher": "homeroom-feedback-teacher",
@@ -40,6 +39,9 @@ def load_bundled(name: str) -> list[Example]:
     Raises:
         KeyError: nothing of that name is bundled.
     """
+    from homeroom.data.course import load_course  # the names are read where nothing is loaded
+    from homeroom.data.reading import load_examples
+
     if name == COURSE_NAME:
         return load_course()
     program = {dataset: program for program, dataset in PROGRAM_DATA.items()}[name]

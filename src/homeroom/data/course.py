@@ -8,10 +8,11 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from homeroom.data.bundled import COURSE_NAME
 from homeroom.data.reading import load_examples
 from homeroom.schema.examples import Example
 
-COURSE_NAME = "homeroom-course"
+__all__ = ["COURSE_NAME", "course_files", "load_course"]
 
 
 def course_files() -> list[Path]:
