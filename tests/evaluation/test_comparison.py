@@ -73,6 +73,8 @@ def test_a_better_model_is_named_with_its_figures() -> None:
     assert record["format"] == "homeroom-comparison/1" and record["decides"] == "sound_turn"
     assert Comparison.from_dict(record).to_dict() == found.to_dict()
     assert [s["name"] for s in record["systems"]] == ["base", "prompt", "few-shot", "good"]
+    assert any("demonstrations" in f.rule for f in found.verdicts["prompt"].findings)
+    assert not any("demonstrations" in f.rule for f in found.verdicts["few-shot"].findings), "nothing is compared with itself"
 
 
 @SLOW

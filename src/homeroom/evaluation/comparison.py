@@ -9,7 +9,7 @@ choice, and of those the one that is easiest to take back is advised: the base b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -153,7 +153,9 @@ def compare(
     cards = {card.system: card for card in evaluation.scorecards}
     resampler = Resampler.of(groups_of(items), draws=plan.draws, seed=plan.seed, level=plan.level)
     verdicts = {
-        reply.system.name: decide(plan, _evidence(plan, reply, replies, cards, evaluation.differences, resampler))
+        reply.system.name: decide(
+            _rules_for(plan, reply), _evidence(plan, reply, replies, cards, evaluation.differences, resampler)
+        )
         for reply in replies
         if reply.system.role != "base"
     }
@@ -163,6 +165,11 @@ def compare(
     eases = {standing.name: fact.ease for standing, fact in zip(standings, facts, strict=True) if fact.ease is not None}
     advice = advise(standings, pairs, items=len(items), topics=resampler.groups, too_few=few, eases=eases)
     return Comparison(standings, tuple(facts), tuple(pairs), verdicts, advice, evaluation, opening or {})
+
+
+def _rules_for(plan: Protocol, reply: Replies) -> Protocol:
+    """The protocol for one system: nothing is compared with itself, so a control is not held against its own role."""
+    return replace(plan, guards=tuple(rule for rule in plan.guards if rule.against != reply.system.role))
 
 
 def _evidence(
