@@ -187,6 +187,11 @@ def forecast_search(home: Homeroom, recipe: DspyRecipe, spec: ProgramSpec, mater
     return SearchForecast(tuple(asked), recipe.max_calls, home.settings.engine_slots)
 
 
+def made_before(home: Homeroom, recipe: DspyRecipe) -> SearchForecast:
+    """The forecast of a search whose outcome is kept: it asks nobody."""
+    return SearchForecast((), recipe.max_calls, home.settings.engine_slots)
+
+
 def _price(home: Homeroom, name: str) -> tuple[Price | None, bool]:
     endpoint = endpoint_of(home.settings, name)
     return price_at(home, endpoint, name.partition("/")[2]) if endpoint is not None else (None, False)

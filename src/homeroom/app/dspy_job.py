@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
@@ -174,17 +174,49 @@ def tune_program(context: JobContext, home: Homeroom) -> TunedModel:
     if recipe.trains:
         require_training()
     forecast = forecast_search(home, recipe, spec, material)
-    tuner = DspyTuner(
+    tuner = tuner_of(
+        home,
+        recipe,
         spec,
-        judge_of(recipe, spec),
+        identity,
+        payload.get("other_identities") or {},
         lambda: models_of(home, recipe, context, dataset.info.id, purse_of(home, context.job.id, forecast)),
-        f"{identity}:{'' if '/' in recipe.base else home.settings.engine_weights}",
-        home.settings.home / "prompts",
-        others=payload.get("other_identities") or {},
     )
     outcome = tuner.run(material, recipe, context, dataset.info.id)
     metrics = beside_forecast(home, context.job.id, recipe, outcome, forecast)
     return _kept(context, home, recipe, spec, outcome, dataset.info.id, identity, metrics)
+
+
+def tuner_of(
+    home: Homeroom,
+    recipe: DspyRecipe,
+    spec: ProgramSpec,
+    identity: str,
+    others: Mapping[str, str],
+    opened: Callable[[], AbstractContextManager[Models]],
+) -> DspyTuner:
+    """The tuner of a search, with what the home keeps of earlier ones.
+
+    Args:
+        home: The open home.
+        recipe: What is run.
+        spec: The program.
+        identity: Of the base.
+        others: Of the other models, as `others_of` gives them.
+        opened: Opens the models, once a search is run.
+    """
+    served = f"{identity}:{'' if '/' in recipe.base else home.settings.engine_weights}"
+    return DspyTuner(spec, judge_of(recipe, spec), opened, served, home.settings.home / "prompts", others=others)
+
+
+def is_known(home: Homeroom, recipe: DspyRecipe, spec: ProgramSpec, material: Material) -> bool:
+    """Whether the very same search was made before: then no model is asked."""
+
+    def opened() -> AbstractContextManager[Models]:
+        raise RuntimeError("to look up what is known no model is opened")
+
+    tuner = tuner_of(home, recipe, spec, identity_of(home, recipe.base), others_of(home, recipe), opened)
+    return tuner.known(material, recipe) is not None
 
 
 def purse_of(home: Homeroom, job_id: str, forecast: SearchForecast) -> Purse | None:

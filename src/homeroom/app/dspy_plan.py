@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.app.call_speed import Speed
 from homeroom.app.compare_facts import hosts_of
-from homeroom.app.dspy_forecast import SearchForecast, forecast_search
-from homeroom.app.dspy_job import identity_of, material_of, others_of
+from homeroom.app.dspy_forecast import SearchForecast, forecast_search, made_before
+from homeroom.app.dspy_job import identity_of, is_known, material_of, others_of
 from homeroom.app.dspy_weights import training_recipe
 from homeroom.app.endpoints import base_here, endpoint_of
 from homeroom.app.engines import memory_need
@@ -103,8 +103,9 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
     found = chosen(home, dataset, recipe)
     recipe = found.recipe
     material = material_of(dataset, recipe, found.spec)
-    search = forecast_search(home, recipe, found.spec, material)
-    training = _training(home, dataset, recipe, found.spec, material) if recipe.trains else None
+    known = is_known(home, recipe, found.spec, material)
+    search = made_before(home, recipe) if known else forecast_search(home, recipe, found.spec, material)
+    training = _training(home, dataset, recipe, found.spec, material) if recipe.trains and not known else None
     times = recipe.trains if training else 0
     local = endpoint_of(home.settings, recipe.base) is None
     answering = memory_need(home, home.base_files(recipe.base)).total if local else 0
@@ -124,11 +125,12 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
         cost_high_usd=search.most_usd,
         fits=training.fits if training else True,
         advice=training.advice if training else (),
-        warnings=(*_warnings(recipe, search, material), *(training.warnings if training else ())),
+        warnings=(*(() if known else _warnings(recipe, search, material)), *(training.warnings if training else ())),
         details={
             "calls": search.most_calls,
             "calls_expected": round(search.calls),
             "max_calls": recipe.max_calls,
+            "made_before": known,
             "asks": [one.to_dict() for one in search.asked],
             "text_goes": hosts_of(home, (recipe.base, *recipe.others.values()))[0],
             "program": found.spec.name,

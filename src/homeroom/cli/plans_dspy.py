@@ -17,6 +17,9 @@ def asks(name: str, plan: Plan) -> None:
     rows = plan.details.get("asks")
     if rows is None:
         return
+    if plan.details["made_before"]:
+        click.echo(f"{name}: this very search was made before: no model is asked")
+        return
     click.echo(f"\n{name}: expected of each model")
     columns = ("model", "what for", "calls", "fewest", "most", "tokens", "money", "seconds a call", "known from")
     table(columns, [_row(one) for one in rows])

@@ -121,12 +121,11 @@ class DspyTuner:
             ProviderError: the model refused, or failed too often; what was answered is kept.
             JobCancelled: the reporter asked to stop; what was answered is kept.
         """
-        require_dspy()
-        place = self._folder / "programs" / f"{self._key(material, recipe)}.json"
-        known = _known(place, self._spec)
-        if known is not None and (not known.weights or weights_folder(self._folder, known.weights).is_dir()):
+        known = self.known(material, recipe)
+        if known is not None:
             reporter.event("the same run was made before: its outcome is used, and no model is asked")
             return known
+        place = self._place(material, recipe)
         started = time.monotonic()
 
         def told(count: Count) -> None:
@@ -146,6 +145,21 @@ class DspyTuner:
         make_private_folder(place.parent)
         write_atomically(place, json.dumps(outcome.to_dict(), ensure_ascii=False).encode())
         return outcome
+
+    def known(self, material: Material, recipe: DspyRecipe) -> Outcome | None:
+        """What the very same run found before; None where it was not made.
+
+        Raises:
+            MissingExtraError: DSPy is not installed.
+        """
+        require_dspy()
+        found = _known(self._place(material, recipe), self._spec)
+        if found is None or (found.weights and not weights_folder(self._folder, found.weights).is_dir()):
+            return None
+        return found
+
+    def _place(self, material: Material, recipe: DspyRecipe) -> Path:
+        return self._folder / "programs" / f"{self._key(material, recipe)}.json"
 
     def _key(self, material: Material, recipe: DspyRecipe) -> str:
         """SHA-256 over everything that the outcome depends on."""
