@@ -175,7 +175,8 @@ def test_bundled_examples_are_shown_counted_and_stored_by_name(homeroom):
     for name in PROGRAM_DATA.values():
         assert homeroom("data", "stats", name).code == 0
         assert "#dataset-not-found" in homeroom("data", "show", f"{name}@7").error
-    assert homeroom("data", "split", "homeroom-scenarios").code == 0
+    hint = "homeroom tune run --recipe recipes/feedback.yaml --program scenario --dataset homeroom-scenarios@1"
+    assert hint in homeroom("data", "split", "homeroom-scenarios").out
     again = homeroom("data", "split", "homeroom-scenarios", "--json").json
     assert (again["name"], again["version"]) == ("homeroom-scenarios", 1), "once there is a dataset of that name, it is meant"
 

@@ -65,7 +65,7 @@ def command(
     Examples of one topic, with one opening or with nearly the same problem go to one part. Words of learners without consent are
     refused.
     """
-    from homeroom.data.bundled import NAMES, NOTE
+    from homeroom.data.bundled import NAMES, NOTE, PROGRAM_DATA
 
     ratios = _ratios(shares)
     found = material(ctx, source, format_, columns)
@@ -83,6 +83,8 @@ def command(
         if info.counts.get("changes"):
             told = ", ".join(f"{count} {what}" for what, count in info.counts["changes"].items() if count)
             click.echo(f"From {info.parent}: {told}")
-        click.echo(f"Tune on it with: homeroom tune run --dataset {info.name}@{info.version}")
+        program = next((program for program, name in PROGRAM_DATA.items() if name == info.name), "")
+        how = f"--recipe recipes/feedback.yaml --program {program} " if program else ""
+        click.echo(f"Tune on it with: homeroom tune run {how}--dataset {info.name}@{info.version}")
 
     emit(info_dict(info), as_json, text)
