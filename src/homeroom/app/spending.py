@@ -72,7 +72,7 @@ class Quote:
 
 
 def dollars(usd: float) -> str:
-    """``$1.62``; of less than a cent what it is, as ``$0.0004`` and no less than ``$0.0001``, because $0.00 reads like nothing."""
+    """``$1.62``; of less than a cent what it is, as ``$0.0004``, at least ``$0.0001``: $0.00 reads like nothing."""
     return f"${usd:.2f}" if usd == 0 or usd >= 0.01 else f"${max(usd, 0.0001):.4f}"
 
 
