@@ -121,7 +121,7 @@ def test_the_plan_says_what_a_run_may_take_and_the_run_keeps_to_it(school, homer
     assert told.code == 0 and f"about ${plan['cost_usd']:.2f}" in told.err
     assert len(school.charged) <= 30
     tokens = sum(c["prompt_tokens"] * 2 + c["completion_tokens"] * 8 for c in school.charged)
-    assert tokens / 1e6 <= plan["cost_usd"]
+    assert tokens / 1e6 <= plan["cost_high_usd"]
     assert "not tried, the budget of 30 calls is used up" in told.out
 
 
@@ -244,7 +244,7 @@ def test_a_reply_of_several_fields_on_the_model_of_this_machine_follows_its_sche
     assert told.code == 0, told.err
     model, program, _ = newest()
     assert program.outputs is not None and program.main == "learner_answer"
-    assert (model.metrics["metric"], model.metrics["requests_failed"]) == ("reference", 0)
+    assert (model.metrics["metric"], model.metrics["requests_failed"]) == ("field-checks", 0)
     replies = [json.loads(f.read_text())["text"] for f in (Path(tmp_path) / "home" / "prompts" / "replies").rglob("*.json")]
     assert len(replies) == model.metrics["requests"] == 4
     for reply in replies:  # the tiny model knows no words: one that is cut off begins as the schema says all the same
