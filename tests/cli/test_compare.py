@@ -128,7 +128,7 @@ def test_equal_models_show_no_difference_and_the_same_question_asks_nobody(schoo
 
 def test_eval_run_counts_the_same_openings_and_finds_the_same_answers(school, homeroom, course_split):
     shape = ("--items", "40", "--task", "tutor")
-    told = homeroom("eval", "run", "--model", "good", "--dataset", "homeroom-course", *shape)
+    told = homeroom("eval", "run", "--model", "good", "--dataset", "homeroom-course", *shape, "--yes")
     assert "The first look at this version's test split" in told.out, told.err
     charged = [json.dumps(c["messages"]) + c["model"] for c in school.charged]
     found = homeroom(*COMPARE, "--models", "good", "--json").json
@@ -171,7 +171,7 @@ def test_what_a_model_learnt_by_heart_elsewhere_is_asked_of_nobody(school, homer
     assert told.code == 0, told.err
     lineage = json.loads(Path(told.json["json"]).read_text())["evaluation"]["lineage"]
     assert lineage["left out"].startswith("3 of ")
-    judged = homeroom("eval", "run", "--model", "heart", "--dataset", "homeroom-course", "--items", "20", "--json")
+    judged = homeroom("eval", "run", "--model", "heart", "--dataset", "homeroom-course", "--items", "20", "--yes", "--json")
     assert judged.code in (0, 1), judged.err  # whatever the verdict is
     assert school.charged and not forbidden & {c["messages"][-1]["content"] for c in school.charged}
 
