@@ -70,6 +70,7 @@ class NebiusDouble(TuningDouble):
 
     def _succeed(self, job: Json) -> None:
         job["trained_tokens"] = 1000 * job["hyperparameters"]["n_epochs"]
+        job["result_files"] = ["file-weights"]
 
     def _go_on(self, job: Json) -> None:
         super()._go_on(job)

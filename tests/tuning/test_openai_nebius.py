@@ -193,8 +193,8 @@ def test_a_deployment_that_breaks_off_fails_the_run_and_the_training_is_not_paid
         bench.run(RECIPE)
     assert caught.value.code == "fine-tuning-deployment" and "rank is too high" in caught.value.message
     assert bench.money == {"spent": 0.015, "held": 0.0}
-    nebius.checking, nebius.why = ("validating", "active"), ""
-    model = bench.run(RECIPE)
+    nebius.checking, nebius.why, nebius.faults = ("validating", "active"), "", [(*DEPLOY, "lost")]
+    model = bench.run(RECIPE)  # the one that broke off is listed still, and is not taken for the new one
     assert len(nebius.paid) == 1 and nebius.standing == [model.remote_id.partition("/")[2]] and asked_to_deploy(nebius) == 2
     assert bench.money == {"spent": 0.015, "held": 0.0}
 
