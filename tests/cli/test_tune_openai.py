@@ -17,6 +17,7 @@ from homeroom.models import tiny
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from tests.cli.commands import eventually, processes_of
+from tests.doubles.nebius_server import BASE, NebiusDouble
 from tests.doubles.tuning_server import KEY, TuningDouble
 
 pytestmark = pytest.mark.slow  # processes of their own, and a training
@@ -163,3 +164,32 @@ def test_a_run_that_is_cancelled_while_paused_ends_there_too_and_its_files_are_t
     assert told.code == 0 and "deleted." in told.err and "No run has left a file" in told.out
     assert not [file for file in school.files.values() if file["purpose"] == "fine-tune"]
     assert homeroom("tune", "files", "--delete", job).code == 2
+
+
+def test_at_nebius_what_was_trained_is_deployed_and_models_delete_takes_it_down(home, homeroom, dataset, monkeypatch, tmp_path):
+    monkeypatch.setenv("NEBIUS_API_KEY", KEY)
+    with NebiusDouble() as nebius:
+        nebius.checking = ("active",)
+        about = (
+            f"name: nebius, base_url: '{nebius.address}', models: ['{BASE}'], api_key_env: NEBIUS_API_KEY, fine_tuning: nebius"
+        )
+        (home / "config.yaml").write_text(f"endpoints: [{{{about}}}]\n")
+        (home / "prices.yaml").write_text("endpoints: {nebius/: {input: 0.1, output: 0.3, training: 1.0}}\n")
+        recipe = tmp_path / "nebius.yaml"
+        recipe.write_text(json.dumps({"method": "openai", "task": "tutor", "base": f"nebius/{BASE}", "learning_rate": 1e-4}))
+        run = ("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--yes")
+        told = homeroom(*run, "--json")
+        assert told.code == 0, told.err
+        name = told.json[0]["result"]["model"]
+        assert homeroom(*run, "--json").json[0]["result"]["model"] == name and len(nebius.paid) == len(nebius.deployments) == 1
+        assert nebius.paid[0]["hyperparameters"]["learning_rate"] == 1e-4 and costs(homeroom)["held"] == 0.0
+
+        nebius.faults = [("DELETE", "/v0/models", "401")]
+        gone = homeroom("models", "delete", name, "--yes")
+        assert gone.code == 0 and "warning:" in gone.err and len(nebius.standing) == 1
+        other = homeroom(*run, "--json").json[0]["result"]["model"]
+        assert homeroom("models", "delete", other, "--yes").code == 0 and len(nebius.standing) == 1, "its own, and only that"
+
+        recipe.write_text(json.dumps({"method": "openai", "base": f"nebius/{BASE}", "learning_rate_multiplier": 2}))
+        refused = homeroom("tune", "plan", "--dataset", "small-course", "--recipe", recipe)
+        assert refused.code == 2 and "#fine-tuning-setting" in refused.error
