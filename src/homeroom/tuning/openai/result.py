@@ -66,13 +66,7 @@ def kept(
     if curve is not None:
         reporter.event(curve.told(), type=OUTCOME, data=curve.to_dict())
     metrics = {**_metrics(work.purse, state, losses, curve, better), **({DEPLOYED: made} if answers != made else {})}
-    with work.artifacts.write("model") as draft:
-        parts = {"recipe": recipe.to_dict(), "jobs": [rung.outcome for rung in state.rungs]}
-        if curve is not None:
-            parts["learning-curve"] = curve.to_dict()
-        for name, content in parts.items():
-            (draft.folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        (draft.folder / "step_metrics.csv").write_text(table, encoding="utf-8")
+    artifact = _written(work, recipe, state, curve, table)
     if not state.model:
         state.model = work.new_name(place.base, recipe.model_suffix)
         state.save()
@@ -85,7 +79,7 @@ def kept(
         task=recipe.task,
         suffix=recipe.model_suffix,
         suitability=place.suitability,
-        artifact=draft.id,
+        artifact=artifact,
         dataset=dataset,
         job_id=work.job_id,
         code_version=work.code_version,
@@ -95,6 +89,18 @@ def kept(
         metrics=metrics,
         remote_id=f"{place.endpoint}/{answers}",
     )
+
+
+def _written(work: Work, recipe: OpenAIRecipe, state: RunState, curve: LearningCurve | None, table: str) -> str:
+    """The id of the folder with what is known of the run."""
+    with work.artifacts.write("model") as draft:
+        parts: Json = {"recipe": recipe.to_dict(), "jobs": [rung.outcome for rung in state.rungs]}
+        if curve is not None:
+            parts["learning-curve"] = curve.to_dict()
+        for name, content in parts.items():
+            (draft.folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        (draft.folder / "step_metrics.csv").write_text(table, encoding="utf-8")
+    return draft.id
 
 
 def _metrics(
