@@ -132,7 +132,9 @@ def test_what_is_no_input_or_another_program_is_one_line(school, homeroom):
     name = tuned(homeroom, "feedback_teacher")
     asked = len(school.charged)
     assert "#eval-program" in homeroom("eval", "run", "--model", name).error
-    assert "#traces-fields" in homeroom("tune", "traces", name, "--dataset", "homeroom-feedback-teacher", "--out", "t.jsonl").error
+    assert (
+        "#traces-fields" in homeroom("tune", "traces", name, "--dataset", "homeroom-feedback-teacher", "--out", "t.jsonl").error
+    )
     assert "#program-inputs" in homeroom("tune", "ask", name, "teacher_reply").error
     assert "#program-inputs" in homeroom("tune", "ask", name, "teacher=Hm?").error
     assert "#program-other" in homeroom("tune", "ask", name, "topic=sums", "--program", "scenario").error
