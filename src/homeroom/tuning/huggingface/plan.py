@@ -74,7 +74,7 @@ def make_plan(
     """
     shape = Shape.of(base)
     used = [i for step in steps for i in step.indexes]
-    tokens, labels = sum(lengths[i] for i in used), sum(data[0].sequences[i].labels for i in used)
+    tokens = sum(lengths[i] for i in used)
     kept = frozen_cache_bytes(shape, recipe, data, steps, compute)
     raw, found = _raw_seconds(base, shape, recipe, data, steps, compute, machine, known, lengths=lengths, cached=bool(kept))
     key = machine_key(base, compute, machine) if compute.is_here else ""
@@ -93,12 +93,9 @@ def make_plan(
         "memory_raw_bytes": memory_bytes(shape, recipe, compute),
         "calibration_error": None if found is None else round(found.error, 4),
         "runs_before": len(alike),
-        "epochs": round(len(used) / max(1, len(lengths)), 2),
-        "label_tokens": labels,
-        "validation_examples": len(data[1].sequences),
+        **_counts(data, steps, lengths),
         "lora_parameters": shape.lora_parameters(recipe),
         "weights_bytes": weights_bytes(shape, compute),
-        "padding_share": round(padding_share(lengths, steps), 4),
         "frozen_cache_bytes": kept,
     }
     return Plan(
@@ -118,6 +115,17 @@ def make_plan(
         advice=tuple(advice(shape, recipe, compute, machine)) if lacks else (),
         details=details,
     )
+
+
+def _counts(data: tuple[Encoded, Encoded], steps: Sequence[Step], lengths: Sequence[int]) -> dict[str, Any]:  # JSON
+    """What is exact in a plan beyond its steps and tokens."""
+    used = [i for step in steps for i in step.indexes]
+    return {
+        "epochs": round(len(used) / max(1, len(lengths)), 2),
+        "label_tokens": sum(data[0].sequences[i].labels for i in used),
+        "validation_examples": len(data[1].sequences),
+        "padding_share": round(padding_share(lengths, steps), 4),
+    }
 
 
 def machine_key(base: BaseFiles, compute: Compute, machine: Hardware) -> str:

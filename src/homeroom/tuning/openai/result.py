@@ -17,7 +17,7 @@ from homeroom.tuning.openai.curve import LearningCurve, Point, learning_curve
 from homeroom.tuning.openai.deploy import Deployer
 from homeroom.tuning.openai.dialect import Dialect
 from homeroom.tuning.openai.follow import Follower
-from homeroom.tuning.openai.outcome import DEPLOYED
+from homeroom.tuning.openai.outcome import DEPLOYED, Checkpoint
 from homeroom.tuning.openai.place import Place, Work
 from homeroom.tuning.openai.purse import Purse, trained_tokens
 from homeroom.tuning.openai.recipe import OpenAIRecipe
@@ -48,13 +48,7 @@ def kept(
     results = [_result(service, work, rung, follower, reporter, dialect) for rung in state.rungs]
     table, checkpoints, losses = results[-1]
     final = outcome.final_loss(losses)
-    made = dialect.tuned(main.outcome or {}, checkpoints)
-    if not made:
-        raise ProviderError(
-            f"{place.endpoint!r} says that the job {main.job} succeeded and lists no checkpoint of it. Run the same command "
-            "again: the training is not paid again",
-            code="provider-answer",
-        )
+    made = _made(place, main, checkpoints)
     better = outcome.wanted(checkpoints, recipe.checkpoints, final, made)
     deploy = Deployer(service, place.model, recipe.model_suffix, state, follower, reporter, work.pace)
     answers = dialect.answering(made, deploy)
@@ -89,6 +83,18 @@ def kept(
         metrics=metrics,
         remote_id=f"{place.endpoint}/{answers}",
     )
+
+
+def _made(place: Place, main: Rung, checkpoints: Sequence[Checkpoint]) -> str:
+    """What the job made, as the endpoint calls it."""
+    made = place.dialect.tuned(main.outcome or {}, checkpoints)
+    if not made:
+        raise ProviderError(
+            f"{place.endpoint!r} says that the job {main.job} succeeded and lists no checkpoint of it. Run the same command "
+            "again: the training is not paid again",
+            code="provider-answer",
+        )
+    return made
 
 
 def _written(work: Work, recipe: OpenAIRecipe, state: RunState, curve: LearningCurve | None, table: str) -> str:
