@@ -17,6 +17,7 @@ from homeroom.app.tuning import submit_tuning
 from homeroom.data.reading import load_examples
 from homeroom.errors import ConfigError, JobFailed, NotFoundError
 from homeroom.models import tiny
+from homeroom.models.prompt_program import ProgramChatModel
 from homeroom.schema.chat import Completion, GenerationSettings
 from homeroom.tuning.dspy.shipped import shipped
 from homeroom.tuning.recipe_file import parse_run
@@ -187,7 +188,9 @@ class Written:
 
 def test_a_shipped_program_takes_fields_and_gives_fields() -> None:
     model = Written('{"feedback": "You asked.", "strength": "a question", "next_step": "wait"}')
-    teacher = Program("written", shipped("feedback_teacher"), model, GenerationSettings(max_tokens=7))
+    spec = shipped("feedback_teacher")
+    answers = ProgramChatModel("written", model, spec.program(spec.instructions, ()))
+    teacher = Program("written", spec, answers, GenerationSettings(max_tokens=7))
     given = {"teacher_reply": "How did you get 5?", "situation": "Add 2 and 2.", "student_says": "It is 5."}
     assert teacher.ask(**given) == {"feedback": "You asked.", "strength": "a question", "next_step": "wait"}
     (messages, settings) = model.asked[0]
