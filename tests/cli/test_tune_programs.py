@@ -140,6 +140,11 @@ def test_what_is_no_input_or_another_program_is_one_line(school, homeroom):
     assert "#program-other" in homeroom("tune", "ask", name, "topic=sums", "--program", "scenario").error
     assert "#unknown-program" in homeroom("tune", "ask", "school/large", "topic=sums").error
     assert "#program-unchecked" in homeroom("tune", "score", "school/large", "--program", "answer").error
+    assert (
+        "'school/large' has no program of its own. Name one: --program scenario"
+        in homeroom("tune", "score", "school/large").error
+    )
+    assert "#model-not-found" in homeroom("tune", "score", "nope").error
     assert "#dataset-not-found" in homeroom("tune", "score", "school/large", "--program", "scenario").error
     assert len(school.charged) == asked
 

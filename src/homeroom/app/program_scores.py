@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import held_out_items, opened
 from homeroom.app.programs import REPLY_TOKENS, Program, program
 from homeroom.app.spending import Asked, Quote, Spend, agreed, answering, questions_quote
@@ -89,6 +90,8 @@ def score_program(
     """
     tuned = _tuned(home, model)
     chosen = (name or (str(tuned.recipe.get("program") or "") if tuned else "")).replace("-", "_")
+    if not chosen and tuned is None:
+        raise ConfigError(f"{model!r} has no program of its own. Name one: --program {', '.join(MAIN)}", code="program-unchecked")
     if chosen not in MAIN:
         raise ConfigError(
             f"There are no checks of fields for the program {chosen!r}; there are for {', '.join(MAIN)}. Judge a tutor or a "
@@ -157,7 +160,9 @@ def _tuned(home: Homeroom, model: str) -> TunedModel | None:
         return None
     try:
         return home.registry.get(home.registry.resolve(model))
-    except NotFoundError:  # a model of an endpoint; or of nobody, which is told when it is asked
+    except NotFoundError:
+        if endpoint_of(home.settings, model) is None:
+            raise
         return None
 
 
