@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from homeroom.app.home import Homeroom
+from homeroom.models import tiny
 from tests.app import material
 from tests.cli.commands import eventually
 
@@ -49,6 +50,28 @@ def test_runs_of_one_name_are_told_apart_by_their_files(homeroom, dataset, tmp_p
     assert [run["label"] for run in told["jobs"][0]["payload"]["runs"]] == ["a.tutor", "b.tutor"]
     refused = homeroom("tune", "run", one, one, "--dataset", dataset, "--no-wait")
     assert (refused.code, "called 'a.tutor'" in refused.error) == (2, True)
+
+
+def test_each_run_of_a_file_keeps_its_own_method(homeroom, dataset, tmp_path):
+    runs = {"a": {"method": "dspy", "max_calls": 60}, "b": {"method": "huggingface", **material.QUICK}, "c": {"method": "openai"}}
+    file = material.write_recipe(
+        tmp_path / "mixed.yaml", {"task": "tutor", "runs": {k: {**v, "base": tiny.NAME} for k, v in runs.items()}}
+    )
+    planned = homeroom("tune", "plan", "--recipe", file, "--dataset", dataset, "--json").json
+    assert {one["recipe"]: one["method"] for one in planned} == {"a": "dspy", "b": "huggingface", "c": "openai"}
+    prompts = homeroom("tune", "plan", "--method", "dspy", "--recipe", file, "--dataset", dataset)
+    assert (prompts.code, "'c' has the method 'openai', which is not turned into a search" in prompts.error) == (2, True)
+
+
+def test_the_bundled_recipes_are_a_batch_and_what_the_dataset_cannot_feed_is_left_out(homeroom, dataset):
+    recipes = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+    assert "feedback.yaml" in [path.name for path in recipes]
+    told = homeroom("tune", "run", *recipes, "--base", tiny.NAME, "--dataset", dataset, "--no-wait")
+    assert (told.code, "feedback: left out, no example of the dataset has the fields of its program" in told.err) == (0, True)
+    labels = [run["label"] for job in homeroom("jobs", "list", "--json").json for run in job["payload"].get("runs", [])]
+    assert {"demo", "learner", "tutor"} <= set(labels)
+    feedback = next(path for path in recipes if path.name == "feedback.yaml")
+    assert "#program-fields" in homeroom("tune", "run", feedback, "--base", tiny.NAME, "--dataset", dataset, "--no-wait").error
 
 
 @pytest.mark.slow

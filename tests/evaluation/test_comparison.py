@@ -13,6 +13,7 @@ from homeroom.evaluation.comparison import Comparison, Facts, compare
 from homeroom.evaluation.comparison_report import render_comparison
 from homeroom.evaluation.evaluate import Replies
 from homeroom.evaluation.protocol import protocol
+from homeroom.evaluation.recommendation import THIS_SERVER
 from homeroom.evaluation.results import Role, SystemInfo
 from homeroom.schema.evaluation import Answer
 from homeroom.schema.examples import Item
@@ -95,6 +96,15 @@ def test_of_two_that_are_as_easy_to_take_back_the_one_with_the_larger_share_is_a
 def test_a_model_that_is_clearly_better_than_another_tuned_one_is_advised_though_it_is_harder_to_take_back() -> None:
     found = compared({"prompted": often(lambda i: i % 2 == 0), "trained": authored})
     assert found.advice.system == "trained"
+
+
+@SLOW
+def test_one_tuner_behind_two_doors_must_agree_and_it_is_told_when_it_does_not() -> None:
+    same = compared({"huggingface": authored, THIS_SERVER: authored})
+    assert any(f"{THIS_SERVER} agrees with huggingface within noise" in reason for reason in same.advice.reasons)
+    other = compared({"huggingface": authored, THIS_SERVER: often(lambda i: i % 2 == 0)})
+    assert any(f"{THIS_SERVER} and huggingface do NOT agree" in reason for reason in other.advice.reasons)
+    assert not any("plumbing" in reason for reason in compared({"huggingface": authored}).advice.reasons)
 
 
 def test_equal_models_show_no_difference() -> None:

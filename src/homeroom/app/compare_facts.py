@@ -13,6 +13,7 @@ from homeroom.app.metering import leaves_this_machine
 from homeroom.app.own_weights import own_files
 from homeroom.errors import NotFoundError
 from homeroom.evaluation.comparison import Facts
+from homeroom.evaluation.recommendation import THIS_SERVER
 from homeroom.schema.models import TunedModel
 from homeroom.settings import Endpoint
 
@@ -57,7 +58,7 @@ def ease_of(home: Homeroom, model: TunedModel) -> int:
 def label_of(home: Homeroom, model: TunedModel) -> str:
     """Its method; of one that an API in the style of OpenAI's tuned on this machine, that it was."""
     if model.method == "openai" and not text_goes(home, model.base, model)[1]:
-        return "openai (this server)"
+        return THIS_SERVER
     return model.method
 
 

@@ -30,6 +30,13 @@ def memory_of(plan: Plan) -> str:
     return size(plan.memory_bytes) + most + (f" + {size(plan.gpu_memory_bytes)} GPU" if plan.gpu_memory_bytes else "")
 
 
+def jobs_of(plan: Plan) -> list[str]:
+    """What an endpoint is asked to do: examples, and how often each is seen. Nothing of other plans."""
+    return [
+        f"a job on {plural(job['examples'], 'example')}, {plural(job['epochs'], 'epoch')}" for job in plan.details.get("jobs", ())
+    ]
+
+
 def gpus(name: str, plan: Plan) -> None:
     """Which GPUs would hold a run that was planned for one that is not here; nothing of other plans."""
     found = plan.details.get("gpu")

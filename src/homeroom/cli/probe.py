@@ -36,8 +36,9 @@ def run_probe(
     from homeroom.evaluation.comparison_report import read_comparison
 
     if dataset is None or Path(dataset).suffix == ".jsonl":
+        what = "none was named" if dataset is None else f"{dataset!r} is a file"
         raise ConfigError(
-            f"A probe needs a dataset, and this is {dataset!r}. Make one of a file: homeroom data split FILE; then: homeroom "
+            f"A probe needs a dataset, and {what}. Make one of a file: homeroom data split FILE; then: homeroom "
             "tune recommend --probe --dataset NAME",
             code="probe-dataset",
         )

@@ -76,11 +76,15 @@ task_option = click.option("--task", type=click.Choice(["tutor", "learner"]), he
 
 
 def chosen_recipes(path: Path, base: str | None, task: str | None) -> list[Recipe]:
-    """The runs of a recipe file with ``--base`` and ``--task`` applied."""
-    from homeroom.errors import ConfigError
+    """The runs of a recipe file that trains weights, with ``--base`` and ``--task`` applied."""
     from homeroom.tuning.recipe_file import load_recipes
 
-    recipes = load_recipes(path)
+    return _applied(path, load_recipes(path), base, task)
+
+
+def _applied(path: Path, recipes: list[Recipe], base: str | None, task: str | None) -> list[Recipe]:
+    from homeroom.errors import ConfigError
+
     if task is not None:
         part: Literal["tutor", "learner"] = "tutor" if task == "tutor" else "learner"
         recipes = [r.for_task(part) if r.task == "any" else r for r in recipes if part in r.tasks]
@@ -151,7 +155,7 @@ def method_options(function: Callable[..., int | None]) -> Callable[..., int | N
 def chosen_runs(
     home: Homeroom, dataset: str, path: Path, base: str | None, task: str | None, method: Method, *, quiet: bool
 ) -> list[Run]:
-    """The runs of a recipe file, of the method that is asked for, that ``dataset`` has examples for."""
+    """The runs of a recipe file that ``dataset`` has examples for, each of its own method or all of the one that is asked for."""
     from homeroom.errors import ConfigError
     from homeroom.tuning.dspy.recipe import DspyRecipe
     from homeroom.tuning.openai.recipe import OpenAIRecipe
@@ -159,23 +163,50 @@ def chosen_runs(
     from homeroom.tuning.recipe_file import load_recipes, load_runs
 
     runs = load_runs(path)
-    if not method.prompts and (method.name or ("openai" if all(isinstance(r, OpenAIRecipe) for r in runs) else "")) == "openai":
-        return [*tune_openai.openai_runs(home, dataset, runs, base, task, quiet=quiet)]
-    if method.name != "dspy" and not any(isinstance(run, DspyRecipe) for run in runs):
-        if method.prompts:
-            raise ConfigError(
-                f"--{next(iter(method.prompts)).replace('_', '-')} belongs to the method 'dspy'. Add: --method dspy",
-                code="recipe-method",
-            )
-        return [*with_examples(home, dataset, chosen_recipes(path, base, task), quiet=quiet)]
-    if method.name == "huggingface" or any(isinstance(run, OpenAIRecipe) for run in runs):
-        load_recipes(path)  # says that these are for another method
+    if method.name == "huggingface":
+        load_recipes(path)  # says that one is for another method
+    here = [run for run in runs if isinstance(run, Recipe) and method.name in (None, "huggingface")]
+    there = [run for run in runs if isinstance(run, OpenAIRecipe) or method.name == "openai"]
+    prompts = [run for run in runs if isinstance(run, DspyRecipe) or method.name == "dspy"]
+    if method.prompts and (not prompts or method.name == "openai"):
+        raise ConfigError(
+            f"--{next(iter(method.prompts)).replace('_', '-')} belongs to the method 'dspy'. Add: --method dspy",
+            code="recipe-method",
+        )
+    found: list[Run] = []
+    if here:
+        found += with_examples(home, dataset, _applied(path, here, base, task), quiet=quiet)
+    if there and method.name != "dspy":
+        found += tune_openai.openai_runs(home, dataset, there, base, task, quiet=quiet)
+    if prompts and method.name != "openai":
+        found += _prompt_runs(home, dataset, prompts, base, task, method, quiet=quiet)
+    return found
+
+
+def _prompt_runs(
+    home: Homeroom, dataset: str, runs: list[Run], base: str | None, task: str | None, method: Method, *, quiet: bool
+) -> list[DspyRecipe]:
+    """The runs as searches for a prompt.
+
+    Raises:
+        ConfigError: ``recipe-method``: one is for an endpoint that trains.
+    """
+    from homeroom.errors import ConfigError
+    from homeroom.tuning.dspy.recipe import DspyRecipe
+    from homeroom.tuning.recipe import Recipe
+
     prompts: list[DspyRecipe] = []
     for run in runs:
         if isinstance(run, DspyRecipe):
             prompts.append(run)
         elif isinstance(run, Recipe):
             prompts += [DspyRecipe.of(run.for_task(part) if run.task == "any" else run) for part in run.tasks]
+        else:
+            raise ConfigError(
+                f"The run {run.name!r} has the method {run.method!r}, which is not turned into a search for a prompt. Leave "
+                "--method out, or name a recipe of prompts: --recipe recipes/prompt.yaml",
+                code="recipe-method",
+            )
     wanted = [r for r in prompts if task in (None, *r.tasks)]
     if method.program is not None and task is None:
         wanted = [r for r in wanted if r.task == ("learner" if method.program == "learner" else "tutor")][:1]
@@ -236,13 +267,16 @@ def plan(
         rows = []
         for r, p in plans:
             needs = (view.time_of(p), view.memory_of(p), size(p.disk_bytes), view.money_of(p))
-            rows.append((r.name, r.base or home.settings.default_base, p.examples, f"{p.trained_tokens:,}", p.steps, *needs))
+            steps = p.steps if r.method == "huggingface" else "-"
+            rows.append((r.name, r.base or home.settings.default_base, p.examples, f"{p.trained_tokens:,}", steps, *needs))
         table(("run", "base", "examples", "tokens", "steps", "time", "memory", "disk", "money"), rows)
         for recipe, one in plans:
             for warning in one.warnings:
                 click.echo(f"warning: {recipe.name}: {warning}")
             for change in one.advice:
                 click.echo(f"it would fit with: {recipe.name}: {change}")
+            for told in view.jobs_of(one):
+                click.echo(f"{recipe.name}: {told}")
             view.gpus(recipe.name, one)
             plans_dspy.asks(recipe.name, one)
 
@@ -312,7 +346,7 @@ def run(
     tune_files.tidy_up(home)
     paths = (*recipes, *recipe_paths) or (Path("recipes/demo.yaml"),)
     found = [(path, chosen_runs(home, dataset, path, base, task, method, quiet=as_json)) for path in paths]
-    files = [(path, tune_openai.deleting(runs, delete_files)) for path, runs in found]
+    files = [(path, tune_openai.deleting(runs, delete_files)) for path, runs in tune_batch.fed(home, dataset, found)]
     moment = When(priority, at.timestamp() if at else None, after)
     labelled = tune_batch.labelled(files)
     quotes = quotes_of(home, dataset, labelled, again=again)
@@ -347,7 +381,9 @@ def _run_each(batch: Batch, *, wait: bool, as_json: bool) -> None:
     def text() -> None:
         if wait:
             click.echo("Compare it with its base: homeroom eval run    Chat with it: homeroom chat")
-            click.echo("What it does not solve yet, as a file for editing: homeroom tune unsolved MODEL --out FILE.jsonl")
+            made = [name for job in results for name in (job.get("result") or {}).get("models", ())]
+            name = made[-1] if made else "MODEL"
+            click.echo(f"What it does not solve yet, as a file for editing: homeroom tune unsolved {name} --out FILE.jsonl")
         else:
             for job in results:
                 click.echo(f"Queued. Follow it: homeroom jobs follow {job['id']}")

@@ -20,6 +20,36 @@ if TYPE_CHECKING:
     from homeroom.tuning.recipe_file import Run
 
 
+def fed(home: Homeroom, dataset: str, files: Sequence[tuple[Path, list[Run]]]) -> list[tuple[Path, list[Run]]]:
+    """Of several files those runs whose program finds its fields in ``dataset``; the others are named and left out.
+
+    Raises:
+        DataError: ``program-fields``: of a single file, or where nothing would be left.
+    """
+    from homeroom.app.tuning import plan_tuning
+    from homeroom.errors import DataError
+    from homeroom.tuning.dspy.recipe import DspyRecipe
+
+    kept: list[tuple[Path, list[Run]]] = []
+    refused: DataError | None = None
+    for path, runs in files:
+        good = []
+        for run in runs:
+            try:
+                if len(files) > 1 and isinstance(run, DspyRecipe) and run.program:
+                    plan_tuning(home, dataset, run)
+                good.append(run)
+            except DataError as error:
+                if error.code != "program-fields":
+                    raise
+                refused = error
+                click.echo(f"{run.name}: left out, no example of the dataset has the fields of its program", err=True)
+        kept.append((path, good))
+    if refused is not None and not any(runs for _, runs in kept):
+        raise refused
+    return kept
+
+
 def labelled(files: Sequence[tuple[Path, Sequence[Run]]]) -> list[tuple[str, Run]]:
     """Each run with its name; with its file's too where names are not enough."""
     names = Counter(run.name for _, runs in files for run in runs)

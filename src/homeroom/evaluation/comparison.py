@@ -17,7 +17,7 @@ from homeroom.evaluation.answers import ERROR
 from homeroom.evaluation.compare import Resampler, difference, holm, least_p, p_value
 from homeroom.evaluation.evaluate import Replies, assess
 from homeroom.evaluation.protocol import Protocol
-from homeroom.evaluation.recommendation import Advice, Pair, Standing, advise
+from homeroom.evaluation.recommendation import Advice, Pair, Standing, advise, one_tuner
 from homeroom.evaluation.results import Evaluation
 from homeroom.evaluation.scorecard import AUTHORED, groups_of
 from homeroom.evaluation.verdict import PLAIN, Evidence, Verdict, decide
@@ -164,6 +164,7 @@ def compare(
     few = next((_too_few(plan, verdict) for verdict in verdicts.values()), ())
     eases = {standing.name: fact.ease for standing, fact in zip(standings, facts, strict=True) if fact.ease is not None}
     advice = advise(standings, pairs, items=len(items), topics=resampler.groups, too_few=few, eases=eases)
+    advice = replace(advice, reasons=(*advice.reasons, *one_tuner(standings, pairs)))
     return Comparison(standings, tuple(facts), tuple(pairs), verdicts, advice, evaluation, opening or {})
 
 

@@ -14,6 +14,8 @@ from homeroom.schema.evaluation import Difference
 
 Kind = Literal["tuned", "control", "no-difference", "too-few"]
 BASE = "the base with its prompt"
+THIS_SERVER, TWIN = "openai (this server)", "huggingface"
+"""Labels of models that this server tuned through OpenAI's API, and directly."""
 FIT: Mapping[str, str] = MappingProxyType(
     {"promote": "it may be used where its suitability allows", "practice": "it is for practice only, not to meet learners"}
 )
@@ -190,6 +192,18 @@ def _between(one: Standing, other: Standing, pairs: Sequence[Pair]) -> str:
     if pair is None:
         return "not compared"
     return pair.text if pair.difference.candidate == one.name else f"the other way round {pair.text}"
+
+
+def one_tuner(standings: Sequence[Standing], pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Whether `THIS_SERVER` and `TWIN`, of one tuner, agree as they must; nothing where one was not compared."""
+    here, twin = (next((s for s in standings if s.name == name), None) for name in (THIS_SERVER, TWIN))
+    pair = _pair(here, twin, pairs) if here is not None and twin is not None else None
+    if pair is None or here is None or twin is None:
+        return ()
+    told = f"({_between(here, twin, pairs)})"
+    if pair.better:
+        return (f"{THIS_SERVER} and {TWIN} do NOT agree {told}: one tuner made both, so look for what differs in their recipes.",)
+    return (f"{THIS_SERVER} agrees with {TWIN} within noise {told}, as it must: one tuner made both. It tests the plumbing.",)
 
 
 def _none(standings: Sequence[Standing], seen: str) -> str:
