@@ -33,6 +33,7 @@ test-faults-sample: $(VENV)/.dev
 
 # One NVIDIA GPU, under ten minutes: the tests that need it, then tokens/s, memory and loss beside TRL.
 test-gpu: $(VENV)/.dev
+	$(BIN)/pip install --quiet -e '.[gpu,bench]'
 	$(BIN)/pytest -m gpu tests/tuning/test_gpu.py -v $(ARGS)
 	$(BIN)/python benchmarks/gpu_tuning.py
 

@@ -28,6 +28,8 @@ import torch
 from machine import facts
 
 RESULT = Path(__file__).parent / "results" / "gpu_tuning.json"
+WHOLE_S = 420
+"""Of all shapes: none is begun after it, so that all ends within ten minutes with the tests before."""
 Record = dict[str, Any]  # JSON
 # hidden, feed-forward, layers, heads, key-value heads, vocabulary; the first as SmolLM2, then as Qwen2.5, the last as Llama 3.1
 SHAPES: dict[str, tuple[int, int, int, int, int, int]] = {
@@ -294,6 +296,7 @@ def main() -> int:
     if options.rehearse:
         options.seconds, options.examples = 2, 64
         row = compare("tiny", TINY, options, "cpu")
+        print(table({"tiny": row}))
         return int("speed_ratio" not in row)
     if not torch.cuda.is_available():
         print("There is no CUDA device here, so nothing was measured. Try the script itself: --rehearse", file=sys.stderr)
@@ -303,11 +306,35 @@ def main() -> int:
         record["variants"] = {options.variants: variants(options.variants, options)}
         RESULT.with_name("gpu_variants.json").write_text(json.dumps(record, indent=2) + "\n")
         return 0
+    begin = time.monotonic()
     for name in options.shapes:
+        if time.monotonic() - begin > WHOLE_S:
+            print(f"{name}: left out, {WHOLE_S} s are over", file=sys.stderr)
+            continue
         record["shapes"][name] = compare(name, SHAPES[name], options, "cuda")
         RESULT.parent.mkdir(exist_ok=True)
         RESULT.write_text(json.dumps(record, indent=2) + "\n")
-    return 0
+    print(table(record["shapes"]))
+    return int(any("speed_ratio" not in record["shapes"].get(name, {}) for name in options.shapes))
+
+
+def table(shapes: Record) -> str:
+    """A line for each side of each shape: tokens a second, memory, the first losses; or why there is none."""
+    lines = [f"{'shape':8} {'side':48} {'tokens/s':>9} {'GB':>6}  first losses"]
+    for name, row in shapes.items():
+        for side, one in (("ours", row["ours"]), *((f"TRL {_setting(one)}", one) for one in row["trl"])):
+            if "tokens_per_s" in one:
+                losses = ", ".join(f"{loss:.3f}" for loss in one["losses"][:3])
+                lines.append(f"{name:8} {side:48} {one['tokens_per_s']:9,} {one['peak_memory_gb']:6.1f}  {losses}")
+            else:
+                lines.append(f"{name:8} {side:48} {one['error'][:90]}")
+        if "speed_ratio" in row:
+            lines.append(f"{name:8} ours to TRL's fastest: {row['speed_ratio']:.2f}")
+    return "\n".join(lines)
+
+
+def _setting(one: Record) -> str:
+    return ", ".join(f"{key} {one[key]}" for key in ("attention", "padding_free", "batch") if key in one)
 
 
 if __name__ == "__main__":
