@@ -18,7 +18,6 @@ from homeroom.schema.models import BaseFiles
 from homeroom.tuning.huggingface.device import Compute
 from homeroom.tuning.huggingface.forecast import (
     FACTORS,
-    SHAPES,
     START_S,
     BatchShape,
     Calibration,
@@ -55,15 +54,6 @@ def test_the_seconds_are_those_of_the_parts() -> None:
     assert train_seconds(FOUND, replace(WORK, layer_share=2.0), 1e11) == pytest.approx(expected + 3 * layer)
     checked = 5 * forward + 30 * 5e-5 + 0.02
     assert train_seconds(FOUND, replace(WORK, validation=[ONE]), 1e11) == pytest.approx(expected + 2 * checked)
-
-
-def test_a_shape_that_was_not_met_lately_costs_once() -> None:
-    found, other = replace(FOUND, new_shape=2.0), [BatchShape(100, 10_001 + n, 30) for n in range(SHAPES)]
-    once = train_seconds(found, WORK, 1e11) - train_seconds(FOUND, WORK, 1e11)
-    assert once == pytest.approx(2.0)
-    for batches, new in (([ONE, ONE, ONE], 1), ([ONE, other[1], ONE, other[1]], 2), ([ONE, *other, ONE], SHAPES + 2)):
-        work = replace(WORK, batches=batches)
-        assert train_seconds(found, work, 1e11) - train_seconds(FOUND, work, 1e11) == pytest.approx(2.0 * new)
 
 
 def test_a_machine_that_is_busier_now_takes_longer() -> None:

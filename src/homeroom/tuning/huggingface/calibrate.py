@@ -1,4 +1,4 @@
-"""Measuring this machine for a few seconds: how long one and some layers of a base's shape take, with weights of chance.
+"""Measuring this machine for a few seconds: how long one and three layers of a base's shape take, with weights of chance.
 
 A machine's speed changes within a second: its clock rises and falls, and other programs come and go. So nothing is timed alone.
 Each measured piece of work lies between two plain matrix products, and counts as the operations that these would have done in its
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -30,12 +29,10 @@ from homeroom.tuning.huggingface.encode import TokenSequence
 from homeroom.tuning.huggingface.forecast import FORMAT, BatchShape, Calibration, Pass
 from homeroom.tuning.huggingface.loss import Batch, backward, collate, measure
 from homeroom.tuning.huggingface.model import LoraModel, attach_lora
-from homeroom.tuning.huggingface.needs import Shape
 from homeroom.tuning.huggingface.schedule import make_optimiser, optimiser_step
 from homeroom.tuning.recipe import Lora, Optimiser
 
-FEW, MANY, FAR_BYTES = 3, 8, 64e6
-"""Layers that are measured beside one: as many as hold more than a processor keeps near at hand, within these bounds."""
+LAYERS = (1, 3)
 # Rows, their length, and the share of the last tokens that carry loss: short and long, one row and several.
 POINTS = ((1, 64, 0.5), (4, 64, 0.2), (1, 320, 0.3), (2, 256, 0.6), (4, 224, 0.3))
 REPEATS = 4
@@ -126,30 +123,21 @@ def _read(path: Path) -> Calibration | None:
 def _measured(base: BaseFiles, compute: Compute, facts: dict[str, Any]) -> Calibration:
     speed = _product(base, compute)
     usual = speed(PROBE_S)  # the scale of what is kept; it cancels out at each plan
-    lora, rows_train, rows_forward, update, first = Lora(), [], [], 0.0, []
-    depths = (1, min(MANY, max(FEW, math.ceil(FAR_BYTES / _layer_bytes(base, compute)))))
-    for layers in depths:
+    lora, rows_train, rows_forward, update = Lora(), [], [], 0.0
+    for layers in LAYERS:
         model = _some_layers(base, layers, lora, compute)
         vocabulary = model.head.shape[0]
         for rows, length, share in POINTS:
             sequences = [_sequence(length, share, vocabulary, seed) for seed in range(rows)]
             batch = collate(sequences, compute.device, packed=model.packs)
             shape = BatchShape.of([s.input_length for s in sequences], len(batch.labels), packed=batch.packed is not None)
-            seconds, more = (found / usual for found in _operations(_training(model, batch), speed))
-            rows_train.append((layers, shape, seconds))
-            first.append(more)
-            rows_forward.append((layers, shape, _operations(lambda m=model, b=batch: measure(m, b), speed)[0] / usual))  # type: ignore[misc]
-        if layers == depths[-1]:
+            rows_train.append((layers, shape, _operations(_training(model, batch), speed) / usual))
+            rows_forward.append((layers, shape, _operations(lambda m=model, b=batch: measure(m, b), speed) / usual))  # type: ignore[misc]
+        if layers == LAYERS[-1]:
             update = _update_operations(model, speed) / usual
     train, label, once, error = _fit(rows_train)
     forward, label_forward, _, _ = _fit(rows_forward)
-    new_shape = max(0.0, statistics.median(first[1 : len(POINTS)]))  # met for the first time, and no library as well
-    return Calibration(train, forward, label, label_forward, once, update, lora.rank, usual, error, facts, new_shape)
-
-
-def _layer_bytes(base: BaseFiles, compute: Compute) -> float:
-    shape = Shape.of(base)
-    return float((shape.parameters - shape.embedding) / shape.layers * compute.dtype.itemsize)
+    return Calibration(train, forward, label, label_forward, once, update, lora.rank, usual, error, facts)
 
 
 def _some_layers(base: BaseFiles, layers: int, lora: Lora, compute: Compute) -> LoraModel:
@@ -181,10 +169,11 @@ def _training(model: LoraModel, batch: Batch) -> Callable[[], object]:
     return once
 
 
-def _operations(work: Callable[[], object], speed: Callable[[float], float]) -> tuple[float, float]:
-    """Those that plain products would have done while ``work`` runs: the median of some runs, and how many more the first has."""
+def _operations(work: Callable[[], object], speed: Callable[[float], float]) -> float:
+    """Those that plain products would have done while ``work`` runs: the median of a few runs, after one that is not counted."""
+    work()
     found, before = [], speed(BETWEEN_S)
-    for _ in range(1 + REPEATS):
+    for _ in range(REPEATS):
         begin = time.perf_counter()
         work()
         if torch.cuda.is_available():
@@ -193,8 +182,7 @@ def _operations(work: Callable[[], object], speed: Callable[[float], float]) -> 
         after = speed(BETWEEN_S)
         found.append(seconds * (before + after) / 2)
         before = after
-    usual = statistics.median(found[1:])
-    return usual, found[0] - usual
+    return statistics.median(found)
 
 
 def _update_operations(model: LoraModel, speed: Callable[[float], float]) -> float:
@@ -208,7 +196,7 @@ def _update_operations(model: LoraModel, speed: Callable[[float], float]) -> flo
             weight.grad = torch.zeros_like(weight)
         optimiser_step(optimiser, model, 1e-9, recipe.clip_norm)
 
-    return float(_operations(once, speed)[0] / sum(weight.numel() for weight in weights))
+    return float(_operations(once, speed) / sum(weight.numel() for weight in weights))
 
 
 def _fit(rows: Sequence[tuple[int, BatchShape, float]]) -> tuple[Pass, float, float, float]:

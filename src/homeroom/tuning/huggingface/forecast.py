@@ -4,7 +4,7 @@ A micro-batch of N positions in rows of T, with n labels, through k layers with 
 
     k (a N + q Σ T² + c)  +  f (the same, forward only)  +  h n + b
 
-and each step an update for each LoRA weight. `calibrate.py` measures the coefficients with one and some layers of the base's
+and each step an update for each LoRA weight. `calibrate.py` measures the coefficients with one and three layers of the base's
 shape; everything else (rank, modules, layers, lengths, batches, epochs) follows from the recipe and the order of its steps.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-FORMAT = 4
+FORMAT = 3
 """Raised when the coefficients mean something else: kept calibrations are then measured anew."""
 START_S = 4.0
 """Loading the base, comparing tokens with the engine, writing the result: until runs here have shown what it takes."""
@@ -25,10 +25,6 @@ FACTORS = (0.7, 1.6)
 ENOUGH_RUNS = 9
 """Runs after which this machine's own record decides about the interval: a tenth run lies between the lowest and the highest of
 nine in four of five cases, whatever their distribution."""
-NUMBERS = ("label", "label_forward", "batch", "update", "probe_flops", "error", "new_shape")
-"""Of a calibration, that are one number each."""
-SHAPES = 6
-"""Shapes of micro-batches whose kernels are kept: what `cores.KERNELS` has room for, at some forty kernels a shape."""
 RECORD = 20
 """Newest runs that are looked at."""
 
@@ -78,7 +74,6 @@ class Calibration:
             plan.
         error: Median relative error of the fit to its own measurements.
         facts: Of machine, code and shape: what it holds for.
-        new_shape: Once for each micro-batch of a shape that has not been met lately: kernels are made for it.
     """
 
     train: Pass
@@ -91,7 +86,6 @@ class Calibration:
     probe_flops: float
     error: float
     facts: Mapping[str, Any]  # JSON
-    new_shape: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON data."""
@@ -103,7 +97,7 @@ class Calibration:
         try:
             if record["format"] != FORMAT:
                 return None
-            values = {k: float(record[k]) for k in NUMBERS}
+            values = {k: float(record[k]) for k in ("label", "label_forward", "batch", "update", "probe_flops", "error")}
             train, forward = (Pass(**{k: float(v) for k, v in record[name].items()}) for name in ("train", "forward"))
             return cls(train=train, forward=forward, rank=int(record["rank"]), facts=dict(record["facts"]), **values)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -168,24 +162,9 @@ def train_seconds(found: Calibration, work: Work, probe_flops: float) -> float:
         found.forward.seconds(b) * (work.adapted + work.frozen) + found.label_forward * b.labels + found.batch
         for b in work.validation
     )
-    fresh = new_shapes(work.batches) * found.new_shape
     updates = work.steps * work.lora_parameters * found.update
     slower = min(8.0, max(1 / 8, found.probe_flops / probe_flops)) if probe_flops > 0 and found.probe_flops > 0 else 1.0
-    return (layers + head + fresh + checked * work.checks + updates) * slower
-
-
-def new_shapes(batches: Iterable[BatchShape]) -> int:
-    """How many micro-batches have a shape that none of the last `SHAPES` different ones had."""
-    count = 0
-    kept: list[tuple[int, int]] = []  # the one met longest ago first
-    for batch in batches:
-        shape = (batch.positions, batch.squares)
-        if shape in kept:
-            kept.remove(shape)
-        else:
-            count += 1
-        kept = [*kept, shape][-SHAPES:]
-    return count
+    return (layers + head + checked * work.checks + updates) * slower
 
 
 def corrected(train_s: float, record: Sequence[Past], start_s: float = START_S) -> tuple[float, float, float]:
