@@ -163,6 +163,35 @@ def test_a_training_at_an_endpoint_is_paid_only_where_that_was_agreed_to(home, m
             assert isinstance(more, ConfigError) and more.code == "needs-yes" and len(school.paid) == 1, "too little was left"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_bootstrap_finetune_of_dspy_trains_at_an_endpoint_once_and_asks_what_came_out(home, monkeypatch):
+    monkeypatch.setenv("SCHOOL_API_KEY", TUNING_KEY)
+    folder, base = home.settings.home, "school/gpt-4.1-mini"
+    (folder / "prices.yaml").write_text("endpoints: {school/gpt-4.1-mini: {input: 0.8, output: 3.2, training: 5.0}}\n")
+    recipe = parse_run({"method": "openai", "name": "remote", "task": "tutor", "epochs": 1})
+    data = [dspy.Example(question=f"What is {n} and 1?", answer=f"{n + 1}").with_inputs("question") for n in range(14)]
+
+    def metric(example, prediction, trace=None):
+        return float("says hello" in prediction.answer)
+
+    with TuningDouble() as school:
+        (folder / "config.yaml").write_text(
+            f"endpoints: [{{name: school, base_url: '{school.address}', models: [gpt-4.1-mini], api_key_env: SCHOOL_API_KEY}}]\n"
+        )
+        with homeroom.open() as other, dspy.context(adapter=Plain()):
+            lm = homeroom.homeroom_lm(other, base, recipe=recipe, spend=10.0, max_tokens=8)
+            finetune = dspy.BootstrapFinetune(metric=metric, num_threads=2)
+            tuned = finetune.compile(program(lm), trainset=data)
+            (model,) = other.registry.list()
+            assert (model.method, model.kind, tuned.lm.model) == ("openai", "remote", f"homeroom/{model.name}")
+            assert len(other.datasets.get(model.dataset).part("train")) == len(data)
+            asked = school.asked[-1]["model"]
+            assert tuned(question="What is 20 and 1?").answer == f"{model.remote_id.partition('/')[2]} says hello" != asked
+            assert finetune.compile(program(lm), trainset=data).lm.model == tuned.lm.model and len(school.paid) == 1
+            lm.kill()
+
+
 def test_names_are_looked_up_and_weights_elsewhere_are_not_trained(home, monkeypatch):
     with pytest.raises(NotFoundError):
         homeroom.homeroom_lm(home, "nobody")

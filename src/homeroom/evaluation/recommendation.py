@@ -197,12 +197,16 @@ def _between(one: Standing, other: Standing, pairs: Sequence[Pair]) -> str:
 def one_tuner(standings: Sequence[Standing], pairs: Sequence[Pair]) -> tuple[str, ...]:
     """Whether `THIS_SERVER` and `TWIN`, of one tuner, agree as they must; nothing where one was not compared."""
     here, twin = (next((s for s in standings if s.name == name), None) for name in (THIS_SERVER, TWIN))
-    pair = _pair(here, twin, pairs) if here is not None and twin is not None else None
-    if pair is None or here is None or twin is None:
+    if here is None or twin is None:
         return ()
+    look = "one tuner made both, so look for what differs in their recipes."
+    pair = _pair(here, twin, pairs)
+    if pair is None:
+        one = next((s.name for s in (here, twin) if s.doubts), "") if bool(here.doubts) != bool(twin.doubts) else ""
+        return (f"{THIS_SERVER} and {TWIN} do NOT agree ({one} is not believed): {look}",) if one else ()
     told = f"({_between(here, twin, pairs)})"
     if pair.better:
-        return (f"{THIS_SERVER} and {TWIN} do NOT agree {told}: one tuner made both, so look for what differs in their recipes.",)
+        return (f"{THIS_SERVER} and {TWIN} do NOT agree {told}: {look}",)
     return (f"{THIS_SERVER} agrees with {TWIN} within noise {told}, as it must: one tuner made both. It tests the plumbing.",)
 
 
