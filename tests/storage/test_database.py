@@ -332,3 +332,23 @@ def test_many_processes_may_open_a_new_home_at_once(home: Path) -> None:
     with sqlite3.connect(home / "homeroom.db") as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrations.HEAD,)]
     connection.close()
+
+
+def test_a_second_database_of_one_process_leaves_the_locks_of_the_first(tmp_path: Path) -> None:
+    """Closing any descriptor of a file drops a process' locks on it: another process would take itself for the last user."""
+    path = tmp_path / "homeroom.db"
+    first, second = Database(f"sqlite:///{path}"), Database(f"sqlite:///{path}")
+    first.migrate()
+
+    def locks() -> list[str]:
+        inode = str(path.stat().st_ino)
+        return [line for line in Path("/proc/locks").read_text().splitlines() if line.split()[5].endswith(f":{inode}")]
+
+    with first.read() as connection:  # what another process sees
+        connection.execute(text("SELECT 1 FROM alembic_version")).all()
+        before = len(locks())
+        with second.read() as other:
+            other.execute(text("SELECT 1 FROM alembic_version")).all()
+            assert before and len(locks()) >= before
+    first.close()
+    second.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -216,9 +217,14 @@ class Database:
 
 
 def _create_private(path: Path) -> None:
-    """SQLite would create the file readable by others; its companions inherit the mode."""
+    """SQLite would create the file readable by others; its companions inherit the mode.
+
+    One that is there is never opened here: closing it would drop every lock that this process holds on it through SQLite, and
+    another process would then take itself for the last one and delete the log that is still written to (sqlite.org/howtocorrupt).
+    """
     if path.parent.is_dir():
-        os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o600))
 
 
 def _begin_sqlite(connection: Connection) -> None:
