@@ -165,7 +165,7 @@ def test_a_training_at_an_endpoint_is_paid_only_where_that_was_agreed_to(home, m
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_bootstrap_finetune_of_dspy_trains_at_an_endpoint_once_and_asks_what_came_out(home, monkeypatch):
+def test_dspy_trains_prompts_and_weights_at_an_endpoint_pays_each_training_once_and_asks_what_came_out(home, monkeypatch):
     monkeypatch.setenv("SCHOOL_API_KEY", TUNING_KEY)
     folder, base = home.settings.home, "school/gpt-4.1-mini"
     (folder / "prices.yaml").write_text("endpoints: {school/gpt-4.1-mini: {input: 0.8, output: 3.2, training: 5.0}}\n")
@@ -189,6 +189,11 @@ def test_bootstrap_finetune_of_dspy_trains_at_an_endpoint_once_and_asks_what_cam
             asked = school.asked[-1]["model"]
             assert tuned(question="What is 20 and 1?").answer == f"{model.remote_id.partition('/')[2]} says hello" != asked
             assert finetune.compile(program(lm), trainset=data).lm.model == tuned.lm.model and len(school.paid) == 1
+
+            both = dspy.BetterTogether(metric=metric, p=dspy.LabeledFewShot(k=1), w=finetune)
+            made = both.compile(program(lm), trainset=data[:12], valset=data[12:], strategy="p -> w")
+            assert not made.flag_compilation_error_occurred and len(school.paid) == 2
+            assert {c["strategy"] for c in made.candidate_programs} == {"", "p", "p -> w"}
             lm.kill()
 
 

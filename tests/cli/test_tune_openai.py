@@ -84,6 +84,16 @@ def test_the_plan_tells_the_cost_and_sends_nothing(school, homeroom, dataset):
     assert " 0 s " not in text and " 0 B " not in text, "what is not known is not nothing"
 
 
+def test_what_is_longer_than_a_model_takes_is_told_before_anything_is_asked(school, home, homeroom, dataset):
+    prices = (home / "prices.yaml").read_text()
+    (home / "prices.yaml").write_text(f"{prices}longest_example: {{gpt-4.1-mini: 25}}\n")
+    for command in ("plan", "run"):
+        told = homeroom("tune", command, *AT_SCHOOL[2:])
+        assert told.code == 2 and "#example-too-long" in told.error and "--max-tokens 25" in told.error
+    with Homeroom.open() as opened:
+        assert (school.requests, opened.jobs.list()) == ([], ())
+
+
 def test_an_endpoint_that_is_not_in_the_settings_is_told_with_the_line_to_add(homeroom, dataset):
     told = homeroom(*RUN, "--base", "openai/gpt-4.1-mini", "--yes")
     assert told.code == 2 and "#endpoint-unknown" in told.error and "https://api.openai.com/v1" in told.error

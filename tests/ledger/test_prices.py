@@ -41,6 +41,21 @@ def test_a_price_that_is_no_amount_is_refused_by_name(tmp_path: Path, value: str
     assert refused.value.code == "prices-invalid"
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "many", "true", "1.5"])
+def test_a_longest_example_is_a_number_of_tokens(tmp_path: Path, value: str) -> None:
+    (tmp_path / "prices.yaml").write_text(f"longest_example: {{large: {value}}}\n")
+    with pytest.raises(ConfigError, match="a number of tokens") as refused:
+        load_prices(tmp_path)
+    assert refused.value.code == "prices-invalid"
+
+
+def test_a_home_has_its_own_longest_example_and_a_tuned_model_its_bases(tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_text("longest_example: {gpt-4.1: 131072, own: 8192}\n")
+    prices = load_prices(tmp_path)
+    names = ("gpt-4.1-2025-04-14", "gpt-4o", "own", "ft:gpt-4o-mini-2024-07-18:school::Ab1", "gpt-4.1-nano")
+    assert [prices.longest_example(name) for name in names] == [131072, 65536, 8192, 65536, 0]
+
+
 def test_the_bundled_prices_can_be_read() -> None:
     prices = load_prices()
     assert prices.price("gpt-4.1-mini-2025-04-14") == prices.models["gpt-4.1-mini"]

@@ -20,10 +20,10 @@ from homeroom.ledger.prices import Price
 from homeroom.ledger.records import About, Budget
 from homeroom.ledger.store import Ledger
 from homeroom.models.openai_tuning import OpenAITuning
-from homeroom.schema.examples import Example
+from homeroom.schema.examples import Example, Message
 from homeroom.schema.jobs import JobCancelled
 from homeroom.schema.models import TunedModel
-from homeroom.schema.tuning import TrainingData
+from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.storage import ArtifactStore, Database
 from homeroom.tuning.openai import outcome
 from homeroom.tuning.openai.curve import Point, learning_curve
@@ -548,6 +548,28 @@ def test_what_cannot_be_trained_on_is_refused_before_anything(bench: Bench) -> N
         OpenAITuner(place).plan(DATA, RECIPE.model_copy(update={"objective": "dpo"}))
     with pytest.raises(DataError, match="subsets"):
         OpenAITuner(place).plan(TrainingData("d", DATA.train), RECIPE.model_copy(update={"subsets": (10,)}))
+
+
+def test_an_example_that_the_endpoint_would_cut_off_is_refused_by_name_and_a_doubtful_one_told(bench: Bench) -> None:
+    long = replace(example(2), messages=(*example(2).messages[:1], Message("assistant", "Draw dots in pairs. " * 60)))
+    data = replace(DATA, train=[*DATA.train, long])
+
+    def planned(longest: int) -> Plan:
+        return OpenAITuner(Place(None, "m", "school/m", "school", "i", PRICE, longest=longest)).plan(data, RECIPE)
+
+    with pytest.raises(
+        DataError, match=rf"1 of 43 examples are longer than the 200 tokens.*{long.id}.*--max-tokens 200"
+    ) as refused:
+        planned(200)
+    assert refused.value.code == "example-too-long"
+    assert any("1 example may be longer than the 400 tokens" in warning for warning in planned(400).warnings)
+    assert not any("longer than" in warning for longest in (0, 600) for warning in planned(longest).warnings)
+
+    with closing(OpenAITuning("'school'", bench.double.address, KEY)) as service, pytest.raises(DataError):
+        place = Place(service, "gpt-4.1-mini", "school/gpt-4.1-mini", "school", "i", PRICE, longest=30)
+        work = Work(bench.folder, bench.artifacts, Purse(bench.ledger, ABOUT, PRICE, counted=True), "job-1", lambda *_: "")
+        OpenAITuner(place, work).run(DATA, RECIPE, bench.told)
+    assert (bench.double.files, bench.double.paid, bench.money["held"]) == ({}, [], 0.0)
 
 
 def test_hints_say_where_examples_could_be_shorter_and_what_that_saves() -> None:

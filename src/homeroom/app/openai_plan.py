@@ -28,7 +28,7 @@ from homeroom.settings import Endpoint
 from homeroom.tuning.openai.dialect import dialect_of
 from homeroom.tuning.openai.lines import lines_of, tokens_of
 from homeroom.tuning.openai.place import Place
-from homeroom.tuning.openai.plan import parts_of, plan_of
+from homeroom.tuning.openai.plan import parts_of, plan_of, require_taken
 from homeroom.tuning.openai.recipe import OpenAIRecipe
 
 if TYPE_CHECKING:
@@ -64,10 +64,11 @@ def place_of(home: Homeroom, recipe: OpenAIRecipe, service: OpenAITuning | None 
         model = recipe.base.partition("/")[2]
         price, counted = price_at(home, found, model)
         leaves = leaves_this_machine(found)
-        ends = load_prices(home.settings.home).ending(model) if leaves else ""
+        known = load_prices(home.settings.home)
+        ends, longest = known.ending(model) if leaves else "", known.longest_example(model)
         identity = endpoint_identity(found, recipe.base)
         dialect = dialect_of(found.fine_tuning, found.base_url)
-        return Place(service, model, recipe.base, found.name, identity, price, counted, leaves, ends, dialect=dialect)
+        return Place(service, model, recipe.base, found.name, identity, price, counted, leaves, ends, longest, dialect=dialect)
     tokenizer = ChatTokenizer(found.weights)
     listed = listed_base(found.name)
     return Place(
@@ -111,7 +112,7 @@ def plan_cost(home: Homeroom, dataset: str, recipe: OpenAIRecipe) -> Plan:
     """As `plan_remote`, without the time and memory of this machine, which have to be measured.
 
     Raises:
-        DataError: ``too-few-examples``, ``file-invalid``.
+        DataError: ``too-few-examples``, ``file-invalid``, ``example-too-long``.
     """
     return plan_of(place_of(home, recipe), data_of(home.datasets.get(dataset), recipe), recipe)
 
@@ -120,7 +121,7 @@ def plan_remote(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe) -> Plan:
     """What the run will need; asks nobody. On this machine that is time and memory as well.
 
     Raises:
-        DataError: ``too-few-examples``, ``file-invalid``.
+        DataError: ``too-few-examples``, ``file-invalid``, ``example-too-long``.
     """
     data, place = data_of(dataset, recipe), place_of(home, recipe)
     plan = plan_of(place, data, recipe)
@@ -166,12 +167,11 @@ def submit_remote(home: Homeroom, dataset: Dataset, recipe: OpenAIRecipe, *, aga
     """Queue a run; the same dataset, recipe and base give the same job, unless ``again`` or that job did not succeed.
 
     Raises:
-        DataError: ``too-few-examples``, ``file-invalid``.
+        DataError: ``too-few-examples``, ``file-invalid``, ``example-too-long``.
         NotFoundError: ``endpoint-unknown``, ``not-pulled``, ``unknown-model``.
         ConfigError: ``fine-tuning-setting``.
     """
-    data_of(dataset, recipe)
-    place_of(home, recipe).dialect.refuse(recipe)
+    require_taken(place_of(home, recipe), data_of(dataset, recipe), recipe)
     about = _about(home, dataset, recipe)
     if not again and (begun := _begun_otherwise(home, about)) is not None:
         return home.jobs.retry(begun.id) if begun.state in ("failed", "cancelled") else begun

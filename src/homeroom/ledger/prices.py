@@ -1,4 +1,4 @@
-"""Prices of endpoints' models, from a dated file that a home may override."""
+"""Prices of endpoints' models and what else is known of them, from a dated file that a home may override."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Prices:
         tuned: The same for models that were fine-tuned, by the base's name.
         endpoints: By the beginning of ``ENDPOINT/MODEL``: they go before all others.
         ends: The day on which a model is reported to end, by its name.
+        longest: Tokens of one training example at most, by a model's name.
     """
 
     as_of: str
@@ -50,10 +51,16 @@ class Prices:
     tuned: Mapping[str, Price]
     endpoints: Mapping[str, Price] = field(default_factory=dict)
     ends: Mapping[str, str] = field(default_factory=dict)
+    longest: Mapping[str, int] = field(default_factory=dict)
 
     def ending(self, model: str) -> str:
         """The day on which ``model`` ends, as ``YYYY-MM-DD``; empty where none is known."""
         return self.ends.get(model) or self.ends.get(_DATED.sub("", model), "")
+
+    def longest_example(self, model: str) -> int:
+        """Tokens that one training example of ``model`` may have; 0 where that is not known. What was tuned has its base's."""
+        name = model.split(":")[1] if model.startswith("ft:") and model.count(":") > 1 else model
+        return self.longest.get(name) or self.longest.get(_DATED.sub("", name), 0)
 
     def at(self, endpoint: str, model: str) -> Price | None:
         """The price that is written for this very endpoint; None where none is."""
@@ -88,6 +95,7 @@ def load_prices(home: Path | None = None) -> Prices:
         {**bundled.tuned, **over.tuned},
         {**bundled.endpoints, **over.endpoints},
         {**bundled.ends, **over.ends},
+        {**bundled.longest, **over.longest},
     )
 
 
@@ -98,7 +106,8 @@ def _read(text: str, where: str) -> Prices:
             {str(k): _price(v) for k, v in (record.get(key) or {}).items()} for key in ("models", "tuned", "endpoints")
         )
         ends = {str(name): date.fromisoformat(str(day)).isoformat() for name, day in (record.get("ends") or {}).items()}
-        return Prices(str(record.get("as_of") or ""), models, tuned, endpoints, ends)
+        longest = {str(name): _tokens(count) for name, count in (record.get("longest_example") or {}).items()}
+        return Prices(str(record.get("as_of") or ""), models, tuned, endpoints, ends, longest)
     except (yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
         raise ConfigError(
             f"The price file {where!r} cannot be read: {' '.join(str(error).split())}. Each model needs numbers: "
@@ -112,3 +121,9 @@ def _price(record: Mapping[str, Any]) -> Price:  # YAML of a person's making
     if not {"input", "output"} <= set(values) or not all(0 <= value < math.inf for value in values.values()):
         raise ValueError(f"{dict(record)!r} needs input and output, numbers from 0 on")
     return Price(values["input"], values["output"], values.get("training"))
+
+
+def _tokens(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"longest_example is {value!r}, and a number of tokens is needed")
+    return value

@@ -32,6 +32,7 @@ class Place:
         counted: Whether its work is counted as money.
         leaves: Whether what is sent leaves this machine.
         ends: Day on which the base is known to end; empty when none is.
+        longest: Tokens that one example may have there; 0 where that is not known.
         count: Tokens of a text, where its tokenizer is here.
         suitability: Of its models.
         dialect: Its form of the API.
@@ -46,6 +47,7 @@ class Place:
     counted: bool = True
     leaves: bool = True
     ends: str = ""
+    longest: int = 0
     count: Count | None = None
     suitability: Suitability = "trainee"
     dialect: Dialect = OPENAI

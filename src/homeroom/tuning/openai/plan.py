@@ -9,22 +9,23 @@ from homeroom.errors import DataError
 from homeroom.schema.examples import Example
 from homeroom.schema.tuning import Plan, TrainingData
 from homeroom.tuning.openai import access
-from homeroom.tuning.openai.lines import MIN_EXAMPLES, NO_TOKENS, Count, Tokens, hints, lines_of, sampled, total
+from homeroom.tuning.openai.lines import MIN_EXAMPLES, NO_TOKENS, Count, Tokens, hints, lines_of, sampled, tokens_of, total
 from homeroom.tuning.openai.place import Place
 from homeroom.tuning.openai.purse import usd
 from homeroom.tuning.openai.recipe import OpenAIRecipe
 from homeroom.tuning.openai.state import Rung
+
+NAMED = 3  # examples that a refusal names
 
 
 def plan_of(place: Place, data: TrainingData, recipe: OpenAIRecipe) -> Plan:
     """What the run will cost; asks nobody.
 
     Raises:
-        DataError: ``too-few-examples``.
+        DataError: ``too-few-examples``, ``example-too-long``.
         ConfigError: ``fine-tuning-setting``.
     """
-    place.dialect.refuse(recipe)
-    examples, held_out = parts_of(data, recipe)
+    examples, held_out, doubtful = require_taken(place, data, recipe)
     lines, sizes = lines_of(examples, recipe), recipe.sizes(len(examples))
     tokens = _charged(lines, recipe, place.count)
     price = place.price
@@ -46,7 +47,7 @@ def plan_of(place: Place, data: TrainingData, recipe: OpenAIRecipe) -> Plan:
         disk_bytes=2 * sum(len(line.encode()) for line in lines),
         cost_usd=usd(tokens.expected, price),
         cost_high_usd=usd(tokens.most, price),
-        warnings=tuple(_warnings(place, recipe, len(held_out), told)),
+        warnings=tuple(_warnings(place, recipe, len(held_out), doubtful, told)),
         details={
             "jobs": [{"examples": size, "epochs": recipe.epochs_for(size)} for size in sizes],
             "validation_examples": len(held_out),
@@ -84,6 +85,32 @@ def parts_of(data: TrainingData, recipe: OpenAIRecipe) -> tuple[list[Example], l
     return examples, held_out
 
 
+def require_taken(place: Place, data: TrainingData, recipe: OpenAIRecipe) -> tuple[list[Example], list[Example], int]:
+    """What is trained on, what watches over it, and how many of both may be too long for the endpoint; refuses what it would.
+
+    Raises:
+        DataError: ``too-few-examples``; ``example-too-long``: also at five characters a token it has more than are taken.
+        ConfigError: ``fine-tuning-setting``.
+    """
+    place.dialect.refuse(recipe)
+    examples, held_out = parts_of(data, recipe)
+    if not place.longest:
+        return examples, held_out, 0
+    sent = [*examples, *held_out]
+    sizes = [tokens_of(line, place.count) for line in lines_of(sent, recipe)]
+    sure = [(example, size) for example, size in zip(sent, sizes, strict=True) if size.low > place.longest]
+    if sure:
+        named = ", ".join(f"{example.id!r} (about {size.expected:,})" for example, size in sure[:NAMED])
+        raise DataError(
+            f"{len(sure)} of {len(sent)} examples are longer than the {place.longest:,} tokens that {place.base!r} takes of one: "
+            f"{named}{', ...' if len(sure) > NAMED else ''}. Split them, or leave them out: homeroom data check NAME "
+            f"--max-tokens {place.longest}. If the provider takes more by now: longest_example: {{{place.model}: NUMBER}} in "
+            "prices.yaml in the home",
+            code="example-too-long",
+        )
+    return examples, held_out, sum(size.high > place.longest for size in sizes)
+
+
 def rungs_of(lines: Sequence[str], recipe: OpenAIRecipe, count: Count | None) -> list[Rung]:
     """The jobs of a run that has not begun."""
     rungs = []
@@ -101,8 +128,13 @@ def _charged(lines: Sequence[str], recipe: OpenAIRecipe, count: Count | None) ->
     return found
 
 
-def _warnings(place: Place, recipe: OpenAIRecipe, held_out: int, told: Sequence[str]) -> list[str]:
+def _warnings(place: Place, recipe: OpenAIRecipe, held_out: int, doubtful: int, told: Sequence[str]) -> list[str]:
     found = []
+    if doubtful:
+        found.append(
+            f"{doubtful} {'example' if doubtful == 1 else 'examples'} may be longer than the {place.longest:,} tokens that "
+            f"{place.base!r} takes of one; the end would be cut off, or the file refused"
+        )
     if place.leaves:
         found.append(f"the examples are sent to {place.endpoint!r}: they leave this machine")
     if ending := access.ending(place.model, place.ends, datetime.now(UTC).date()):

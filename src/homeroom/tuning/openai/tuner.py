@@ -19,7 +19,7 @@ from homeroom.tuning.openai.follow import Follower, plain
 from homeroom.tuning.openai.leave import delete_files, end_jobs, tell_deployed
 from homeroom.tuning.openai.lines import lines_of
 from homeroom.tuning.openai.place import Place, Work
-from homeroom.tuning.openai.plan import parts_of, plan_of, rungs_of
+from homeroom.tuning.openai.plan import plan_of, require_taken, rungs_of
 from homeroom.tuning.openai.purse import trained_tokens
 from homeroom.tuning.openai.recipe import OpenAIRecipe
 from homeroom.tuning.openai.result import kept
@@ -64,14 +64,13 @@ class OpenAITuner:
         """Tune, or go on with what an earlier attempt began. Not yet registered.
 
         Raises:
-            DataError: ``too-few-examples``.
+            DataError: ``too-few-examples``, ``example-too-long``.
             ConflictError, ConfigError: the budget or the price stands against it, or ``fine-tuning-setting``; nothing was sent.
             ProviderError: ``fine-tuning-closed``, ``fine-tuning-base``, ``fine-tuning-missing``, ``fine-tuning-file``,
                 ``fine-tuning-failed``, ``fine-tuning-cancelled``, ``fine-tuning-deployment``; or the endpoint did not answer.
             JobCancelled: told to stop.
         """
-        self._place.dialect.refuse(recipe)
-        examples, held_out = parts_of(data, recipe)
+        examples, held_out, _ = require_taken(self._place, data, recipe)
         lines = lines_of(examples, recipe)
         state = RunState.open(self._work.folder, f"homeroom-{self._work.job_id}", rungs_of(lines, recipe, self._place.count))
         follower = Follower(self._service, self._place.model, state, reporter, self._work.pace)
