@@ -13,6 +13,7 @@ from homeroom.models import tiny
 from homeroom.tuning.recipe_file import parse_recipe, parse_run
 from tests.app import material
 from tests.doubles.openai_server import KEY, OpenAIDouble
+from tests.doubles.school import name_school
 from tests.doubles.tuning_server import KEY as TUNING_KEY
 from tests.doubles.tuning_server import TuningDouble
 
@@ -115,9 +116,7 @@ def test_an_empty_reply_is_one_that_dspy_can_take(home, monkeypatch):
     monkeypatch.setenv("SCHOOL_API_KEY", KEY)
     with OpenAIDouble() as school:
         school.reply = lambda body: ""
-        (home.settings.home / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{school.address}', models: [large], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(home.settings.home, school.address, "large")
         with homeroom.open() as other, dspy.context(adapter=Plain()):
             lm = homeroom.homeroom_lm(other, "school/large")
             assert program(lm)(question="Why?").answer == " "
@@ -140,9 +139,7 @@ def test_a_training_at_an_endpoint_is_paid_only_where_that_was_agreed_to(home, m
         ]
 
     with TuningDouble() as school:
-        (folder / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{school.address}', models: [gpt-4.1-mini], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(folder, school.address, "gpt-4.1-mini")
         with homeroom.open() as other:
             refused = homeroom.homeroom_lm(other, "school/gpt-4.1-mini", recipe=recipe)
             error = refused.finetune(conversations("What is"), "chat", None).result()
@@ -176,9 +173,7 @@ def test_dspy_trains_prompts_and_weights_at_an_endpoint_pays_each_training_once_
         return float("says hello" in prediction.answer)
 
     with TuningDouble() as school:
-        (folder / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{school.address}', models: [gpt-4.1-mini], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(folder, school.address, "gpt-4.1-mini")
         with homeroom.open() as other, dspy.context(adapter=Plain()):
             lm = homeroom.homeroom_lm(other, base, recipe=recipe, spend=10.0, max_tokens=8)
             finetune = dspy.BootstrapFinetune(metric=metric, num_threads=2)

@@ -19,6 +19,7 @@ from homeroom.schema.models import TunedModel
 from tests.app import material
 from tests.cli.commands import eventually
 from tests.doubles.openai_server import KEY, OpenAIDouble
+from tests.doubles.school import name_school
 
 pytestmark = pytest.mark.slow  # many processes, or much arithmetic
 
@@ -62,9 +63,7 @@ def school(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIDouble
     )
     with OpenAIDouble() as made:
         made.reply = lambda body: replies[body["model"]](body["messages"][-1]["content"])
-        (home / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{made.address}', models: [large], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(home, made.address, "large")
         yield made
 
 

@@ -19,6 +19,7 @@ from homeroom.schema.models import TunedModel
 from tests.app import material
 from tests.cli.test_tune_dspy import RUN, guides, newest
 from tests.doubles.openai_server import KEY, OpenAIDouble
+from tests.doubles.school import name_school
 
 pytestmark = pytest.mark.slow  # many processes
 
@@ -40,12 +41,9 @@ def by_model(body: Json) -> str:
 def school(home: Path, homeroom, course: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIDouble]:
     """An endpoint on this machine whose two models have prices, so that their calls count as paid."""
     monkeypatch.setenv("SCHOOL_API_KEY", KEY)
-    home.mkdir(exist_ok=True)
     with OpenAIDouble() as made:
         made.reply = by_model
-        (home / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{made.address}', models: [large, wise], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(home, made.address, "large", "wise")
         (home / "prices.yaml").write_text(PRICES)
         assert homeroom("data", "split", course).code == 0
         yield made

@@ -28,6 +28,7 @@ from homeroom.schema.examples import Message
 from homeroom.schema.models import TunedModel
 from homeroom.tuning.recipe_file import run_of
 from tests.doubles.openai_server import KEY, OpenAIDouble
+from tests.doubles.school import name_school
 
 FAR = "school/large"
 MINE = f"ft:{FAR}:homeroom:mine:abcd1234"
@@ -138,9 +139,7 @@ def school(home: Path, homeroom: Any, course: Path, monkeypatch: pytest.MonkeyPa
         (home / "prices.yaml").write_text(
             "endpoints: {school/: {input: 1.0, output: 2.0}}\ntuned: {large: {input: 1, output: 2}}\n"
         )
-        (home / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{double.address}', models: [large], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(home, double.address, "large")
         for examples in (course, "homeroom-feedback-teacher"):
             assert homeroom("data", "split", examples).code == 0
         with Homeroom.open() as opened:

@@ -23,6 +23,7 @@ from homeroom.schema.models import TunedModel
 from tests.app import material
 from tests.cli.commands import eventually
 from tests.doubles.openai_server import KEY, OpenAIDouble
+from tests.doubles.school import name_school
 
 pytestmark = pytest.mark.slow  # many processes, or much arithmetic
 
@@ -57,12 +58,9 @@ def taught(body: Json) -> str:
 @pytest.fixture
 def school(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIDouble]:
     monkeypatch.setenv("SCHOOL_API_KEY", KEY)
-    home.mkdir(exist_ok=True)
     with OpenAIDouble() as made:
         made.reply = taught
-        (home / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{made.address}', models: [large, wise], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(home, made.address, "large", "wise")
         yield made
 
 

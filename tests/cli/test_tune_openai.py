@@ -18,6 +18,7 @@ from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from tests.cli.commands import eventually, processes_of
 from tests.doubles.nebius_server import BASE, NebiusDouble
+from tests.doubles.school import name_school
 from tests.doubles.tuning_server import KEY, TuningDouble
 
 pytestmark = pytest.mark.slow  # processes of their own, and a training
@@ -30,11 +31,8 @@ Json = dict[str, Any]
 @pytest.fixture
 def school(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TuningDouble]:
     monkeypatch.setenv("SCHOOL_API_KEY", KEY)
-    home.mkdir(exist_ok=True)
     with TuningDouble() as made:
-        (home / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{made.address}', models: [gpt-4.1-mini], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(home, made.address, "gpt-4.1-mini")
         # It is on this machine, so its price is counted only where one is written for it.
         (home / "prices.yaml").write_text("endpoints: {school/gpt-4.1-mini: {input: 0.8, output: 3.2, training: 5.0}}\n")
         yield made

@@ -21,6 +21,7 @@ from homeroom.evaluation.field_checks import MAIN
 from homeroom.models.prompt_program import PromptProgram
 from homeroom.tuning.dspy.shipped import shipped
 from tests.doubles.openai_server import KEY, OpenAIDouble
+from tests.doubles.school import name_school
 
 pytest.importorskip("dspy")
 
@@ -61,12 +62,9 @@ def taught(body: Json) -> str:
 @pytest.fixture
 def school(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIDouble]:
     monkeypatch.setenv("SCHOOL_API_KEY", KEY)
-    home.mkdir(exist_ok=True)
     with OpenAIDouble() as made:
         made.reply = taught
-        (home / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{made.address}', models: [large], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(home, made.address, "large")
         yield made
 
 

@@ -18,6 +18,7 @@ from homeroom.schema.examples import Example, Message
 from homeroom.schema.models import TunedModel
 from tests.app import material
 from tests.doubles.openai_server import KEY, OpenAIDouble
+from tests.doubles.school import name_school
 
 Json = dict[str, Any]
 TRACES = ("tune", "traces", "school/large", "--dataset", "small-course")
@@ -34,12 +35,9 @@ def guides(body: Json) -> str:
 @pytest.fixture
 def school(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIDouble]:
     monkeypatch.setenv("SCHOOL_API_KEY", KEY)
-    home.mkdir(exist_ok=True)
     with OpenAIDouble() as made:
         made.reply = guides
-        (home / "config.yaml").write_text(
-            f"endpoints: [{{name: school, base_url: '{made.address}', models: [large], api_key_env: SCHOOL_API_KEY}}]\n"
-        )
+        name_school(home, made.address, "large")
         yield made
 
 
