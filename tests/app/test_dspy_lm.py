@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -122,6 +123,27 @@ def test_an_empty_reply_is_one_that_dspy_can_take(home, monkeypatch):
             assert program(lm)(question="Why?").answer == " "
             lm.kill()
         assert school.charged[0]["messages"][-1]["content"].count("Why?") == 1
+
+
+def test_replies_that_cost_money_are_asked_for_within_what_was_agreed_to(home, monkeypatch):
+    monkeypatch.setenv("SCHOOL_API_KEY", KEY)
+    folder = home.settings.home
+    (folder / "prices.yaml").write_text("endpoints: {school/: {input: 1000.0, output: 1000.0}}\n")
+    with OpenAIDouble() as school:
+        name_school(folder, school.address, "large")
+        with homeroom.open() as other, dspy.context(adapter=Plain()):
+            with pytest.raises(dspy.LMUnexpectedError, match="spend=") as refused:  # DSPy's, of ours
+                program(homeroom.homeroom_lm(other, "school/large", max_tokens=8))(question="Why?")
+            assert refused.value.__cause__.code == "needs-yes" and school.charged == []
+            asked = program(homeroom.homeroom_lm(other, "school/large", max_tokens=8, spend=2.0))
+            paid = 0
+            with pytest.raises(dspy.LMUnexpectedError, match="would cost"):
+                for number in range(200):
+                    asked(question=f"Why {number}?")
+                    paid += 1
+            (total,) = other.ledger.totals(())
+            assert 0 < paid == len(school.charged) < 200 and 0.5 < total.usd <= 2.0
+            assert program(homeroom.homeroom_lm(other, "school/large", spend=math.inf))(question="And how?").answer
 
 
 @pytest.mark.slow

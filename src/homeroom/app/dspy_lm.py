@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.engines import engine, server_runs
+from homeroom.app.holding import HeldModel, Pot
 from homeroom.app.openai_left import cancel_job
-from homeroom.app.spending import quotes_of, require_agreed, together
+from homeroom.app.spending import Asked, answering, quotes_of
 from homeroom.app.talk import running_directory
 from homeroom.app.tuning import submit_tuning
 from homeroom.app.work import wait_for
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 DATASET = "dspy"
 SPEND = "homeroom_lm(..., spend=5.0), or spend=math.inf for whatever it costs"
-"""How a program agrees to trainings that cost money."""
+"""How a program agrees to replies and trainings that cost money."""
 RECIPE = Recipe(name="dspy", task="any", data=DataSelection(max_sequence_tokens=1024))
 """How weights are trained where nothing else is said: conversations of DSPy's carry long prompts."""
 
@@ -65,8 +66,8 @@ def homeroom_lm(
         temperature: Of replies.
         max_tokens: Of a reply.
         seed: The same seed, the same reply.
-        spend: The most that all of its trainings at endpoints may cost, in US dollars, by the most that each can be; ``math.inf``
-            is whatever they cost. One that could cost more ends with ``needs-yes`` before anything is sent.
+        spend: The most that its replies and trainings at endpoints may cost in all, in US dollars; ``math.inf`` is whatever they
+            cost. What could cost more than is left of it ends with ``needs-yes`` before anything is sent.
 
     Raises:
         MissingExtraError: DSPy is not installed.
@@ -88,11 +89,11 @@ class HomeModels:
     Args:
         home: The open home.
         recipe: How weights are trained.
-        spend: US dollars that trainings may cost in all.
+        spend: US dollars that replies and trainings may cost in all.
     """
 
     def __init__(self, home: Homeroom, recipe: Run, spend: float = 0.0) -> None:
-        self._home, self._recipe, self._left_usd = home, recipe, spend
+        self._home, self._recipe, self._pot = home, recipe, Pot(spend, SPEND)
         self._directories: dict[str, HomeDirectory] = {}
         self._open = ExitStack()
         self._lock = threading.Lock()
@@ -142,7 +143,9 @@ class HomeModels:
             key = "" if elsewhere or server_runs(home) else base
             if key not in self._directories:
                 self._directories[key] = self._opened(key, name)
-            return self._directories[key].chat_model(name)
+            model = self._directories[key].chat_model(name)
+        asked = answering(home, tuned) if tuned else [Asked(name)]
+        return HeldModel(home, name, asked, model, self._pot) if elsewhere else model
 
     def _opened(self, base: str, name: str) -> HomeDirectory:
         if not base:
@@ -173,11 +176,9 @@ class HomeModels:
         task = recipe.task if recipe.task in ("tutor", "learner") else None
         own = [Example(e.messages, {**e.metadata, "task": task}) if task else e for e in examples]
         dataset = self._home.datasets.create(DATASET, own, assigned={e.id: "train" for e in own}, note="Conversations of DSPy's.")
-        with self._lock:  # of two trainings at once the second one has what the first one leaves
-            quotes = quotes_of(self._home, dataset.info.id, [(recipe.name, recipe)])  # none for what is made already
-            require_agreed(quotes, self._left_usd, SPEND)
+        with self._lock:  # of two that are the same training the second one finds the job, and pays nothing
+            self._pot.take(quotes_of(self._home, dataset.info.id, [(recipe.name, recipe)]))  # none for what is made already
             job = submit_tuning(self._home, dataset.info.id, recipe)
-            self._left_usd -= together(quotes).most_usd
         return JobTraining(self, self._home, job)
 
     def _trained_by(self, model: str, options: Mapping[str, Any]) -> Run:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.metering import price_at
-from homeroom.app.spending import SPEND, Asked, Quote, Spend, answering, questions_quote, replies_quote, require_agreed
+from homeroom.app.spending import SPEND, Asked, Quote, Spend, answering, questions_quote, replies_quote, require_agreed, together
 from homeroom.chat.directory import ModelCard
 from homeroom.chat.service import MAX_MESSAGE_CHARACTERS
 from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings
@@ -44,23 +45,53 @@ def held(home: Homeroom, card: ModelCard, model: ChatModel, spend: Spend) -> Cha
     if callable(spend):
         spend(quotes)
         return model
-    return HeldModel(home, card.name, answering_as(home, card), model, spend) if quotes else model
+    return HeldModel(home, card.name, answering_as(home, card), model, Pot(spend)) if quotes else model
+
+
+class Pot:
+    """Money that was agreed to, from which everything that is asked takes the most that it can cost. Thread-safe.
+
+    Args:
+        usd: US dollars; infinity is whatever it costs.
+        how: What to write to agree to more.
+    """
+
+    def __init__(self, usd: float, how: str = SPEND) -> None:
+        self._left_usd, self._how = usd, how
+        self._lock = threading.Lock()
+
+    def take(self, quotes: Sequence[Quote]) -> float:
+        """Set aside the most that it can be, in US dollars, and tell it.
+
+        Raises:
+            ConfigError: ``needs-yes``: that is more than is left.
+        """
+        with self._lock:
+            require_agreed(quotes, self._left_usd, self._how)
+            most = together(quotes).most_usd if quotes else 0.0
+            self._left_usd -= most
+            return most
+
+    def give_back(self, usd: float) -> None:
+        """What was set aside and not spent."""
+        with self._lock:
+            self._left_usd += usd
 
 
 class HeldModel:
-    """A chat model that is asked for as long as the money lasts. Implements `homeroom.schema.chat.ChatModel`. Not thread-safe.
+    """A chat model that is asked for as long as the money lasts. Implements `homeroom.schema.chat.ChatModel`.
 
     Args:
         home: The open home.
         name: Of the model.
         systems: Who is asked.
         inner: What answers.
-        spend: US dollars that all replies may cost together.
+        pot: What its replies are paid from.
     """
 
-    def __init__(self, home: Homeroom, name: str, systems: Sequence[Asked], inner: ChatModel, spend: float) -> None:
+    def __init__(self, home: Homeroom, name: str, systems: Sequence[Asked], inner: ChatModel, pot: Pot) -> None:
         self.name = name
-        self._home, self._systems, self._inner, self._left_usd = home, systems, inner, spend
+        self._home, self._systems, self._inner, self._pot = home, systems, inner, pot
 
     def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
         """The whole reply.
@@ -68,12 +99,9 @@ class HeldModel:
         Raises:
             ConfigError: ``needs-yes``: it could cost more than is left; nothing was sent.
         """
-        quotes = questions_quote(self._home, self.name, self._systems, [messages], settings.max_tokens)
-        require_agreed(quotes, self._left_usd, SPEND)
-        most = sum(quote.most_usd for quote in quotes)
-        self._left_usd -= most  # which stays so where no reply comes: it may have been charged
-        reply = self._inner.complete(messages, settings)
-        self._left_usd += most - self._cost(reply, most)
+        most = self._pot.take(questions_quote(self._home, self.name, self._systems, [messages], settings.max_tokens))
+        reply = self._inner.complete(messages, settings)  # where none comes it stays taken: it may have been charged
+        self._pot.give_back(most - self._cost(reply, most))
         return reply
 
     def stream(self, messages: Sequence[Message], settings: GenerationSettings) -> Iterator[Chunk]:
