@@ -106,6 +106,8 @@ def test_from_bundled_examples_to_a_tuned_program_in_use(school, homeroom, progr
     sent = school.charged[-1]["messages"]
     shown = homeroom("tune", "show-prompt", name, "--question", json.dumps(inputs), "--json").json
     assert sent == shown["messages"], "it is asked with its tuned prompt, once"
+    again = homeroom("tune", "run", *run_of(program)).out
+    assert f"homeroom tune score {name}" in again and "eval run\n" not in again and "unsolved" not in again, "what fits a program"
     text = homeroom("tune", "ask", model.id8, *pairs).out
     for key, value in said["fields"].items():
         assert f"{key.replace('_', ' ')}: " in text and str(value if isinstance(value, str) else "") in text
@@ -119,6 +121,22 @@ def test_from_bundled_examples_to_a_tuned_program_in_use(school, homeroom, progr
     assert plain["score"] < 0.2 < 0.9 < found["score"] and plain["failed"] and "first look" in found["look"]
     assert "Look number 2" in plain["look"], "each model that is scored is a look"
     assert homeroom("tune", "score", name, "--json").json == found, "the same again is no further look"
+
+
+def test_what_judges_words_refuses_examples_of_fields_and_names_what_judges_those(school, homeroom):
+    data = PROGRAM_DATA["feedback_learner"]
+    assert homeroom("data", "split", data).code == 0
+    for command in (("compare",), ("recommend", "--probe")):
+        told = homeroom("tune", *command, "--dataset", data, "--yes")
+        assert told.code == 2 and "#program-data" in told.error and "homeroom tune score MODEL" in told.error
+    assert school.charged == []
+    told = homeroom("tune", "recommend", "--dataset", data, "--json").json
+    assert all("--program feedback_learner" in line for line in told["commands"]["dspy"])
+    assert told["measure"] == [
+        f"homeroom tune score BASE --dataset {data}@1 --program feedback_learner",
+        f"homeroom tune score MODEL --dataset {data}@1",
+    ]
+    assert any("weights learn 'feedback' alone" in note for note in told["notes"])
 
 
 def homeroom_test_split(dataset: str) -> list[Any]:

@@ -103,5 +103,7 @@ def test_a_budget_for_a_model_that_nobody_serves_is_warned_of(homeroom, home):
 
 def test_the_first_plan_on_a_machine_says_that_it_measures(homeroom, dataset, recipe):
     command = ("tune", "plan", "--dataset", "small-course", "--recipe", recipe, "--task", "tutor", "--json")
+    wrong = homeroom(*command, "--base", "nosuch")
+    assert wrong.code == 2 and "nosuch" in wrong.out and "measuring" not in wrong.err, "what cannot be planned is told before"
     assert "measuring this machine" in homeroom(*command).err
     assert "measuring" not in homeroom(*command).err

@@ -18,6 +18,7 @@ from homeroom.app.evaluation import (
     seen_elsewhere,
     shown_by_shots,
 )
+from homeroom.app.field_programs import require_dialogue
 from homeroom.app.spending import Asked, Quote, answering, quotes_of, replies_quote
 from homeroom.app.tuning import job_of, standing_job, submit_tuning
 from homeroom.app.work import When, key_of, submit_once
@@ -125,9 +126,10 @@ def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
     Raises:
         NotFoundError: no such dataset, model or base.
         DataError: the version holds nothing out for the task.
-        ConfigError: ``unknown-method``, ``compare-task``, ``recipe-invalid``; ``nothing-to-compare``.
+        ConfigError: ``unknown-method``, ``compare-task``, ``recipe-invalid``; ``nothing-to-compare``; ``program-data``.
     """
     dataset = home.datasets.get(wanted.dataset)
+    require_dialogue(dataset)
     named = [home.registry.get(home.registry.resolve(name)) for name in wanted.models]
     task = _task(dataset, wanted.task, named)
     seen = seen_elsewhere(home, dataset, named)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from homeroom.app.endpoints import endpoint_of
+from homeroom.app.field_programs import require_dialogue
 from homeroom.app.spending import Asked, Quote, Spend, agreed, answering, replies_quote
 from homeroom.app.tuning import standing_job
 from homeroom.app.work import key_of, submit_once
@@ -247,7 +248,7 @@ def judged_as(
     """What a model is judged on, and what its evaluation's job carries. Arguments as of `submit_evaluation`.
 
     Raises:
-        ConfigError: ``no-base``, ``no-dataset``, ``eval-program``. NotFoundError: no such dataset.
+        ConfigError: ``no-base``, ``no-dataset``, ``eval-program``, ``program-data``. NotFoundError: no such dataset.
     """
     if model.kind == "remote" and endpoint_of(home.settings, model.base) is None:
         raise ConfigError(
@@ -266,6 +267,7 @@ def judged_as(
             f"homeroom tune score {model.name}",
             code="eval-program",
         )
+    require_dialogue(found)
     about = {"task": found.tasks[0] if task == "any" else task, "items": items, "shots": shots, "max_tokens": max_tokens}
     return found, {"model": model.name, "dataset": found.info.id, **about}
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.comparing import PROBE, Submitted, Task, controls, default_run, for_task
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, MAX_TURNS
+from homeroom.app.field_programs import require_dialogue
 from homeroom.app.spending import Asked, Quote, quotes_of, replies_quote
 from homeroom.app.tuning import job_of, standing_job, submit_tuning
 from homeroom.app.work import When, key_of, submit_once
@@ -61,7 +62,7 @@ def submit_probe(home: Homeroom, question: Question) -> Submitted:
     Raises:
         NotFoundError: no such dataset or base.
         DataError: ``too-few-examples``: too few topics are left to train on some and judge by others.
-        ConfigError: ``recipe-invalid``, ``recipe-task``.
+        ConfigError: ``recipe-invalid``, ``recipe-task``, ``program-data``.
     """
     found = _prepared(home, question)
     dataset, run = found.dataset, found.run
@@ -122,6 +123,7 @@ class _Prepared:
 
 def _prepared(home: Homeroom, question: Question) -> _Prepared:
     dataset = home.datasets.get(question.dataset)
+    require_dialogue(dataset)
     task = question.task or ("tutor" if "tutor" in dataset.tasks else dataset.tasks[0])
     base = question.base or home.settings.default_base
     base = base if endpoint_of(home.settings, base) is not None else home.base_files(base).name

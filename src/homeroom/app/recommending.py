@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from homeroom.app.checking import check_dataset
+from homeroom.app.field_programs import program_of
 from homeroom.app.metering import leaves_this_machine
 from homeroom.data.lint.run import LintResult, lint
 from homeroom.errors import ConfigError, DataError
+from homeroom.evaluation.field_checks import REPLY
 from homeroom.ledger.prices import load_prices
 from homeroom.runtime.hardware import hardware
 from homeroom.runtime.ports import has_route
+from homeroom.tuning.dspy.shipped import shipped
 from homeroom.tuning.recommend.inputs import INPUTS, Quality, Situation, Value
 from homeroom.tuning.recommend.rules import Method
 
@@ -64,6 +67,7 @@ class Found:
         data: What was looked at, as it was named.
         dataset: Of it the name and version of a dataset; empty where a file or nothing was.
         offered: Models of the settings' endpoints, in their order.
+        program: The shipped program of several fields that the examples are for; empty where they are dialogues.
     """
 
     values: Mapping[str, Value] = field(default_factory=dict)
@@ -71,6 +75,7 @@ class Found:
     data: str = ""
     dataset: str = ""
     offered: tuple[Offered, ...] = ()
+    program: str = ""
 
 
 def look(home: Homeroom, data: str | None = None, task: str = "", *, today: Callable[[], date] = date.today) -> Found:
@@ -95,14 +100,15 @@ def look(home: Homeroom, data: str | None = None, task: str = "", *, today: Call
     }
     if not has_route():
         found["connectivity"] = ("none", "this machine has no way to other networks")
-    dataset = ""
+    dataset = program = ""
     if data is not None:
         dataset, counted, result = _checked(home, data, task)
+        program = program_of(home.datasets.get(dataset)) if dataset else ""
         found["examples"] = counted
         found["quality"] = (_quality(result), f"homeroom data check: {result.summary['errors']} errors, "
                                               f"{result.summary['warnings']} warnings")  # fmt: skip
     values, where = {k: v for k, (v, _) in found.items()}, {k: w for k, (_, w) in found.items()}
-    return Found(values, where, data or "", dataset, tuple(_offered(home)))
+    return Found(values, where, data or "", dataset, tuple(_offered(home)), program)
 
 
 def situation_of(values: Mapping[str, Value]) -> Situation:
@@ -126,12 +132,16 @@ def commands(method: Method, found: Found, situation: Situation) -> tuple[str, .
     """
     data = found.dataset or "DATASET"
     endpoint = next((o.name for o in _allowed(found, situation) if not o.why_not(situation.today)), "")
+    if method == "prompt" and found.program:
+        first = shipped(found.program).main
+        return (f"homeroom tune ask {endpoint or 'BASE'} --program {found.program} {first}='...'",)
     if method == "prompt":
         model = f" --model {endpoint}" if endpoint else ""
         return (f'homeroom chat{model} --system "Guide with a question. Never give the answer away."',)
     if method == "dspy":
         base = f" --base {endpoint}" if endpoint else ""
-        return tuple(f"homeroom tune {step} --method dspy --dataset {data}{base}" for step in ("plan", "run"))
+        how = f"--recipe recipes/feedback.yaml --program {found.program}" if found.program else "--method dspy"
+        return tuple(f"homeroom tune {step} {how} --dataset {data}{base}" for step in ("plan", "run"))
     if method == "openai":
         # Without access to a provider it is Homeroom's own server, which trains a base of this machine.
         base = f" --base {endpoint or 'ENDPOINT/MODEL'}" if endpoint or situation.access != "none" else ""
@@ -140,14 +150,26 @@ def commands(method: Method, found: Found, situation: Situation) -> tuple[str, .
 
 
 def passed_over(found: Found, situation: Situation) -> tuple[str, ...]:
-    """Models of endpoints that no command names although they might be asked, each with the reason."""
+    """Models of endpoints that no command names although they might be asked, each with the reason; what a method cannot do."""
     reasons = [(offered.name, offered.why_not(situation.today)) for offered in _allowed(found, situation)]
-    return tuple(f"{name} is not named: {why}" for name, why in reasons if why)
+    told = [f"{name} is not named: {why}" for name, why in reasons if why]
+    if found.program:
+        told.append(
+            f"the examples are for the program {found.program!r}, of several fields: a prompt is tuned for all of them "
+            f"(dspy), while weights learn {REPLY[found.program]!r} alone"
+        )
+    return tuple(told)
 
 
 def measured_by(found: Found) -> tuple[str, ...]:
-    """The commands that measure what the rules only say: a probe before anything is tuned, a comparison of what was."""
+    """The commands that measure what the rules only say, before anything is tuned and after: a probe and a comparison.
+
+    Of a program of several fields: what the base's are worth, and the tuned model's.
+    """
     data = found.dataset or "DATASET"
+    if found.program:
+        score = f"homeroom tune score MODEL --dataset {data}"
+        return (f"{score} --program {found.program}".replace("MODEL", "BASE"), score)
     return (f"homeroom tune recommend --probe --dataset {data}", f"homeroom tune compare --dataset {data}")
 
 

@@ -100,13 +100,21 @@ def plan_tuning(home: Homeroom, dataset: str, recipe: Run, *, gpu: str = "") -> 
 
 
 def is_unmeasured(home: Homeroom, runs: Sequence[Run]) -> bool:
-    """Whether planning one of the runs will measure this machine first, as nothing was measured here before."""
-    here = any(
-        not isinstance(run, DspyRecipe) and endpoint_of(home.settings, run.base) is None and not _wants_absent_gpu(run)
+    """Whether planning one of the runs will measure this machine first, as nothing was measured here before.
+
+    Raises:
+        NotFoundError: ``not-pulled``, ``unknown-model``: a base of weights is not here, which is better told before.
+    """
+    here = [
+        run
         for run in runs
-    )
+        if not isinstance(run, DspyRecipe) and endpoint_of(home.settings, run.base) is None and not _wants_absent_gpu(run)
+    ]
+    for run in here:
+        if isinstance(run, Recipe):
+            base_here(home, run.base)
     folder = calibrations(home)
-    return here and not (folder.is_dir() and any(folder.iterdir()))
+    return bool(here) and not (folder.is_dir() and any(folder.iterdir()))
 
 
 def _wants_absent_gpu(run: Run) -> bool:

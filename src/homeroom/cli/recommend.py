@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 TOLD_BYTES = 5_000_000  # from here on looking at data takes noticeably long
 YES_NO = {"yes": True, "no": False}
+BEFORE_AND_AFTER = (
+    "on examples that are set aside for it",
+    "all that was tuned on one test split, beside the base and a well-written prompt",
+)
 
 
 def _type(entry: Input) -> click.ParamType[Any]:
@@ -190,9 +194,11 @@ def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
         click.echo()
         table(("method", "points", "", "because"), rows)
     probe, compare = measured_by(found)
-    click.echo("The points are a rule of thumb. What counts is measured. Before tuning, on examples that are set aside for it:")
+    soon = "" if answer.situation.examples >= 5 else ", once there are examples of several topics"
+    before, after = ("on the test split", "the same of what was tuned") if found.program else BEFORE_AND_AFTER
+    click.echo(f"The points are a rule of thumb. What counts is measured{soon}. Before tuning, {before}:")
     click.echo(f"    {probe}")
-    click.echo("Afterwards, all that was tuned on one test split, beside the base and a well-written prompt:")
+    click.echo(f"Afterwards, {after}:")
     click.echo(f"    {compare}")
 
 

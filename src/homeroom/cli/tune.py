@@ -380,15 +380,23 @@ def _run_each(batch: Batch, *, wait: bool, as_json: bool) -> None:
 
     def text() -> None:
         if wait:
-            click.echo("Compare it with its base: homeroom eval run    Chat with it: homeroom chat")
-            made = [name for job in results for name in (job.get("result") or {}).get("models", ())]
-            name = made[-1] if made else "MODEL"
-            click.echo(f"What it does not solve yet, as a file for editing: homeroom tune unsolved {name} --out FILE.jsonl")
+            _tell_next(home, [name for job in results for name in (job.get("result") or {}).get("models", ())])
         else:
             for job in results:
                 click.echo(f"Queued. Follow it: homeroom jobs follow {job['id']}")
 
     emit(results, as_json, text)
+
+
+def _tell_next(home: Homeroom, made: list[str]) -> None:
+    """What to do with what came out; of several models, with the last one."""
+    name = made[-1] if made else "MODEL"
+    if made and any(model.name == name and model.task == "program" for model in home.registry.list()):
+        click.echo(f"What it is worth on unseen examples: homeroom tune score {name}")
+        click.echo(f"Ask it: homeroom tune ask {name} INPUT=VALUE")
+        return
+    click.echo("Compare it with its base: homeroom eval run    Chat with it: homeroom chat")
+    click.echo(f"What it does not solve yet, as a file for editing: homeroom tune unsolved {name} --out FILE.jsonl")
 
 
 def _tell_begun(recipe: Run, job: Job) -> None:
