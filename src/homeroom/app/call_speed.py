@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.endpoints import endpoint_of
+
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
-GUESS_S, GUESS_LOW_S, GUESS_HIGH_S = 2.0, 0.5, 8.0  # of a model that nothing is known of
+GUESS_S, GUESSED = 2.0, 4.0  # of an endpoint's model that nothing is known of, and how far off that may be
+HERE_S, HERE_BYTES = (
+    8.0,
+    145e6,
+)  # the same of a base on a processor, for a file of so many bytes: seen with two cores, four at a time
 ENOUGH = 5  # calls, below which nothing is known
 SEARCHED, CALLED = 1.6, 2.5  # how far off a mean of calls may be: of earlier searches, and of calls of any kind
 
@@ -25,9 +31,9 @@ class Speed:
         reply_tokens: Of a reply, where earlier searches tell; 0 where they do not.
     """
 
-    seconds: float = GUESS_S
-    low_s: float = GUESS_LOW_S
-    high_s: float = GUESS_HIGH_S
+    seconds: float
+    low_s: float
+    high_s: float
     calls: int = 0
     reply_tokens: float = 0.0
 
@@ -44,7 +50,10 @@ def speed_of(home: Homeroom, name: str) -> Speed:
     if len(took) >= ENOUGH:
         seconds = mean(took)
         return Speed(seconds, seconds / CALLED, seconds * CALLED, len(took))
-    return Speed()
+    guess = GUESS_S
+    if endpoint_of(home.settings, name) is None:
+        guess = HERE_S * home.base_files(name).gguf.stat().st_size / HERE_BYTES
+    return Speed(guess, guess / GUESSED, guess * GUESSED)
 
 
 def _asked(metrics: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:

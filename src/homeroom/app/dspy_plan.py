@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from homeroom.app.call_speed import Speed
 from homeroom.app.compare_facts import hosts_of
 from homeroom.app.dspy_forecast import SearchForecast, forecast_search, made_before
 from homeroom.app.dspy_job import identity_of, is_known, material_of, others_of
@@ -166,10 +165,11 @@ def _training(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, spec: Progra
 
 def _warnings(recipe: DspyRecipe, search: SearchForecast, material: Material) -> list[str]:
     said = ["the calls that are expected assume that half of the replies are good enough to be shown"]
-    guessed = [one.model for one in search.asked if not one.speed.calls]
-    if guessed:
-        named = " and ".join(map(repr, dict.fromkeys(guessed)))
-        said.append(f"nothing is known yet of how fast {named} answers: {Speed().seconds:g} s a call are guessed")
+    guessed = {one.model: one.speed.seconds for one in search.asked if not one.speed.calls}
+    said += [
+        f"nothing is known yet of how fast {name!r} answers: {seconds:.2g} s a call are guessed"
+        for name, seconds in guessed.items()
+    ]
     pool, items = len(material.pool), len(material.items)
     wanted = wanted_calls(recipe, pool, items, leave_one_out=material.leave_one_out)
     if wanted > recipe.max_calls:
