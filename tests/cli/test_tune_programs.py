@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import homeroom as package
+from homeroom.app.field_programs import program_of
 from homeroom.app.home import Homeroom
 from homeroom.app.talk import running_directory
 from homeroom.chat.directory import default_card
@@ -19,6 +20,7 @@ from homeroom.data.bundled import PROGRAM_DATA, load_bundled
 from homeroom.errors import ConfigError, NotFoundError
 from homeroom.evaluation.field_checks import MAIN
 from homeroom.models.prompt_program import PromptProgram
+from homeroom.schema.examples import Example
 from homeroom.tuning.dspy.shipped import shipped
 from tests.doubles.openai_server import KEY, OpenAIDouble
 from tests.doubles.school import name_school
@@ -123,6 +125,44 @@ def test_from_bundled_examples_to_a_tuned_program_in_use(school, homeroom, progr
     assert homeroom("tune", "score", name, "--json").json == found, "the same again is no further look"
 
 
+def test_good_fields_become_examples_for_the_next_round(school, homeroom):
+    program = "feedback_teacher"
+    name = tuned(homeroom, program)
+    with Homeroom.open() as home:
+        train = home.datasets.get(PROGRAM_DATA[program]).part("train")
+    asked = [example.messages[0].content for example in train]
+    before = len(school.charged)
+
+    def better(body: Json) -> str:
+        """As the author, with a word more; one is broken, one empty praise, one the author's own."""
+        texts = [message["content"] for message in body["messages"]]
+        main = json.loads(json.dumps(next(text for text in asked if text in texts[-1])))
+        assert sum(main in text for text in texts) == 1, "no question is shown its own answer"
+        said = dict(WRITTEN[main])
+        if main == asked[0]:
+            return "{"
+        if main == asked[1]:
+            return json.dumps(LAZY["feedback"] | {"feedback": "Good job, well done!"})
+        return json.dumps(said if main == asked[2] else said | {"feedback": said["feedback"] + " Try it tomorrow."})
+
+    school.reply = better
+    found = homeroom("tune", "traces", name, "--dataset", PROGRAM_DATA[program], "--out", "more.jsonl", "--json")
+    assert found.code == 0, found.err
+    kept, failed = found.json["kept"], found.json["failed"]
+    assert (found.json["asked"], found.json["unanswered"], found.json["authored"]) == (len(train), 1, 1)
+    assert len(school.charged) - before >= len(train) and failed and 0 < kept <= len(train) - 3
+    written = [Example.from_dict(json.loads(line)) for line in Path("more.jsonl").read_text().splitlines()]
+    assert len(written) == kept
+    for example in written:
+        main, said = example.messages[0].content, example.extra["fields"]["output"]
+        assert example.messages[1].content == WRITTEN[main]["feedback"] + " Try it tomorrow."
+        assert said == {key: WRITTEN[main][key] for key in ("strength", "next_step")}
+        assert example.metadata["source"] == "generated" and example.metadata["author"] == name
+    assert homeroom("data", "split", "more.jsonl").code == 0
+    with Homeroom.open() as home:
+        assert program_of(home.datasets.get("more")) == program, "they are examples for the same program"
+
+
 def test_what_judges_words_refuses_examples_of_fields_and_names_what_judges_those(school, homeroom):
     data = PROGRAM_DATA["feedback_learner"]
     assert homeroom("data", "split", data).code == 0
@@ -148,9 +188,11 @@ def test_what_is_no_input_or_another_program_is_one_line(school, homeroom):
     name = tuned(homeroom, "feedback_teacher")
     asked = len(school.charged)
     assert "#eval-program" in homeroom("eval", "run", "--model", name).error
-    assert (
-        "#traces-fields" in homeroom("tune", "traces", name, "--dataset", "homeroom-feedback-teacher", "--out", "t.jsonl").error
-    )
+    assert homeroom("data", "split", "homeroom-scenarios").code == 0
+    told = homeroom("tune", "traces", name, "--dataset", "homeroom-scenarios", "--out", "t.jsonl")
+    assert "#traces-fields" in told.error and "--dataset homeroom-feedback-teacher" in told.error
+    told = homeroom("tune", "traces", "school/large", "--dataset", "homeroom-scenarios", "--out", "t.jsonl")
+    assert "#program-data" in told.error and not Path("t.jsonl").exists()
     assert "#program-inputs" in homeroom("tune", "ask", name, "teacher_reply").error
     assert "#program-inputs" in homeroom("tune", "ask", name, "teacher=Hm?").error
     assert "#program-other" in homeroom("tune", "ask", name, "topic=sums", "--program", "scenario").error
@@ -161,7 +203,7 @@ def test_what_is_no_input_or_another_program_is_one_line(school, homeroom):
         in homeroom("tune", "score", "school/large").error
     )
     assert "#model-not-found" in homeroom("tune", "score", "nope").error
-    assert "#dataset-not-found" in homeroom("tune", "score", "school/large", "--program", "scenario").error
+    assert "#dataset-not-found" in homeroom("tune", "score", "school/large", "--program", "feedback_learner").error
     assert len(school.charged) == asked
 
 

@@ -22,6 +22,7 @@ from homeroom.tuning.dspy.spec import ProgramSpec
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
     from homeroom.chat.directory import ModelCard
+    from homeroom.schema.models import TunedModel
 
 REPLY_TOKENS = 256
 
@@ -95,6 +96,12 @@ def _with(spec: ProgramSpec, card: ModelCard, model: ChatModel) -> ChatModel:
     return ProgramChatModel(card.name, model, spec.program(spec.instructions, ()))
 
 
+def spec_of(home: Homeroom, tuned: TunedModel) -> ProgramSpec | None:
+    """The program that a model's prompt was tuned for; None where its prompt was not."""
+    kept = home.artifacts.path(tuned.artifact) / envelope.FILE if tuned.method == "dspy" and tuned.artifact else None
+    return envelope.Envelope.load(kept).spec if kept is not None and kept.exists() else None
+
+
 def _program_of(home: Homeroom, card: ModelCard, name: str) -> tuple[ProgramSpec, bool]:
     """The program that is meant, and whether the model's prompt was tuned for it.
 
@@ -103,8 +110,7 @@ def _program_of(home: Homeroom, card: ModelCard, name: str) -> tuple[ProgramSpec
         ConfigError: ``program-other``.
     """
     tuned = home.registry.get(card.name) if card.kind == "tuned" else None
-    kept = home.artifacts.path(tuned.artifact) / envelope.FILE if tuned and tuned.method == "dspy" and tuned.artifact else None
-    own = envelope.Envelope.load(kept).spec if kept is not None and kept.exists() else None
+    own = spec_of(home, tuned) if tuned is not None else None
     if own is None:
         return shipped(name), False
     if name.replace("-", "_") in ("", own.name):

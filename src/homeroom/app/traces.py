@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.dspy_job import shipped_as
 from homeroom.app.endpoints import endpoint_identity, endpoint_of
 from homeroom.app.evaluation import spread
+from homeroom.app.field_programs import program_of, require_dialogue
 from homeroom.app.holding import answering_as
 from homeroom.app.metering import Use
+from homeroom.app.programs import spec_of
 from homeroom.app.spending import Asked, Quote, Spend, agreed, questions_quote
 from homeroom.app.talk import talking
+from homeroom.app.trace_forms import Fields, Form, Words
+from homeroom.data.bundled import PROGRAM_DATA
+from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.answers import generate, unanswered
-from homeroom.evaluation.metrics.sound_turn import failed_checks
-from homeroom.evaluation.prompts import PlainPrompt
-from homeroom.models.prompt_program import ProgramChatModel, PromptProgram
+from homeroom.evaluation.field_checks import MAIN
+from homeroom.models.prompt_program import ProgramChatModel
 from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings
 from homeroom.schema.evaluation import Answer
 from homeroom.schema.examples import Example, Item, Message
@@ -93,8 +98,9 @@ def good_traces(
     Raises:
         NotFoundError: no such model or dataset.
         DataError: ``no-items``: the train part has no example of the task.
-        ConfigError: ``traces-fields``: the model replies with several fields, and no check is for those; ``needs-yes``: it could
-            cost more than ``spend``; ``key-not-set``. Nothing was asked.
+        ConfigError: ``traces-fields``: the model's fields have no checks, or the dataset not the fields of its program;
+            ``program-data``: the dataset has fields, and the model none; ``needs-yes``: it could cost more than ``spend``;
+            ``key-not-set``. Nothing was asked.
         ProviderError: the model failed too often.
     """
     found = home.datasets.get(dataset)
@@ -107,31 +113,49 @@ def good_traces(
                 f"{', '.join(found.tasks)}). Name another dataset or --task",
                 code="no-items",
             )
-        identity, prompt = _about(home, card)
-        asked = _Asking(directory.chat_model(card.name), identity, prompt, card.settings, home, on_progress)
+        form = _form(home, card, found)
+        asked = _Asking(directory.chat_model(card.name), form, _identity(home, card), card.settings, home, on_progress)
         agreed(asked.quotes(card.name, answering_as(home, card), items, attempts), spend)
-        answered = [pair for attempt in range(attempts) for pair in asked.round(items, attempt, attempts)]
-    return _sorted(card.name, f"{found.info.name}@{found.info.version}", answered)
+        rounds = [asked.round(items, attempt, attempts) for attempt in range(attempts)]
+    return _sorted(card.name, f"{found.info.name}@{found.info.version}", form, items, rounds)
 
 
-def _about(home: Homeroom, card: ModelCard) -> tuple[str, str]:
-    """What a reply depends on besides the request, and the visible system prompt."""
+def _form(home: Homeroom, card: ModelCard, dataset: Dataset) -> Form:
+    """What the model's replies are.
+
+    Raises:
+        ConfigError: ``traces-fields``, ``program-data``.
+    """
+    tuned = home.registry.get(card.name) if card.kind == "tuned" else None
+    spec = spec_of(home, tuned) if tuned is not None else None
+    if spec is None or spec.fields is None:
+        require_dialogue(dataset)
+        return Words()
+    if shipped_as(spec) not in MAIN:
+        raise ConfigError(
+            f"{card.name!r} replies with the fields of the program {spec.name!r}, for which there are no checks; there are for "
+            f"{', '.join(MAIN)}, and for a tutor's or a learner's words. Take another model: homeroom models list",
+            code="traces-fields",
+        )
+    if program_of(dataset) != spec.name:
+        raise ConfigError(
+            f"{card.name!r} was tuned for the program {spec.name!r}, and {dataset.info.name}@{dataset.info.version} holds no "
+            f"examples of it. Name some: --dataset {PROGRAM_DATA[spec.name]}",
+            code="traces-fields",
+        )
+    return Fields(spec.name)
+
+
+def _identity(home: Homeroom, card: ModelCard) -> str:
+    """What a reply depends on besides the request."""
     settings = home.settings
     tuned = home.registry.get(card.name) if card.kind == "tuned" else None
-    if tuned is not None and tuned.method == "dspy":
-        program = PromptProgram.load(home.artifacts.path(tuned.artifact))
-        if any(one.outputs is not None for one in (program, *program.members)):
-            raise ConfigError(
-                f"{card.name!r} replies with several fields, and the checks are for a tutor's or a learner's words. Take a model "
-                "of the programs answer, answer_from_context or learner: homeroom models list",
-                code="traces-fields",
-            )
     base = tuned.base if tuned else card.name
     endpoint = endpoint_of(settings, base)
     of_base = endpoint_identity(endpoint, base) if endpoint else home.base_files(base).identity
     own = (tuned.artifact or tuned.remote_id) if tuned else ""
     served = f"{settings.engine_weights}:{settings.engine_context}"
-    return f"{of_base}:{served}:{own}:traces", str(card.settings.get("system_prompt") or "")
+    return f"{of_base}:{served}:{own}:traces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +163,8 @@ class _Asking:
     """Who is asked, and how."""
 
     model: ChatModel
+    form: Form
     identity: str
-    prompt: str
     settings: Mapping[str, Any]
     home: Homeroom
     told: Callable[[int, int], None]
@@ -154,18 +178,17 @@ class _Asking:
         ]
         return questions_quote(self.home, label, systems, missing, self._drawn(0).max_tokens)
 
-    def round(self, items: Sequence[Item], attempt: int, attempts: int) -> Iterator[tuple[Item, Answer]]:
+    def round(self, items: Sequence[Item], attempt: int, attempts: int) -> list[Answer]:
         """One reply to each item."""
-        answers = generate(
+        return generate(
             items,
-            _WithoutOwn(self.model),
+            _WithoutOwn(self.model, self.form),
             self._drawn(attempt),
             **self._about,
             identity=self.identity,
             concurrency=self.home.settings.engine_slots,
             on_progress=lambda done, total: self.told(attempt * total + done, attempts * total),
         )
-        return zip(items, answers, strict=True)
 
     def _drawn(self, attempt: int) -> GenerationSettings:
         drawn = replace(GenerationSettings.from_dict(dict(self.settings)), seed=SEED + attempt, json_schema=None)
@@ -173,47 +196,50 @@ class _Asking:
 
     @property
     def _about(self) -> dict[str, Any]:  # keywords of what asks and of what looks which answers are kept
-        return {"system": "traces", "prompt": PlainPrompt(self.prompt), "cache_dir": self.home.settings.home / "answers"}
+        prompt = self.form.prompt(str(self.settings.get("system_prompt") or ""))
+        return {"system": "traces", "prompt": prompt, "cache_dir": self.home.settings.home / "answers"}
 
 
 class _WithoutOwn:
     """A chat model that is never shown the answer to what it is asked."""
 
-    def __init__(self, model: ChatModel) -> None:
-        self.name, self._model = model.name, model
+    def __init__(self, model: ChatModel, form: Form) -> None:
+        self.name, self._model, self._form = model.name, model, form
 
     def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
         """The whole reply."""
         model = self._model.without_own(messages) if isinstance(self._model, ProgramChatModel) else self._model
-        return model.complete(messages, settings)
+        return self._form.complete(model, messages, settings)
 
     def stream(self, messages: Sequence[Message], settings: GenerationSettings) -> Iterator[Chunk]:
         """The reply in one piece."""
         yield Chunk(self.complete(messages, settings).text, "stop")
 
 
-def _sorted(model: str, dataset: str, answered: Sequence[tuple[Item, Answer]]) -> Traces:
+def _sorted(model: str, dataset: str, form: Form, items: Sequence[Item], rounds: Sequence[Sequence[Answer]]) -> Traces:
     good: dict[str, Example] = {}
     failed: Counter[str] = Counter()
     authored = unanswered = 0
-    for item, answer in answered:
-        if answer.finish_reason != "stop" or not answer.text.strip():
-            unanswered += 1
-        elif refused := failed_checks(item, answer):
-            failed.update(refused)
-        elif answer.text.split() == item.gold.split():
-            authored += 1
-        else:
-            example = _example(item, answer.text, model, dataset)
-            good.setdefault(example.id, example)
-    return Traces(model, dataset, tuple(good.values()), len(answered), dict(failed.most_common()), authored, unanswered)
+    for answers in rounds:
+        for item, answer, refused in zip(items, answers, form.refused(items, answers), strict=True):
+            if answer.finish_reason != "stop" or not answer.text.strip():
+                unanswered += 1
+            elif refused:
+                failed.update(refused)
+            elif form.is_authored(item, answer.text):
+                authored += 1
+            else:
+                example = _example(item, *form.written(item, answer.text), model, dataset)
+                good.setdefault(example.id, example)
+    asked = len(items) * len(rounds)
+    return Traces(model, dataset, tuple(good.values()), asked, dict(failed.most_common()), authored, unanswered)
 
 
-def _example(item: Item, text: str, model: str, dataset: str) -> Example:
+def _example(item: Item, text: str, more: Mapping[str, Any], model: str, dataset: str) -> Example:
     """The reply as an example that says where it comes from. The replies before it are the author's, and not learnt."""
     before = [Message(m.role, m.content, 0.0) if m.role == "assistant" else m for m in item.prompt]
     said = item.example.metadata
     metadata = {key: said[key] for key in KEPT if key in said}
     metadata |= {"source": "generated", "author": model, "consent": str(said.get("consent") or "not-required"), "split": "train"}
     metadata["origin"] = {"dataset": dataset, "example": item.id, "source": str(said.get("source") or "")}
-    return Example((*before, Message("assistant", text)), metadata, item.example.context, item.example.reference)
+    return Example((*before, Message("assistant", text)), metadata, item.example.context, item.example.reference, more)

@@ -1,0 +1,111 @@
+"""The two forms of a reply that may become an example: a tutor's or a learner's words, and the fields of a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from homeroom.errors import ProviderError
+from homeroom.evaluation.field_checks import REPLY, FieldReply, fields_of, score_fields
+from homeroom.evaluation.metrics.sound_turn import failed_checks
+from homeroom.evaluation.prompts import PlainPrompt, PromptBuilder
+from homeroom.schema.chat import ChatModel, Completion, GenerationSettings
+from homeroom.schema.evaluation import Answer
+from homeroom.schema.examples import Item, Message
+from homeroom.tuning.dspy.shipped import shipped
+
+Json = dict[str, Any]
+
+
+class Form(Protocol):
+    """What is asked, what is kept of a reply, and which replies are good."""
+
+    def prompt(self, system: str) -> PromptBuilder:
+        """How an item is asked under the visible system prompt."""
+
+    def complete(self, model: ChatModel, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
+        """The reply, with all that is kept of it as its text; an empty one where it cannot be read."""
+
+    def refused(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[Sequence[str]]:
+        """Of each reply the titles of the checks that refuse it. Replies of one round: each item once."""
+
+    def is_authored(self, item: Item, text: str) -> bool:
+        """Whether the author said the same."""
+
+    def written(self, item: Item, text: str) -> tuple[str, Mapping[str, Any]]:
+        """What the assistant says in the example, and what else its record holds."""
+
+
+class Words:
+    """A reply that is a text. Implements `Form`."""
+
+    def prompt(self, system: str) -> PromptBuilder:
+        """The conversation."""
+        return PlainPrompt(system)
+
+    def complete(self, model: ChatModel, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
+        """As it comes."""
+        return model.complete(messages, settings)
+
+    def refused(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[Sequence[str]]:
+        """By the checks behind the verdict."""
+        return [failed_checks(item, answer) for item, answer in zip(items, answers, strict=True)]
+
+    def is_authored(self, item: Item, text: str) -> bool:
+        """Word for word."""
+        return text.split() == item.gold.split()
+
+    def written(self, item: Item, text: str) -> tuple[str, Mapping[str, Any]]:
+        """The text, and nothing else."""
+        return text, {}
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A reply of several fields, kept as the JSON of all of them. Implements `Form`.
+
+    Attributes:
+        program: Whose fields: one of `homeroom.evaluation.field_checks.MAIN`.
+    """
+
+    program: str
+
+    def prompt(self, system: str) -> PromptBuilder:
+        """The conversation, its last turn as the JSON of all inputs."""
+        plain = PlainPrompt(system)
+
+        def ask(item: Item) -> list[Message]:
+            given = FieldReply(self.program, item, {}).given
+            inputs = {field.name: given.get(field.name, "") for field in shipped(self.program).inputs}
+            *before, _ = plain(item)
+            return [*before, Message("user", json.dumps(inputs, ensure_ascii=False))]
+
+        return ask
+
+    def complete(self, model: ChatModel, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
+        """All fields as JSON."""
+        try:
+            reply = model.complete(messages, settings)
+        except ProviderError as error:
+            if error.code != "reply-fields":
+                raise
+            return Completion("", model.name)
+        return replace(reply, text=json.dumps(reply.fields, ensure_ascii=False), fields={})
+
+    def refused(self, items: Sequence[Item], answers: Sequence[Answer]) -> list[Sequence[str]]:
+        """By the checks of the program's fields."""
+        return [score.failed for score in score_fields(self.program, items, [answer.text for answer in answers])]
+
+    def is_authored(self, item: Item, text: str) -> bool:
+        """In every field."""
+        known = {REPLY[self.program]: item.gold, **FieldReply(self.program, item, {}).authored}
+        return fields_of(text) == {name: known.get(name) for name in fields_of(text) or {}}
+
+    def written(self, item: Item, text: str) -> tuple[str, Mapping[str, Any]]:
+        """The field that a person reads, and the others beside the inputs."""
+        said = dict(fields_of(text) or {})
+        reply = said.pop(REPLY[self.program])
+        before = item.example.extra.get("fields")
+        return str(reply), {"fields": {**(before if isinstance(before, Mapping) else {}), "output": said}}
