@@ -187,6 +187,7 @@ def homeroom_test_split(dataset: str) -> list[Any]:
 def test_what_is_no_input_or_another_program_is_one_line(school, homeroom):
     name = tuned(homeroom, "feedback_teacher")
     asked = len(school.charged)
+    assert "#unsolved-program" in homeroom("tune", "unsolved", name, "--out", "u.jsonl").error
     assert "#eval-program" in homeroom("eval", "run", "--model", name).error
     assert homeroom("data", "split", "homeroom-scenarios").code == 0
     told = homeroom("tune", "traces", name, "--dataset", "homeroom-scenarios", "--out", "t.jsonl")

@@ -106,7 +106,7 @@ def unsolved(
     Raises:
         NotFoundError: no such model or dataset; the base is not on this machine.
         ConfigError: ``no-dataset``; ``unsolved-base``: it is no tuned model; ``unsolved-tasks``: the models play different parts;
-            ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was asked.
+            ``unsolved-program``: one replies with several fields; ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was asked.
         DataError: ``unsolved-no-items``: there is no validation example.
         ProviderError: a model did not answer.
     """
@@ -150,6 +150,12 @@ def left(items: Sequence[Item], replies: Mapping[str, Sequence[Answer]]) -> list
 
 def _part(models: Sequence[TunedModel], dataset: Dataset, task: str) -> str:
     """The part that all of the models play."""
+    if program := next((model.name for model in models if model.task == "program"), ""):
+        raise ConfigError(
+            f"{program!r} replies with several fields, and this asks for a tutor's or a learner's words. Which checks its fields "
+            f"fail: homeroom tune score {program}",
+            code="unsolved-program",
+        )
     parts = {model.task for model in models} - {"any"}
     wanted = task or min(parts, default=dataset.tasks[0])
     if parts - {wanted}:
