@@ -13,6 +13,7 @@ from homeroom.app.call_speed import speed_of
 from homeroom.app.compare_facts import text_goes
 from homeroom.app.home import Homeroom
 from homeroom.app.talk import running_directory
+from homeroom.cli.tune_prompt import gained_nothing
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.schema.models import TunedModel
@@ -163,11 +164,28 @@ def test_where_the_text_goes_counts_the_teacher(home, homeroom):
 
 def test_what_a_home_knows_of_a_model_s_speed(school, homeroom):
     with Homeroom.open() as home:
-        assert (speed_of(home, "school/large").calls, speed_of(home, "school/large").seconds) == (0, 2.0)
+        guessed = speed_of(home, "school/large", 64)
+        assert (guessed.calls, guessed.seconds) == (0, 2.0)
         with closing(running_directory(home)) as directory:
             for number in range(5):
                 asked = [Message("user", f"What is {number} and 1?")]
                 directory.chat_model("school/large").complete(asked, GenerationSettings())
-        known = speed_of(home, "school/large")
+        known = speed_of(home, "school/large", 64)
     assert known.calls == 5 and 0 < known.low_s < known.seconds < known.high_s < 2.0
     assert known.reply_tokens == 0, "replies of a chat say nothing of a search's"
+
+
+def test_a_base_here_is_guessed_by_its_size_and_its_replies(homeroom):
+    with Homeroom.open() as home:
+        short, long = (speed_of(home, home.settings.default_base, tokens) for tokens in (32, 128))
+    assert 0 < 4 * short.seconds == pytest.approx(long.seconds) and short.calls == 0
+    assert long.low_s < long.seconds < long.high_s
+
+
+def test_a_search_that_gained_nothing_says_so():
+    def row(name: str, score: float, *, kept: bool = False) -> Json:
+        return {"candidate": name, "selection_score": score, "kept": kept}
+
+    assert "stronger one" in gained_nothing([row("plain", 0.0, kept=True), row("labelled", 0.0)])
+    assert "as its base does" in gained_nothing([row("plain", 0.5, kept=True), row("labelled", 0.5)])
+    assert gained_nothing([row("plain", 0.5), row("labelled", 0.6, kept=True)]) == ""

@@ -23,6 +23,7 @@ CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is n
 SCHEMA_BYTES, REQUEST_BYTES = 2000, 1000  # of how several outputs are asked for, and of a request around its texts, at most
 WRITER_CHARACTERS, WRITER_SHOWN = 2000, 6  # of a question to the model that writes instructions, and the examples in it
 WRITER_BYTES = 20_000  # of one that is held
+USUAL_SHARE = 2 / 3  # of the longest reply that is allowed: with a small base 75 of 96 tokens, and 225 of 256
 WRITER_REPLY, WRITER_MOST = 400, 2000  # tokens of what it writes: usual, and at most
 START_S = 3.0  # until the first call: DSPy is imported and an engine starts
 DOES: Mapping[Part, str] = {"task": "answers", "teacher": "teaches", "writer": "writes instructions"}
@@ -178,8 +179,11 @@ def forecast_search(home: Homeroom, recipe: DspyRecipe, spec: ProgramSpec, mater
     models: Mapping[Part, str] = {"task": recipe.base, **recipe.others}
     asked = []
     for part, calls in expected.items():
-        name, speed = models[part], speed_of(home, models[part])
+        name = models[part]
+        speed = speed_of(home, name, _usual_reply(part, recipe))
         prompt, most, reply, longest = _sizes(part, recipe, spec, material, speed)
+        if speed.reply_tokens > reply:  # known from longer replies than this recipe allows
+            speed = speed.times(reply / speed.reply_tokens)
         price, counted = _price(home, name)
         usd = price.of(round(prompt), round(reply)) if price else 0.0
         held = price.of(most, longest) if price else 0.0
@@ -204,13 +208,18 @@ def _sizes(part: Part, recipe: DspyRecipe, spec: ProgramSpec, material: Material
     shown = sum(len(m.content) for item in pool for m in item.example.messages) / len(pool)
     if part == "writer":
         prompt = (WRITER_CHARACTERS + WRITER_SHOWN * shown) / CHARACTERS_A_TOKEN
-        return prompt, WRITER_BYTES, speed.reply_tokens or WRITER_REPLY, WRITER_MOST
+        return prompt, WRITER_BYTES, speed.reply_tokens or _usual_reply(part, recipe), WRITER_MOST
     usual = (asked + told + shown * min(recipe.demonstrations, len(pool))) / CHARACTERS_A_TOKEN
     longest = max(sum(len(m.content.encode()) for m in item.prompt) for item in (*items, *pool))
     most = longest + len(spec.instructions.encode()) + len(recipe.system_prompt.encode()) + _shown_bytes(recipe, material)
     most += WRITER_MOST * CHARACTERS_A_TOKEN if "writer" in recipe.others else 0  # instructions that it wrote
     full = recipe.generation.max_tokens
-    return usual, most + SCHEMA_BYTES + REQUEST_BYTES, min(speed.reply_tokens or full / 2, full), full
+    return usual, most + SCHEMA_BYTES + REQUEST_BYTES, min(speed.reply_tokens or _usual_reply(part, recipe), full), full
+
+
+def _usual_reply(part: Part, recipe: DspyRecipe) -> float:
+    """Tokens of a reply, where nothing tells."""
+    return WRITER_REPLY if part == "writer" else recipe.generation.max_tokens * USUAL_SHARE
 
 
 def _shown_bytes(recipe: DspyRecipe, material: Material) -> int:

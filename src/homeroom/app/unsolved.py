@@ -106,7 +106,8 @@ def unsolved(
     Raises:
         NotFoundError: no such model or dataset; the base is not on this machine.
         ConfigError: ``no-dataset``; ``unsolved-base``: it is no tuned model; ``unsolved-tasks``: the models play different parts;
-            ``unsolved-program``: one replies with several fields; ``needs-yes``: it could cost more than ``spend``; ``key-not-set``. Nothing was asked.
+            ``unsolved-program``: one replies with several fields; ``needs-yes``: it could cost more than ``spend``;
+            ``key-not-set``. Nothing was asked.
         DataError: ``unsolved-no-items``: there is no validation example.
         ProviderError: a model did not answer.
     """

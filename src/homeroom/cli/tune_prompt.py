@@ -46,6 +46,15 @@ def _text(found: ShownPrompt) -> None:
     candidates(found.candidates)
 
 
+def gained_nothing(scored: Sequence[Mapping[str, Any]]) -> str:
+    """What to say where the search found nothing better than what it began with; empty where it did."""
+    if max(row["selection_score"] for row in scored) == 0:
+        return "No candidate gave one good reply: no prompt makes up for this base. Take a stronger one: --base ENDPOINT/MODEL"
+    if any(row["kept"] and row["candidate"] == "plain" for row in scored):
+        return "Nothing tried is better than the plain prompt, so that is kept: this model answers as its base does."
+    return ""
+
+
 def candidates(rows: Sequence[Mapping[str, Any]]) -> None:
     """What was tried, best first: the score that chose, and wins, ties and losses against the first that was tried."""
     scored = [row for row in rows if "selection_score" in row]
@@ -66,6 +75,8 @@ def candidates(rows: Sequence[Mapping[str, Any]]) -> None:
             "The selection score chose between them, so it flatters. The test's comes from: homeroom eval run (of a program of "
             "several fields: homeroom tune score MODEL)"
         )
+        if told := gained_nothing(scored):
+            click.secho(told, fg="yellow")
     for row in rows:
         if "not_tried" in row:
             click.echo(f"{row['candidate']}: not tried, {row['not_tried']}")
