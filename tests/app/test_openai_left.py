@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,6 +133,16 @@ def test_a_job_whose_confirmation_was_lost_is_looked_for_and_ended(opened, schoo
         cancel_job(opened, job.id)  # it is over: the same command would find the job there and follow it
     opened.jobs.pause(submit_tuning(opened, "mine", RUN).id)
     _, rest = cancel_job(opened, job.id)
+    if not arrived:  # a list may show it later: what is held is given back when it is not there a while later either
+        done = work_on(opened, rest)
+        assert (done.state, done.error_code) == ("failed", "fine-tuning-unlisted") and held(opened) > 0
+        (rest,) = submit_due(opened)
+        assert work_on(opened, rest).state == "failed" and held(opened) > 0, "too soon"
+        place = opened.work_root / job.id / "work" / "run.json"
+        state = json.loads(place.read_text())
+        state["rungs"][0]["missed_at"] -= 120
+        place.write_text(json.dumps(state))
+        (rest,) = submit_due(opened)
     assert work_on(opened, rest).state == "succeeded"
     assert [paid["status"] for paid in school.paid] == ["cancelled"] * arrived and held(opened) == 0.0
     assert left_by(opened, opened.jobs.get(job.id)).unfinished is False

@@ -422,7 +422,7 @@ def test_a_job_that_the_endpoint_forgot_keeps_its_money_held(bench: Bench) -> No
     bench.double.after = lambda number, method, path: bench.double.jobs.clear() if path.endswith("/events") else None
     with pytest.raises(ProviderError) as caught:
         bench.run()
-    assert "does not know it any more" in caught.value.message and bench.money["held"] > 0
+    assert "does not know the job ftjob-1 any more" in caught.value.message and bench.money["held"] > 0
 
 
 @pytest.mark.slow

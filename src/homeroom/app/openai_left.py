@@ -44,6 +44,7 @@ class Left:
         endpoint: Where.
         files: Ids of what was uploaded.
         unfinished: Whether a job of it may go on there.
+        unsettled: Whether one may, or money is held for one that was never asked for.
         delete_at: Unix time from which the files are to go; None while it runs, and where nothing says that they should.
     """
 
@@ -52,6 +53,7 @@ class Left:
     endpoint: str
     files: tuple[str, ...]
     unfinished: bool
+    unsettled: bool
     delete_at: float | None
 
 
@@ -66,13 +68,12 @@ def left_by(home: Homeroom, job: Job) -> Left | None:
     if not isinstance(about, dict) or about.get("method") != "openai":
         return None
     state = RunState.read(home.work_root / job.id / "work")
-    if state is None or not (state.files or state.unfinished):
+    if state is None or not (state.files or state.unsettled):
         return None
     recipe = OpenAIRecipe.model_validate(about)
     endpoint, slash, _ = recipe.base.partition("/")
-    return Left(
-        job, recipe.name, endpoint if slash else NAME, tuple(state.files), state.unfinished, _delete_at(home, job, recipe, state)
-    )
+    left = (state.unfinished, state.unsettled, _delete_at(home, job, recipe, state))
+    return Left(job, recipe.name, endpoint if slash else NAME, tuple(state.files), *left)
 
 
 def _delete_at(home: Homeroom, job: Job, recipe: OpenAIRecipe, state: RunState) -> float | None:
@@ -89,7 +90,7 @@ def submit_due(home: Homeroom) -> list[Job]:
     now = time.time()
     jobs = []
     for left in left_there(home):
-        if left.job.state == "cancelled" and left.unfinished:
+        if left.job.state == "cancelled" and left.unsettled:
             jobs.append(_submit(home, left.job, "end"))
         elif left.delete_at is not None and left.delete_at <= now:
             jobs.append(_submit(home, left.job, "delete"))
@@ -128,7 +129,7 @@ def cancel_job(home: Homeroom, job_id: str) -> tuple[Job, Job | None]:
     """
     job = home.jobs.request_cancel(job_id)
     left = left_by(home, job)
-    if left is None or not left.unfinished:
+    if left is None or not left.unsettled:
         return job, None
     return job, _submit(home, job, "end", NOW if job.done else When(not_before=time.time() + ENDS_ITSELF_S))
 
@@ -148,7 +149,11 @@ def tidying(home: Homeroom) -> Iterator[None]:
         while True:
             try:
                 submit_due(home)
-            except HomeroomError as error:  # a full disk, a locked database: this thread must outlive it
+            except (
+                HomeroomError,
+                OSError,
+                ValueError,
+            ) as error:  # a full disk, a locked database, an old run: it must outlive it
                 log.warning("what runs left at endpoints: %s", error)
             if stop.wait(EVERY_S):
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +38,8 @@ class Pace:
         growth: By what factor.
         patience_s: How long an endpoint that does not answer is asked again.
         tries: Of creating a job whose answer was lost, each after looking for it.
-        looks: How often it is looked for before it is created anew: a list may show it a little later.
+        looks: How often it is looked for before it is created anew, or taken for gone: a list may show it a little later. The
+            pauses between them double: a minute in all.
         tick_s: How soon a cancellation is noticed.
         cancel_s: How long the end of a cancelled job is waited for.
     """
@@ -47,7 +49,7 @@ class Pace:
     growth: float = 1.5
     patience_s: float = 1800.0
     tries: int = 4
-    looks: int = 3
+    looks: int = 6
     tick_s: float = 0.5
     cancel_s: float = 15.0
 
@@ -75,16 +77,21 @@ class Follower:
         """
         if rung.job:
             return
+        asked_before = rung.asked
 
         def explain(error: ProviderError) -> ProviderError:
             return explained(error, self._service.where, self._model)
 
-        self.once(
-            rung,
-            lambda: self._known(rung, self._service.create(body, self._state.tag_of(rung))),
-            lambda: self.found(rung),
-            explain,
-        )
+        tries = 0
+
+        def ask() -> None:
+            nonlocal tries
+            tries += 1
+            job = self._service.create(body, self._state.tag_of(rung))
+            rung.doubted = asked_before or tries > 1
+            self._known(rung, job)
+
+        self.once(rung, ask, lambda: self.found(rung), explain)
 
     def once(
         self,
@@ -141,8 +148,8 @@ class Follower:
         """
         pause = self._pace.first_s
         while True:
-            job = self.asked(lambda: self._service.job(rung.job))
-            news = self.asked(lambda: self._service.events_after(rung.job, rung.event))
+            job = self._job(rung)
+            news = self._news(rung)
             for event in news:
                 rung.done = max(rung.done, self._tell(rung, event))
             if news:
@@ -155,6 +162,82 @@ class Follower:
             told(rung.done, str(job["status"]).replace("_", " "))
             pause = self._pace.first_s if news else min(self._pace.longest_s, pause * self._pace.growth)
             self.pause(pause)
+
+    def _job(self, rung: Rung) -> Json:
+        """The job as it is now. That it is not found once proves nothing: it is asked for again, and looked for in the list.
+
+        Raises:
+            ProviderError: with status 404: the endpoint does not know it any more.
+        """
+        missing: ProviderError | None = None
+        for _ in self.looks():
+            try:
+                return self.asked(lambda: self._service.job(rung.job))
+            except ProviderError as error:
+                if error.status != 404:
+                    raise
+                missing = error
+            listed = self.asked(lambda: [*self._service.jobs_since(self._state.begun_at - CLOCK_SKEW_S)])
+            if (found := next((job for job in listed if job["id"] == rung.job), None)) is not None:
+                return found
+        assert missing is not None
+        raise missing
+
+    def _news(self, rung: Rung) -> list[Json]:
+        """What the job has said since it was asked last; nothing where an endpoint has no events."""
+        try:
+            return self.asked(lambda: self._service.events_after(rung.job, rung.event))
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+            return []
+
+    def twins(self, rung: Rung) -> list[Json]:
+        """Other jobs of the same rung, told to end: its confirmation was lost, no list showed it, and a second one was created.
+
+        Raises:
+            ProviderError: they cannot be looked for.
+            JobCancelled: told to stop.
+        """
+        if not rung.doubted:
+            return []
+        listed = self.asked(lambda: [*self._service.jobs_since(self._state.begun_at - CLOCK_SKEW_S)])
+        found = [job for job in listed if job["id"] != rung.job and self._is_mine(rung, job)]
+        for number, job in enumerate(found):
+            found[number] = self._ended(str(job["id"]))
+            rung.past.append(str(job["id"]))
+        return found
+
+    def _ended(self, job_id: str) -> Json:
+        """A job that nobody wants, told to end."""
+        with suppress(ProviderError):  # it may be over
+            self._service.cancel(job_id)
+        job = self.asked(lambda: self._service.job(job_id))
+        self._reporter.event(
+            f"The endpoint had created {job_id} for the same examples, confirmed it to nobody and listed it too late: it is told "
+            f"to end ({plain(str(job['status']))}). What it did until then may be charged",
+            level="warning",
+        )
+        return job
+
+    def returned(self, rung: Rung) -> str:
+        """A job of the rung that the endpoint did not know any more and knows again, and that did not end in vain; else empty.
+
+        Raises:
+            ProviderError: the endpoint does not answer.
+            JobCancelled: told to stop.
+        """
+        for job_id in rung.vanished:
+            try:
+                job = self.asked(lambda job_id=job_id: self._service.job(job_id))  # type: ignore[misc]
+            except ProviderError as error:
+                if error.status != 404:
+                    raise
+                continue
+            if job["status"] not in ("failed", "cancelled"):
+                self._reporter.event(f"The endpoint knows the job {job_id} again: it is followed, and no other one is created.")
+                return job_id
+        return ""
 
     def send(self, path: Path, name: str) -> str:
         """The id of a training file there: of one that arrived before under this name, else of one that is sent now.
@@ -215,7 +298,7 @@ class Follower:
         """So often something is looked for, with a pause before each further look."""
         for look in range(self._pace.looks):
             if look:
-                self.pause(self._pace.first_s)
+                self.pause(min(self._pace.longest_s, self._pace.first_s * 2 ** (look - 1)))
             yield look
 
     def _is_mine(self, rung: Rung, job: Json) -> bool:
@@ -263,7 +346,7 @@ class Follower:
 
 def _share(step: object, total: object) -> float:
     """How much of the steps is done, 0 to 1; 0 where that is not told."""
-    return step / total if isinstance(step, int) and isinstance(total, int) and total else 0.0
+    return min(1.0, max(0.0, step / total)) if isinstance(step, int) and isinstance(total, int) and total else 0.0
 
 
 def plain(text: str) -> str:

@@ -11,6 +11,9 @@ from homeroom.schema.jobs import Reporter
 from homeroom.tuning.openai.purse import Purse
 from homeroom.tuning.openai.state import FINAL, Rung, RunState
 
+AGAIN_S = 60.0
+"""What is not found is looked for again after so long before it is taken for gone."""
+
 
 def end_jobs(
     service: OpenAITuning,
@@ -21,6 +24,7 @@ def end_jobs(
     wait_s: float,
     look_s: float,
     find: Callable[[Rung], bool] | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> ProviderError | None:
     """Have the jobs that are not over end at the endpoint, and settle what they cost. Why one could not, if so.
 
@@ -31,18 +35,21 @@ def end_jobs(
         reporter: Told what could not be ended.
         wait_s: How long the end of each is waited for.
         look_s: Between two looks.
-        find: Looks for a job that was asked for and never confirmed; one that is not found does not exist. Without it such a job
-            is left as it is.
+        find: Looks for a job that was asked for and never confirmed. One that is not found does not exist, if it is not found
+            again when a while has passed. Without it such a job is left as it is.
+        clock: Unix time.
     """
     failure: ProviderError | None = None
+    purse.release_unasked(state)
     for rung in state.rungs:
         if not rung.open or not (rung.job or find is not None):
             continue
         try:
             if rung.job or (find is not None and find(rung)):
-                _end(service, rung, wait_s, look_s)
+                _end(service, rung, wait_s, look_s, clock())
                 purse.settle(rung, rung.done)
             else:
+                _missed(service, rung, clock())
                 rung.asked = False
                 purse.release(rung)
         except ProviderError as error:
@@ -57,11 +64,27 @@ def end_jobs(
     return failure
 
 
-def _end(service: OpenAITuning, rung: Rung, wait_s: float, look_s: float) -> None:
+def _missed(service: OpenAITuning, rung: Rung, now: float) -> None:
+    """Note that a job is not found; return where it was not found a while ago either.
+
+    Raises:
+        ProviderError: ``fine-tuning-unlisted``: it is the first time, or too soon after it.
+    """
+    rung.missed_at = rung.missed_at or now
+    if now - rung.missed_at < AGAIN_S:
+        raise ProviderError(
+            f"{service.where} does not list it, which it may do later: it is looked for again. When it is not there after "
+            f"{AGAIN_S:.0f} s either, what is held for it is given back.",
+            code="fine-tuning-unlisted",
+        )
+
+
+def _end(service: OpenAITuning, rung: Rung, wait_s: float, look_s: float, now: float) -> None:
     """Cancel a job and wait until it is over.
 
     Raises:
-        ProviderError: or one of its subclasses; ``provider-timeout``: it goes on.
+        ProviderError: or one of its subclasses; ``provider-timeout``: it goes on; ``fine-tuning-unlisted``: it is not found, and
+            may be later.
     """
     try:
         service.cancel(rung.job)
@@ -73,6 +96,7 @@ def _end(service: OpenAITuning, rung: Rung, wait_s: float, look_s: float) -> Non
     except ProviderError as error:
         if error.status != 404:
             raise
+        _missed(service, rung, now)
         rung.vanish()
         return
     rung.outcome = job

@@ -7,10 +7,10 @@ from typing import Any
 
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.ledger.prices import MILLION, Price
-from homeroom.ledger.records import About, Tokens, nano
+from homeroom.ledger.records import About, Cost, Tokens, nano
 from homeroom.ledger.store import Ledger
 from homeroom.schema.costs import Basis
-from homeroom.tuning.openai.state import SUCCEEDED, Rung, RunState
+from homeroom.tuning.openai.state import FINAL, SUCCEEDED, Rung, RunState
 
 Json = dict[str, Any]  # of the provider's making
 
@@ -47,12 +47,11 @@ class Purse:
         """
         if not self._counted:
             return
-        held = {cost for rung in state.rungs for cost in (rung.cost, *rung.left)}
-        # Written, but not noted here before the process died.
-        lost = [cost for cost in self._ledger.held() if cost.about == self._about and cost.id not in held]
+        lost, held = self._lost(state), {cost.id for cost in self._ledger.held()}
         fresh = []
         try:
-            for rung in (rung for rung in state.rungs if not rung.cost and not rung.paid):
+            # Of a line that somebody has settled by hand nothing is held any more.
+            for rung in (one for one in state.rungs if not one.paid and (not one.cost or (one.unasked and one.cost not in held))):
                 most = usd(rung.most_tokens, self._price)
                 mine = next((cost for cost in lost if nano(cost.usd) == nano(most)), None)
                 if mine is not None:
@@ -66,6 +65,28 @@ class Purse:
             raise
         finally:
             state.save()
+
+    def _lost(self, state: RunState) -> list[Cost]:
+        """What the ledger holds for this run and the run does not know of: the process died before it was noted."""
+        known = {line for rung in state.rungs for line in rung.lines}
+        return [cost for cost in self._ledger.held() if cost.about == self._about and cost.id not in known]
+
+    def release_unasked(self, state: RunState) -> None:
+        """Give back what is held for jobs that nobody asked for, where the run is given up."""
+        for rung in state.rungs:
+            if rung.unasked:
+                self.release(rung)
+        for cost in self._lost(state):
+            self._ledger.release(cost.id)
+
+    def also(self, rung: Rung, job: Json) -> None:
+        """Count a second job of the same rung, by the tokens that it says it trained, and at most where it says none."""
+        if not self._counted:
+            return
+        told = trained_tokens(job) if job.get("status") in FINAL else None
+        basis: Basis = "unpriced" if not self.priced else "estimated" if told is None else "billed"
+        tokens = rung.most_tokens if told is None else told
+        self._ledger.add(self._about, usd(tokens, self._price), Tokens(trained=tokens), basis)
 
     def release(self, rung: Rung) -> None:
         """Give back what is held: the endpoint refused the job, or none was asked for."""

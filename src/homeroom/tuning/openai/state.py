@@ -30,6 +30,9 @@ class Rung:
         asked: A job was asked for; whether there is one is not known until ``job`` names it.
         job: Its id there.
         past: Ids of jobs that did not succeed.
+        doubted: Another job may have been created before this one: its confirmation was lost, and no list showed it.
+        missed_at: Unix time at which it was first looked for and not found, after the run was given up; 0 where it was not.
+        vanished: Jobs that the endpoint did not know any more, each with its line of the ledger: what they cost, nobody knows.
         cost: The line of the ledger; empty where nothing is counted. ``left`` are lines of jobs that nobody knows the end of.
         paid: That line is settled.
         event: The last event that was told; ``done`` is how much of it was done then, 0 to 1.
@@ -44,6 +47,9 @@ class Rung:
     asked: bool = False
     job: str = ""
     past: list[str] = field(default_factory=list)
+    doubted: bool = False
+    missed_at: float = 0.0
+    vanished: dict[str, str] = field(default_factory=dict)
     cost: str = ""
     left: list[str] = field(default_factory=list)
     paid: bool = False
@@ -61,11 +67,26 @@ class Rung:
         """Whether there is a job there, or may be one, whose end nobody has seen."""
         return self.outcome is None and bool(self.job or self.asked)
 
+    @property
+    def unasked(self) -> bool:
+        """Whether money is held for it, and no job was asked for."""
+        return bool(self.cost) and not (self.paid or self.asked or self.job)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Every line of the ledger that it knows of."""
+        return tuple(line for line in (self.cost, *self.left, *self.vanished.values()) if line)
+
     def vanish(self) -> None:
         """The endpoint does not know the job any more: what it cost, nobody knows, so it stays held."""
-        self.left += [self.cost] if self.cost else []
+        self.vanished[self.job] = self.cost
         self.cost, self.paid = "", True
         self.outcome = {"status": "failed", "error": {"message": "the endpoint does not know it any more"}}
+
+    def take_up(self, job: str) -> None:
+        """The endpoint knows a job again that had vanished: it is followed, and its money is what was held for it."""
+        self.cost, self.job, self.asked = self.vanished.pop(job), job, True
+        self.past = [one for one in self.past if one != job]
 
 
 @dataclass(slots=True)
@@ -113,6 +134,7 @@ class RunState:
             if rung.outcome is not None and rung.status != SUCCEEDED and rung.paid:
                 rung.past.append(rung.job)
                 rung.turn, rung.asked, rung.job, rung.event, rung.done, rung.outcome = rung.turn + 1, False, "", "", 0.0, None
+                rung.doubted, rung.missed_at = False, 0.0
                 rung.cost, rung.paid, rung.file, state.validation = "", False, "", ""
         state.save()
         return state
@@ -132,6 +154,11 @@ class RunState:
     def unfinished(self) -> bool:
         """Whether one of its jobs may go on there."""
         return any(rung.open for rung in self.rungs)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether one of its jobs may go on there, or money is held for one that was never asked for."""
+        return self.unfinished or any(rung.unasked for rung in self.rungs)
 
     def save(self) -> None:
         """Write it; it is on the disk when this returns.

@@ -133,6 +133,10 @@ class OpenAITuner:
         """One job from upload to end; one that an earlier attempt saw the end of is left as it is."""
         of = f" {rung.examples} examples ({number + 1} of {len(state.rungs)})" if len(state.rungs) > 1 else ""
         if rung.outcome is None:
+            if not rung.job and not rung.asked and (again := follower.returned(rung)):
+                self._work.purse.release(rung)
+                rung.take_up(again)
+                state.save()
             if not rung.job and not rung.asked:
                 rung.file = self._sent(follower, state, str(rung.examples), lines[: rung.examples])
             follower.create(rung, self._body(rung, state, recipe))
@@ -142,8 +146,11 @@ class OpenAITuner:
             def told(done: float, status: str) -> None:
                 reporter.progress((number + done) / len(state.rungs), f"{self._place.endpoint}: {status}{of}")
 
+            self._end_twins(rung, state, follower)
             try:
-                rung.outcome = self._whole(rung, follower.follow(rung, told))
+                job = follower.follow(rung, told)
+                self._end_twins(rung, state, follower)  # a list may have been late
+                rung.outcome = self._whole(rung, state, job)
             except ProviderError as error:
                 if error.status != 404:
                     raise
@@ -158,10 +165,21 @@ class OpenAITuner:
         if rung.status != SUCCEEDED:
             raise self._failed(rung)
 
-    def _whole(self, rung: Rung, job: Json) -> Json:
-        """The job as it ended, refused where it succeeded and names no model."""
+    def _end_twins(self, rung: Rung, state: RunState, follower: Follower) -> None:
+        """Have jobs ended that were created twice, and count what they cost."""
+        for job in follower.twins(rung):
+            self._work.purse.also(rung, job)
+            state.save()
+
+    def _whole(self, rung: Rung, state: RunState, job: Json) -> Json:
+        """The job as it ended, refused where it succeeded and names no model: that is paid, and asked for again."""
         dialect = self._place.dialect
         if job["status"] == SUCCEEDED and not dialect.leaves_checkpoints and not dialect.tuned(job, ()):
+            if not rung.paid:
+                rung.outcome = job
+                self._work.purse.settle(rung, 1.0)
+                rung.outcome = None
+                state.save()
             raise ProviderError(
                 f"{self._place.endpoint!r} says that the job {rung.job} succeeded and names no model. Run the same command again",
                 code="provider-answer",
@@ -173,6 +191,12 @@ class OpenAITuner:
         error = job["error"] if isinstance(job.get("error"), dict) else {}
         reason = " ".join(str(part) for part in (error.get("message"), f"[{error['code']}]" if error.get("code") else "") if part)
         reason, where = plain(reason), self._place.endpoint
+        if rung.job in rung.vanished:
+            return ProviderError(
+                f"The endpoint {where!r} does not know the job {rung.job} any more. It may go on there and be charged, so what "
+                "is held for it stays held (homeroom costs held). The same command looks for it again before it begins anew",
+                code="fine-tuning-failed",
+            )
         if rung.status == "cancelled":
             return ProviderError(
                 f"The job {rung.job} was cancelled at {where!r}, not from here. Begin it anew: run the same command again",
