@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -19,12 +19,15 @@ from homeroom.app.evaluation import (
     shown_by_shots,
 )
 from homeroom.app.field_programs import require_dialogue
+from homeroom.app.promised import promised
+from homeroom.app.sizes import TURN_BYTES, json_bytes, question
 from homeroom.app.spending import Asked, Quote, answering, quotes_of, replies_quote
 from homeroom.app.tuning import job_of, standing_job, submit_tuning
 from homeroom.app.work import When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, MissingExtraError, NotFoundError
 from homeroom.evaluation.written_prompt import WRITTEN
+from homeroom.schema.examples import Item
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import Method, TunedModel
 from homeroom.tuning.recipe import Recipe
@@ -39,8 +42,6 @@ ORDER: tuple[Method, ...] = ("dspy", "huggingface", "openai")
 PROBE = "homeroom-probe"
 """How the recipe of a probe's short tune is named: such a model is no candidate."""
 Task = Literal["tutor", "learner"]
-LONGEST_SYSTEM = 2000
-"""Characters of a system prompt that a tuned model brings, at most, roughly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,28 +218,53 @@ def comparison_quotes(home: Homeroom, found: Lineup, wanted: Wanted) -> list[Quo
         if standing_job(home, "compare", [_payload(found, wanted, entries)]) is not None:
             return quotes
     items = held_out_items(found.dataset, found.task, wanted.items)
-    asked = [sum(len(m.content) for m in item.prompt) for item in items]
-    written = len(wanted.prompt or WRITTEN[found.task])
-    systems = controls(found.dataset, found.task, found.base, wanted.shots, written)
-    systems += [asked for entry in found.entries for asked in _answers(home, entry)]
-    replies = replies_quote(
-        home, "comparison", systems, len(items), (sum(asked) / len(asked), max(asked) + LONGEST_SYSTEM), wanted.max_tokens
-    )
+    tuned = [asked for entry in found.entries for asked in _answers(home, found.dataset, entry)]
+    systems = [str(entry.model.settings.get("system_prompt") or "") for entry in found.entries if entry.model is not None]
+    systems += [run.system_prompt for _, run in runs]
+    replies = compared_quote(home, "comparison", found.dataset, _payload(found, wanted, ()), items, tuned, systems)
     return [*quotes, *([replies] if replies.paid else [])]
 
 
-def controls(dataset: Dataset, task: Task, base: str, shots: int, written: int) -> list[Asked]:
-    """The base, a well-written prompt of ``written`` characters, and ``shots`` demonstrations, with what each is shown."""
-    return [Asked(base), Asked(base, (written, written)), Asked(base, shown_by_shots(dataset, task, shots))]
+def compared_quote(
+    home: Homeroom,
+    label: str,
+    dataset: Dataset,
+    payload: Mapping[str, Any],
+    items: Sequence[Item],
+    tuned: Sequence[Asked],
+    systems: Sequence[str],
+    count: int = 0,
+) -> Quote:
+    """What the replies of a comparison will cost: of the base, of a well-written prompt, of demonstrations, and of the tuned.
+
+    Args:
+        home: The open home.
+        label: What the replies are for.
+        dataset: The version: demonstrations come from its training part.
+        payload: Of the comparison's job, or the probe's: ``task``, ``base``, ``shots``, ``max_tokens`` and ``prompt``.
+        items: What is asked, or examples of what may be.
+        tuned: Who answers for the models.
+        systems: The models' own visible prompts, of which one is the controls' as well.
+        count: Replies of each; one to each item when 0.
+
+    Raises:
+        ConfigError: ``key-not-set``.
+    """
+    task: Task = "learner" if payload["task"] == "learner" else "tutor"
+    base, written = str(payload["base"]), str(payload["prompt"] or WRITTEN[task])
+    usual, most = question([item.prompt for item in items])
+    most += max((json_bytes(text) for text in systems), default=0) + TURN_BYTES
+    shown = (float(len(written)), float(json_bytes(written) + TURN_BYTES))
+    controls = [Asked(base), Asked(base, shown), Asked(base, shown_by_shots(dataset, task, int(payload["shots"])))]
+    return replies_quote(home, label, [*controls, *tuned], count or len(items), (usual, most), int(payload["max_tokens"]))
 
 
-def _answers(home: Homeroom, entry: Entry) -> list[Asked]:
+def _answers(home: Homeroom, dataset: Dataset, entry: Entry) -> list[Asked]:
     """Who answers for one that takes part."""
     if entry.model is not None:
         return answering(home, entry.model)
     assert entry.run is not None
-    endpoint, slash, model = entry.run.base.partition("/")
-    return [Asked(f"{endpoint}/ft:{model}" if slash and entry.run.method == "openai" else entry.run.base)]
+    return promised(home, dataset, entry.run)
 
 
 def _named(home: Homeroom, model: TunedModel, task: str) -> dict[str, str]:

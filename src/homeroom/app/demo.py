@@ -23,10 +23,10 @@ from homeroom.app.evaluation import (
     held_out_items,
     judged_as,
     judging_quotes,
-    shown_by_shots,
     submit_evaluation,
 )
 from homeroom.app.metering import leaves_this_machine, price_at
+from homeroom.app.promised import promised
 from homeroom.app.spending import Asked, Quote, questions_quote, quotes_of
 from homeroom.app.tuning import job_of, prompt_recipe, runs_for, submit_tuning
 from homeroom.data.course import COURSE_NAME, load_course
@@ -182,7 +182,7 @@ def _quotes(home: Homeroom, dataset: Dataset, recipes: Sequence[Recipe], options
         found += quotes_of(home, dataset.info.id, [(f"tuning {ROLES[recipe.task]}", recipe)], again=options.again)
         job = None if options.again else job_of(home, dataset, recipe)
         if job is None or job.result is None:
-            found += judging_quotes(home, f"judging {ROLES[recipe.task]}", _to_be_judged(dataset, recipe, options))
+            found += judging_quotes(home, f"judging {ROLES[recipe.task]}", _to_be_judged(home, dataset, recipe, options))
             continue
         for name in job.result["models"]:
             model = home.registry.get(str(name))
@@ -191,13 +191,12 @@ def _quotes(home: Homeroom, dataset: Dataset, recipes: Sequence[Recipe], options
     return [*first, *found]
 
 
-def _to_be_judged(dataset: Dataset, recipe: Recipe, options: Options) -> Judged:
+def _to_be_judged(home: Homeroom, dataset: Dataset, recipe: Recipe, options: Options) -> Judged:
     """The judging of a model that is yet to be tuned: its prompt shows what the control does, at most what the search may."""
     search = prompt_recipe(recipe)
-    usual, _ = shown_by_shots(dataset, search.task, DEFAULT_SHOTS)
-    tuned = Asked(recipe.base, (min(usual, search.budget_characters), search.budget_characters))
+    tuned = promised(home, dataset, search)
     items = held_out_items(dataset, search.task, options.items)
-    return Judged(recipe.base, [tuned], dataset, search.task, items, DEFAULT_SHOTS, MAX_TOKENS, search.system_prompt)
+    return Judged(recipe.base, tuned, dataset, search.task, items, DEFAULT_SHOTS, MAX_TOKENS, search.system_prompt)
 
 
 def _base(home: Homeroom, name: str, show: Show, *, asks: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.call_speed import Speed, speed_of
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.metering import price_at
+from homeroom.app.sizes import REQUEST_BYTES, SCHEMA_BYTES
 from homeroom.ledger.prices import Price
 from homeroom.tuning.dspy.expected import Calls, expected_calls
 from homeroom.tuning.dspy.recipe import DspyRecipe, Part
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from homeroom.tuning.dspy.task import Material
 
 CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is not here
-SCHEMA_BYTES, REQUEST_BYTES = 2000, 1000  # of how several outputs are asked for, and of a request around its texts, at most
 WRITER_CHARACTERS, WRITER_SHOWN = 2000, 6  # of a question to the model that writes instructions, and the examples in it
 WRITER_BYTES = 20_000  # of one that is held
 USUAL_SHARE = 2 / 3  # of the longest reply that is allowed: with a small base 75 of 96 tokens, and 225 of 256

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.field_programs import require_dialogue
+from homeroom.app.sizes import question
 from homeroom.app.spending import Asked, Quote, Spend, agreed, answering, replies_quote
 from homeroom.app.tuning import standing_job
 from homeroom.app.work import key_of, submit_once
@@ -20,7 +21,7 @@ from homeroom.errors import ConfigError, DataError, NotFoundError
 from homeroom.evaluation.prompts import FewShotPrompt, few_shot_prompt, leaks
 from homeroom.evaluation.situation import Situation, situation
 from homeroom.schema.chat import GenerationSettings
-from homeroom.schema.examples import Example, Item
+from homeroom.schema.examples import Example, Item, Message
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import TunedModel
 
@@ -328,14 +329,14 @@ def judging_quotes(home: Homeroom, label: str, judged: Judged) -> list[Quote]:
     Raises:
         ConfigError: ``key-not-set``.
     """
-    sizes = [len(judged.system) + sum(len(m.content) for m in item.prompt) for item in judged.items]
+    before = [Message("system", judged.system)] if judged.system else []
+    asked = question([[*before, *item.prompt] for item in judged.items])
     systems = [Asked(judged.base), Asked(judged.base, shown_by_shots(judged.dataset, judged.task, judged.shots)), *judged.tuned]
-    question = (sum(sizes) / len(sizes), float(max(sizes)))
-    quote = replies_quote(home, label, systems, len(sizes), question, judged.max_tokens)
+    quote = replies_quote(home, label, systems, len(judged.items), asked, judged.max_tokens)
     return [quote] if quote.paid else []
 
 
 def shown_by_shots(dataset: Dataset, task: str, shots: int) -> tuple[float, float]:
-    """Characters of so many demonstrations, usually and at most."""
-    sizes = [sum(len(m.content) for m in example.messages) for example in dataset.part("train", task)] or [0]
-    return shots * sum(sizes) / len(sizes), float(shots * max(sizes))
+    """So many demonstrations: characters usually, and bytes at most."""
+    usual, most = question(example.messages for example in dataset.part("train", task))
+    return shots * usual, shots * most

@@ -7,24 +7,24 @@ in this version and every later one. The same question finds the same probe agai
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeroom.app.comparing import PROBE, Submitted, Task, controls, default_run, for_task
+from homeroom.app.comparing import PROBE, Submitted, Task, compared_quote, default_run, for_task
 from homeroom.app.endpoints import endpoint_of
-from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, MAX_TURNS
+from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, MAX_TURNS, spread
 from homeroom.app.field_programs import require_dialogue
-from homeroom.app.spending import Asked, Quote, quotes_of, replies_quote
+from homeroom.app.promised import promised
+from homeroom.app.spending import Quote, quotes_of
 from homeroom.app.tuning import job_of, standing_job, submit_tuning
 from homeroom.app.work import When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.data.held_out import SetAside
-from homeroom.errors import ConfigError, DataError
+from homeroom.errors import ConfigError, DataError, NotFoundError
 from homeroom.evaluation.protocol import protocol
-from homeroom.evaluation.written_prompt import WRITTEN
-from homeroom.schema.examples import Example
+from homeroom.schema.examples import Example, Item
 from homeroom.tuning.recipe import Recipe
 from homeroom.tuning.recipe_file import Run, load_runs
 
@@ -97,18 +97,28 @@ def probe_quotes(home: Homeroom, question: Question) -> list[Quote]:
         if standing_job(home, "probe", [payload]) is not None:
             return []
     task: Task = "learner" if found.about["task"] == "learner" else "tutor"
-    asked = [
-        sum(len(m.content) for m in item.prompt)
-        for example in found.dataset.part("train", task)
-        for item in example.items()
-        if item.turn < MAX_TURNS
-    ] or [0]
-    systems = [*controls(found.dataset, task, found.run.base, DEFAULT_SHOTS, len(WRITTEN[task])), Asked(found.run.base)]
-    replies = replies_quote(
-        home, "the probe's replies", systems, question.items, (sum(asked) / len(asked), max(asked)), DEFAULT_MAX_TOKENS
-    )
+    asked = [item for e in found.dataset.part("train", task) for item in e.items() if item.turn < MAX_TURNS]
+    tuned, systems = promised(home, found.dataset, found.run), [found.run.system_prompt]
+    label = "the probe's replies"
+    replies = compared_quote(home, label, found.dataset, found.about, asked, tuned, systems, question.items)
     quotes = [] if tuning is not None else quotes_of(home, found.dataset.info.id, [("a short tune", found.run)])
     return [*quotes, *([replies] if replies.paid else [])]
+
+
+def probe_items(home: Homeroom, dataset: Dataset, payload: Mapping[str, Any]) -> list[Item]:  # of the probe's job: JSON
+    """What a probe asks, of what was set aside for it.
+
+    Raises:
+        NotFoundError: ``probe-not-found``.
+    """
+    record = home.held_out.probe(str(payload["probe"]))
+    if record is None:
+        raise NotFoundError(
+            f"There is no probe {payload['probe']!r}. Make one: homeroom tune recommend --probe --dataset NAME",
+            code="probe-not-found",
+        )
+    mine = frozenset(record.examples)
+    return spread([example for example in dataset.examples if example.id in mine], int(payload["items"]))
 
 
 @dataclass(frozen=True, slots=True)

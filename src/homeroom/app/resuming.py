@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from homeroom.app.comparing import Task, controls, models_of
-from homeroom.app.evaluation import MAX_TURNS, evaluation_quotes
+from homeroom.app.comparing import compared_quote, models_of
+from homeroom.app.evaluation import evaluation_quotes, held_out_items
 from homeroom.app.fine_tuning.jobs import ORDER
-from homeroom.app.spending import Asked, Quote, answering, quote_of, quotes_of, replies_quote
+from homeroom.app.probing import probe_items
+from homeroom.app.promised import promised_by
+from homeroom.app.spending import Quote, answering, quote_of, quotes_of
 from homeroom.app.tuning import plan_prompt, standing_job
+from homeroom.data.datasets import Dataset
 from homeroom.errors import ConflictError, NotFoundError
-from homeroom.evaluation.written_prompt import WRITTEN
+from homeroom.schema.examples import Item
 from homeroom.schema.jobs import Job
 from homeroom.tuning.prompts.recipe import PromptRecipe
 from homeroom.tuning.recipe_file import parse_run
@@ -124,23 +127,23 @@ def _before(home: Homeroom, job: Job) -> list[Job]:
 
 
 def _replies(home: Homeroom, job: Job, dataset: str) -> list[Quote]:
-    """Replies of a comparison; their prompts are taken to be as long as those of the training part: no test split is opened."""
+    """Replies of a comparison or a probe."""
     found, payload = home.datasets.get(dataset), job.payload
-    task: Task = "learner" if payload["task"] == "learner" else "tutor"
-    sizes = [
-        sum(len(m.content) for m in item.prompt)
-        for example in found.part("train", task)
-        for item in example.items()
-        if item.turn < MAX_TURNS
-    ] or [0]
-    written = len(str(payload["prompt"]) or WRITTEN[task])
+    task = str(payload["task"])
     made = [entry for entry in payload["entries"] if "job" not in entry or home.jobs.get(entry["job"]).state == "succeeded"]
     models = models_of(home, made, task)
     others = [home.jobs.get(entry["job"]).payload for entry in payload["entries"] if entry not in made]
-    systems = controls(found, task, str(payload["base"]), int(payload["shots"]), written)
-    systems += [asked for model in models for asked in answering(home, model)]
-    systems += [Asked(str(other["recipe"]["base"])) for other in others]
-    replies = replies_quote(
-        home, KINDS[job.kind], systems, int(payload["items"]), (sum(sizes) / len(sizes), max(sizes)), int(payload["max_tokens"])
-    )
+    tuned = [asked for model in models for asked in answering(home, model)]
+    tuned += [asked for other in others for asked in promised_by(home, found, other)]
+    systems = [str(model.settings.get("system_prompt") or "") for model in models]
+    systems += [str(other["recipe"].get("system_prompt") or "") for other in others]
+    replies = compared_quote(home, KINDS[job.kind], found, payload, _items(home, job, found), tuned, systems)
     return [replies] if replies.paid else []
+
+
+def _items(home: Homeroom, job: Job, dataset: Dataset) -> list[Item]:
+    """What a comparison asks, or a probe."""
+    payload = job.payload
+    if job.kind == "compare":
+        return held_out_items(dataset, str(payload["task"]), int(payload["items"]))
+    return probe_items(home, dataset, payload)

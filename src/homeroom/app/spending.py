@@ -6,12 +6,14 @@ quote. Nobody is asked for what was made already or is under way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from homeroom.app.endpoints import endpoint_of, require_key
 from homeroom.app.metering import price_at
+from homeroom.app.sizes import REQUEST_BYTES, characters_of, json_bytes, most_bytes
 from homeroom.app.tuning import CHARACTERS_A_TOKEN, job_of, plan_tuning
 from homeroom.errors import ConfigError
 from homeroom.models.prompt_program import PromptProgram
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 SPEND = "spend=5.0, or spend=math.inf for whatever it costs"
 """How a program agrees."""
+ASK_AGAIN = "What was answered is kept: the same again asks only for the rest, once you agree to that"
+"""What to do where the money ends in the middle of replies that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,13 @@ class Asked:
 
     Attributes:
         name: ``ENDPOINT/MODEL``, or what answers on this machine.
-        shown: Characters that are shown to it beside a question, usually and at most.
+        shown: What is shown to it beside a question: characters usually, and bytes at most.
+        perhaps: It is asked only where an ensemble was best, and counts for the most that it can be alone.
     """
 
     name: str
     shown: tuple[float, float] = (0.0, 0.0)
+    perhaps: bool = False
 
 
 def answering(home: Homeroom, model: TunedModel) -> list[Asked]:
@@ -125,12 +131,14 @@ def answering(home: Homeroom, model: TunedModel) -> list[Asked]:
     if endpoint_of(home.settings, model.base) is None or not model.artifact:
         return [Asked(model.base)]
     program = PromptProgram.load(home.artifacts.path(model.artifact))
-    return [Asked(model.base, (shown, shown)) for shown in map(_shown, program.members or (program,))]
+    return [Asked(model.base, shown_by(one)) for one in program.members or (program,)]
 
 
-def _shown(program: PromptProgram) -> float:
-    """Characters that a program sends beside the question."""
-    return float(sum(len(message.content) for message in program.render([Message("user", "")])))
+def shown_by(program: PromptProgram) -> tuple[float, float]:
+    """What a program sends beside the question: characters, and bytes at most, with how it asks for several fields."""
+    sent = program.render([Message("user", "")])
+    fields = json_bytes(program.outputs.schema) if program.outputs else 0
+    return float(characters_of(sent)), float(most_bytes(sent) + fields)
 
 
 def replies_quote(
@@ -143,7 +151,7 @@ def replies_quote(
         label: What the replies are for.
         systems: Who answers, those on this machine as well.
         items: Replies of each.
-        question: Characters of a prompt, usually and at most.
+        question: A prompt: characters usually, and bytes at most, as `homeroom.app.sizes.question` gives them.
         max_tokens: Of a reply.
 
     Raises:
@@ -159,10 +167,11 @@ def replies_quote(
             continue
         usual, most = (asked + shown for asked, shown in zip(question, one.shown, strict=True))
         replies += items
-        tokens += items * (usual / CHARACTERS_A_TOKEN + max_tokens / 2)
         unpriced = unpriced or price is None
-        usd += price.of(round(items * usual / CHARACTERS_A_TOKEN), items * max_tokens // 2) if price else 0.0
-        most_usd += price.of(round(items * most), items * max_tokens) if price else 0.0  # a token is at least a character
+        if not one.perhaps:
+            tokens += items * (usual / CHARACTERS_A_TOKEN + max_tokens / 2)
+            usd += price.of(round(items * usual / CHARACTERS_A_TOKEN), items * max_tokens // 2) if price else 0.0
+        most_usd += price.of(items * (math.ceil(most) + REQUEST_BYTES), items * max_tokens) if price else 0.0
     told = f"up to {replies:,} {'reply' if replies == 1 else 'replies'}, about {round(tokens):,} tokens"
     return Quote(label, told, replies > 0, not unpriced, usd, most_usd=most_usd)
 
@@ -175,11 +184,10 @@ def questions_quote(
     Raises:
         ConfigError: ``key-not-set``.
     """
-    characters = sum(len(message.content) for messages in questions for message in messages)
     if not questions:
         return []
-    each = characters / len(questions)
-    quote = replies_quote(home, label, systems, len(questions), (each, each), max_tokens)
+    usual, most = (sum(map(size, questions)) / len(questions) for size in (characters_of, most_bytes))
+    quote = replies_quote(home, label, systems, len(questions), (usual, most), max_tokens)
     return [quote] if quote.paid else []
 
 
@@ -199,16 +207,22 @@ def together(quotes: Sequence[Quote]) -> Quote:
     )
 
 
-def agreed(quotes: Sequence[Quote], spend: Spend) -> None:
+def agreed(quotes: Sequence[Quote], spend: Spend) -> float:
     """Have what is about to be begun agreed to.
 
+    Returns:
+        What it may cost, in US dollars: what was agreed to, or of somebody who was asked the most that was told. Infinity where
+        nobody knows the price.
+
     Raises:
-        ConfigError: ``needs-yes``. And what the one who asks raises.
+        ConfigError: ``needs-yes``, ``usd-invalid``. And what the one who asks raises.
     """
-    if callable(spend):
-        spend(quotes)
-    else:
+    if not callable(spend):
         require_agreed(quotes, spend, SPEND)
+        return spend
+    spend(quotes)
+    whole = together(quotes)
+    return whole.most_usd if whole.priced else math.inf
 
 
 def require_agreed(quotes: Sequence[Quote], spend: float, how: str) -> None:
@@ -220,11 +234,24 @@ def require_agreed(quotes: Sequence[Quote], spend: float, how: str) -> None:
         how: What to write to agree.
 
     Raises:
-        ConfigError: ``needs-yes``.
+        ConfigError: ``needs-yes``, ``usd-invalid``.
     """
+    require_amount(spend)
     whole = together(quotes)
-    if whole.asked_for and spend != float("inf") and (not whole.priced or whole.most_usd > spend):
+    if whole.asked_for and spend != math.inf and (not whole.priced or whole.most_usd > spend):
         raise needs_yes(whole, how)
+
+
+def require_amount(spend: float) -> None:
+    """Refuse what nothing could ever exceed by mistake.
+
+    Raises:
+        ConfigError: ``usd-invalid``: it is less than 0, or no number.
+    """
+    if not spend >= 0:
+        raise ConfigError(
+            f"spend={spend!r} is no amount of US dollars to agree to. Write one from 0 up: {SPEND}", code="usd-invalid"
+        )
 
 
 def needs_yes(whole: Quote, how: str) -> ConfigError:

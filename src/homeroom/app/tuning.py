@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.endpoints import base_here, endpoint_identity, endpoint_of
 from homeroom.app.forecasts import calibrations, record
 from homeroom.app.metering import price_at
+from homeroom.app.sizes import REQUEST_BYTES, characters_of, most_bytes
 from homeroom.app.work import MOST_JOBS, NOW, When, is_gone, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
@@ -128,7 +129,9 @@ def plan_prompt(home: Homeroom, dataset: Dataset, recipe: PromptRecipe) -> Plan:
     pool, items = demonstrations_and_items(dataset, recipe.task, recipe.items)
     planned = candidates(pool, recipe, "")
     asked = len(planned) * len(items)
-    prompts = sum(len(m.content) for _, program in planned for item in items for m in program.render(item.prompt))
+    asks = [program.render(item.prompt) for _, program in planned for item in items]
+    prompts = sum(map(characters_of, asks))
+    most = sum(most_bytes(messages) + REQUEST_BYTES for messages in asks)
     replies = asked * recipe.generation.max_tokens
     tokens = prompts // CHARACTERS_A_TOKEN + replies
     endpoint = endpoint_of(home.settings, recipe.base)
@@ -147,7 +150,7 @@ def plan_prompt(home: Homeroom, dataset: Dataset, recipe: PromptRecipe) -> Plan:
             *((f"no price is known for {recipe.base}: write one into prices.yaml in the home",) if counted and not price else ()),
         ),
         cost_usd=round(price.of(prompts // CHARACTERS_A_TOKEN, replies // 2), 6) if price else 0.0,
-        cost_high_usd=round(price.of(prompts, replies), 6) if price else 0.0,  # a token is at least a character
+        cost_high_usd=round(price.of(most, replies), 6) if price else 0.0,
         details={"requests": asked, "tokens": tokens, "counted": counted, "priced": not counted or price is not None},
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import dspy
 
 from homeroom.tuning.dspy.iterative import bootstrap_iterative
+from homeroom.tuning.dspy.recipe import MEMBERS
 from homeroom.tuning.dspy.task import Bench, Candidate, Program, quiet
 from homeroom.tuning.dspy.together import better_together, bootstrap_finetune
 
@@ -77,7 +78,7 @@ def _iterative(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
 
 def _ensemble(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
     single = sorted((c for c in tried if len(c.programs) == 1 and not c.weights), key=lambda c: (-c.score, c.size))
-    programs = tuple(c.programs[0] for c in single[: min(3, bench.recipe.candidates)])
+    programs = tuple(c.programs[0] for c in single[: min(MEMBERS, bench.recipe.candidates)])
     if len(programs) > 1:
         yield f"ensemble of {len(programs)}", programs
 

@@ -20,6 +20,9 @@ PROMPT_MODEL: tuple[Optimiser, ...] = ("gepa", "mipro")
 TAUGHT: tuple[Optimiser, ...] = ("bootstrap", "random-search", "iterative")
 """What shows a model's own replies, which may be those of a stronger one."""
 
+MEMBERS = 3
+"""Programs that an ensemble is made of, at most."""
+
 WEIGHTS: tuple[Optimiser, ...] = ("bootstrap-finetune", "better-together")
 """What trains weights as well, on replies that are good enough."""
 
