@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 import inspect
 import io
+import json
 import math
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,21 @@ import click
 import pytest
 
 import homeroom as package
+from homeroom.app.comparing import Wanted, comparison_quotes, lineup
+from homeroom.app.endpoints import open_endpoint_model
+from homeroom.app.holding import paid
 from homeroom.app.home import Homeroom
+from homeroom.app.promised import promised
+from homeroom.app.spending import Asked, Quote, questions_quote, shown_by
 from homeroom.app.tuning import submit_tuning
 from homeroom.cli.main import cli, run
-from homeroom.errors import ConfigError, HomeroomError
+from homeroom.errors import AuthError, ConfigError, ConflictError, HomeroomError, NotFoundError
+from homeroom.ledger.purse import Purse
 from homeroom.models.prompt_program import PromptProgram
+from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.schema.models import TunedModel
+from homeroom.tuning.dspy.shipped import shipped
 from homeroom.tuning.recipe_file import run_of
 from tests.doubles.openai_server import KEY, OpenAIDouble
 from tests.doubles.school import name_school
@@ -317,13 +327,14 @@ def test_the_most_that_is_told_is_never_less_than_what_it_costs(school, homeroom
 
 
 def test_a_conversation_of_a_program_ends_where_the_money_does(school):
-    school.reply = lambda body: "Draw it."
+    bodies: list[Any] = []
+    school.reply = lambda body: bodies.append(body) or "Draw it."
     with Homeroom.open() as home:
         with package.conversation(home, MINE, spend=math.inf) as talk:
             assert talk.ask("Hello?") == "Draw it."
         told = school.charged[-1]
         cost = (told["prompt_tokens"] + 2 * told["completion_tokens"]) / 1e6
-        most = (sum(len(m["content"]) for m in told["messages"]) + 2 * 256) / 1e6
+        most = (len(json.dumps(bodies[-1], ensure_ascii=False).encode()) + 2 * 256) / 1e6
         with package.conversation(home, MINE, spend=most + 1.5 * cost) as talk:
             assert talk.ask("Hello?") == "Draw it."
             talk.start_over()
@@ -335,9 +346,112 @@ def test_a_conversation_of_a_program_ends_where_the_money_does(school):
             assert error.value.code == "needs-yes" and calls(school) == before and talk.messages == []
 
 
+@pytest.mark.parametrize("text", ["Hi", "ሰላም ልጆች " * 100, 'He said: "8"\n' * 50], ids=["short", "Amharic", "escaped"])
+def test_the_most_that_is_told_is_never_less_than_what_is_held(school, text):
+    messages = [Message("user", text)]
+    with Homeroom.open() as home:
+        (quote,) = questions_quote(home, FAR, [Asked(FAR)], [messages], 8)
+        model, _ = open_endpoint_model(home, FAR)
+        school.faults = [("completions", "silence"), ("completions", "401")]
+        with closing(model), pytest.raises(AuthError):
+            model.complete(messages, GenerationSettings(max_tokens=8))
+        (lost,) = home.ledger.held()
+        assert len(text.encode()) / 1e6 < lost.usd <= quote.most_usd
+
+
+def spent(home: Homeroom) -> float:
+    return sum(total.usd + total.held_usd for total in home.ledger.totals(()))
+
+
+def test_a_reply_that_is_lost_takes_from_what_was_agreed_to(school):
+    with Homeroom.open() as home:
+        with package.conversation(home, FAR, spend=math.inf) as talk:
+            school.faults = [("completions", "silence")]
+            talk.ask("Hello?")
+        (lost,) = home.ledger.held()
+        before, asked = spent(home), calls(school)
+        with package.conversation(home, FAR, spend=1.5 * lost.usd) as talk:
+            school.faults = [("completions", "silence")]
+            with pytest.raises(ConfigError, match="spend=") as error:
+                talk.ask("Hello?")
+        assert error.value.code == "needs-yes" and calls(school) == asked + 1, "to ask again could cost more than is left"
+        assert spent(home) - before == pytest.approx(lost.usd)
+
+
+@pytest.mark.parametrize("verb", ["traces", "unsolved"])
+def test_lost_replies_end_what_was_agreed_to_and_what_was_answered_is_kept(school, home, monkeypatch, verb):
+    monkeypatch.setenv("HOMEROOM_ENGINE_SLOTS", "1")
+    (home / "prices.yaml").write_text("endpoints: {school/: {input: 1, output: 1000}}\n")
+
+    def ask(home: Homeroom, spend: Any) -> Any:
+        if verb == "traces":
+            return package.traces(home, MINE, "small-course", limit=2, spend=spend)
+        return package.unsolved(home, [MINE], items=2, spend=spend)
+
+    told: list[Any] = []
+    with Homeroom.open() as opened:
+        school.faults = [("completions", "ok"), ("completions", "silence")]
+        with pytest.raises(ConflictError, match="What was answered is kept") as error:
+            ask(opened, told.extend)  # somebody who is told the most, and agrees to that
+        assert error.value.code == "run-spent" and len(school.charged) == 1
+        assert told[0].most_usd / 2 < spent(opened) <= told[0].most_usd
+        ask(opened, math.inf)
+        assert len(school.charged) == 2, "only the other one was asked for again"
+
+
+@pytest.mark.parametrize("spend", [math.nan, -1.0])
+def test_what_is_no_amount_agrees_to_nothing(school, spend):
+    with Homeroom.open() as home:
+        for ask in (
+            lambda: package.tune(home, "small-course", RECIPE, spend=spend),
+            lambda: package.evaluate(home, home.registry.get(MINE), spend=spend),
+            lambda: package.compare(home, "small-course", base=FAR, methods=["huggingface"], task="tutor", spend=spend),
+            lambda: package.traces(home, MINE, "small-course", spend=spend),
+            lambda: said(package.conversation(home, FAR, spend=spend), lambda talk: talk.ask("Hello?")),
+        ):
+            with pytest.raises(ConfigError, match=repr(spend)) as error:
+                ask()
+            assert error.value.code == "usd-invalid"
+    assert calls(school) == 0
+
+
+def test_what_could_not_be_begun_is_given_back():
+    purse = Purse(1.0)
+    with pytest.raises(NotFoundError), paid(purse, [Quote("a training", "", True, most_usd=0.7)], "spend=5.0"):
+        raise NotFoundError("It is gone.")
+    assert purse.left_usd == pytest.approx(1.0)
+    with paid(purse, [Quote("a training", "", True, most_usd=0.7)], "spend=5.0"):
+        pass
+    with pytest.raises(ConfigError) as error, paid(purse, [Quote("another", "", True, most_usd=0.7)], "spend=5.0"):
+        pass
+    assert error.value.code == "needs-yes" and purse.left_usd == pytest.approx(0.3)
+
+
+def test_a_run_that_is_not_made_yet_counts_with_all_that_it_may_show(school):
+    spec = shipped("answer")
+    most = [{field.name: "x" * 490 for field in (*spec.inputs, *spec.outputs)}] * 3
+    one = spec.program(spec.instructions, most, FAR, "x")
+    searched = run_of({"method": "dspy", "name": "x", "task": "tutor", "base": FAR, "optimisers": ["bootstrap", "ensemble"]})
+    with Homeroom.open() as home:
+        dataset = home.datasets.get("small-course")
+        (plain, *others) = promised(home, dataset, searched)
+        assert shown_by(one)[1] <= plain.shown[1] and plain.shown[0] < plain.shown[1]
+        assert [(other.shown, other.perhaps) for other in others] == [(plain.shown, True)] * 2, "three make an ensemble"
+        assert not plain.perhaps and plain.shown[0] > len(spec.instructions)
+        (instead,) = promised(home, dataset, run_of(RECIPE))  # a search for demonstrations
+        assert instead.shown[1] >= 4000
+        items = [item for example in dataset.part("train", "tutor") for item in example.items()]
+        quotes = []
+        for run in (searched, run_of({**RECIPE, "method": "openai"})):
+            wanted = Wanted("small-course", recipes=(run,), task="tutor", base=FAR)
+            quotes.append(comparison_quotes(home, lineup(home, wanted), wanted)[-1])
+        assert items and quotes[0].label == quotes[1].label == "comparison"
+        assert quotes[0].most_usd > quotes[1].most_usd + 3 * plain.shown[1] / 1e6
+
+
 def test_going_on_takes_along_what_a_comparison_waits_for(school, monkeypatch):
     with Homeroom.open() as home:
-        from homeroom.app.comparing import Wanted, lineup, submit_comparison
+        from homeroom.app.comparing import submit_comparison
 
         wanted = Wanted("small-course", ("huggingface",), task="tutor", base=FAR)
         submitted = submit_comparison(home, lineup(home, wanted), wanted)

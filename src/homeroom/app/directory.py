@@ -19,6 +19,7 @@ from homeroom.chat.directory import ModelCard, ScorecardLink, not_deletable, unk
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
 from homeroom.evaluation.metrics import metric
 from homeroom.evaluation.protocol import protocol
+from homeroom.ledger.purse import Purse
 from homeroom.models import prepared
 from homeroom.models.catalogue import BaseModel, Catalogue, load_catalogue
 from homeroom.models.client import OpenAIChatModel, list_models
@@ -44,10 +45,11 @@ class HomeDirectory:
         home: The open home.
         resolve: Gives the engine that serves a base, alone or with one adapter.
         use: What its models are asked for: under which purpose calls to endpoints are counted.
+        purse: What calls to endpoints are paid from; None has no limit but the budgets.
     """
 
-    def __init__(self, home: Homeroom, resolve: Resolve, use: Use = CHAT) -> None:
-        self._home, self._resolve, self._use = home, resolve, use
+    def __init__(self, home: Homeroom, resolve: Resolve, use: Use = CHAT, purse: Purse | None = None) -> None:
+        self._home, self._resolve, self._use, self._purse = home, resolve, use, purse
         self._checkpoints = CheckpointStore(home.database, home.artifacts)
         self._endpoint_models: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._lock = threading.Lock()
@@ -152,7 +154,7 @@ class HomeDirectory:
         return EngineChatModel(name, lambda failed: self._resolve(identity, name, failed), adapter=name)
 
     def _at_endpoint(self, endpoint: Endpoint, model: str, name: str) -> OpenAIChatModel:
-        return endpoint_model(endpoint, model, name, meter_for(self._home, endpoint, model, name, self._use))
+        return endpoint_model(endpoint, model, name, meter_for(self._home, endpoint, model, name, self._use, self._purse))
 
     def _check_base(self, model: TunedModel) -> None:
         """Refuse a model whose base is not here, or here in another version.

@@ -18,13 +18,14 @@ from pydantic import ValidationError
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.engines import engine, server_runs
-from homeroom.app.holding import HeldModel, Pot
+from homeroom.app.holding import HeldModel, paid
 from homeroom.app.openai_left import cancel_job
-from homeroom.app.spending import Asked, answering, quotes_of
+from homeroom.app.spending import Asked, answering, quotes_of, require_amount
 from homeroom.app.talk import running_directory
 from homeroom.app.tuning import submit_tuning
 from homeroom.app.work import wait_for
 from homeroom.errors import ConfigError
+from homeroom.ledger.purse import Purse
 from homeroom.schema.chat import ChatModel
 from homeroom.schema.examples import Example
 from homeroom.schema.jobs import Job
@@ -72,6 +73,7 @@ def homeroom_lm(
     Raises:
         MissingExtraError: DSPy is not installed.
         NotFoundError: there is no such model.
+        ConfigError: ``usd-invalid``.
     """
     require_dspy(caches=True)  # another program's: its caches are left as they are
     from homeroom.tuning.dspy.library import language_model
@@ -93,7 +95,8 @@ class HomeModels:
     """
 
     def __init__(self, home: Homeroom, recipe: Run, spend: float = 0.0) -> None:
-        self._home, self._recipe, self._pot = home, recipe, Pot(spend, SPEND)
+        require_amount(spend)
+        self._home, self._recipe, self._purse = home, recipe, Purse(spend)
         self._directories: dict[str, HomeDirectory] = {}
         self._open = ExitStack()
         self._lock = threading.Lock()
@@ -145,11 +148,11 @@ class HomeModels:
                 self._directories[key] = self._opened(key, name)
             model = self._directories[key].chat_model(name)
         asked = answering(home, tuned) if tuned else [Asked(name)]
-        return HeldModel(home, name, asked, model, self._pot) if elsewhere else model
+        return HeldModel(home, name, asked, model, self._purse, SPEND) if elsewhere else model
 
     def _opened(self, base: str, name: str) -> HomeDirectory:
         if not base:
-            return self._open.enter_context(closing(running_directory(self._home)))
+            return self._open.enter_context(closing(running_directory(self._home, purse=self._purse)))
         resolve = self._open.enter_context(engine(self._home, self._home.base_files(base), batch=True, wanted=(name,)))
         return self._open.enter_context(closing(HomeDirectory(self._home.with_base(base), resolve)))
 
@@ -177,8 +180,9 @@ class HomeModels:
         own = [Example(e.messages, {**e.metadata, "task": task}) if task else e for e in examples]
         dataset = self._home.datasets.create(DATASET, own, assigned={e.id: "train" for e in own}, note="Conversations of DSPy's.")
         with self._lock:  # of two that are the same training the second one finds the job, and pays nothing
-            self._pot.take(quotes_of(self._home, dataset.info.id, [(recipe.name, recipe)]))  # none for what is made already
-            job = submit_tuning(self._home, dataset.info.id, recipe)
+            quotes = quotes_of(self._home, dataset.info.id, [(recipe.name, recipe)])  # none for what is made already
+            with paid(self._purse, quotes, SPEND):
+                job = submit_tuning(self._home, dataset.info.id, recipe)
         return JobTraining(self, self._home, job)
 
     def _trained_by(self, model: str, options: Mapping[str, Any]) -> Run:

@@ -6,10 +6,9 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from homeroom.app.directory import endpoint_model, key_of_endpoint
-from homeroom.app.metering import CHAT, Use, meter_for, price_at
+from homeroom.app.metering import CHAT, Use, meter_for
 from homeroom.errors import NotFoundError
-from homeroom.ledger.purse import Purse, PurseMeter
-from homeroom.schema.costs import Meter
+from homeroom.ledger.purse import Purse
 from homeroom.schema.models import BaseFiles
 from homeroom.settings import Endpoint, Settings
 
@@ -84,7 +83,5 @@ def open_endpoint_model(home: Homeroom, name: str, use: Use = CHAT, purse: Purse
             code="endpoint-unknown",
         )
     model = name.partition("/")[2]
-    counted = meter_for(home, endpoint, model, name, use)
-    price, _ = price_at(home, endpoint, model)
-    meter: Meter | None = PurseMeter(counted, price, purse) if counted and price and purse else counted
+    meter = meter_for(home, endpoint, model, name, use, purse)
     return endpoint_model(endpoint, model, name, meter), endpoint_identity(endpoint, name)

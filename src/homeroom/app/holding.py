@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from homeroom.app.endpoints import endpoint_of
-from homeroom.app.metering import price_at
-from homeroom.app.spending import SPEND, Asked, Quote, Spend, answering, questions_quote, replies_quote, require_agreed, together
+from homeroom.app.sizes import CHARACTER_BYTES, TURN_BYTES, json_bytes
+from homeroom.app.spending import (
+    SPEND,
+    Asked,
+    Quote,
+    Spend,
+    agreed,
+    answering,
+    dollars,
+    needs_yes,
+    questions_quote,
+    replies_quote,
+    require_agreed,
+    require_amount,
+    together,
+)
 from homeroom.chat.directory import ModelCard
 from homeroom.chat.service import MAX_MESSAGE_CHARACTERS
+from homeroom.errors import ConfigError
+from homeroom.ledger.purse import ROUNDING_USD, Purse, PurseSpent
 from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings
 from homeroom.schema.examples import Message
 
@@ -31,51 +46,54 @@ def message_quotes(home: Homeroom, card: ModelCard, system: str) -> list[Quote]:
     Raises:
         ConfigError: ``key-not-set``.
     """
-    question = (float(len(system) + USUAL_CHARACTERS), float(len(system) + MAX_MESSAGE_CHARACTERS))
+    most = json_bytes(system) + MAX_MESSAGE_CHARACTERS * CHARACTER_BYTES + 2 * TURN_BYTES
+    question = (float(len(system) + USUAL_CHARACTERS), float(most))
     quote = replies_quote(home, f"a message to {card.name}", answering_as(home, card), 1, question, card.generation.max_tokens)
     return [quote] if quote.paid else []
 
 
-def held(home: Homeroom, card: ModelCard, model: ChatModel, spend: Spend) -> ChatModel:
-    """``model``, refusing what could cost more than is left of ``spend``, in US dollars; itself where it costs nothing.
+def held(home: Homeroom, card: ModelCard, model: ChatModel, purse: Purse, spend: Spend) -> ChatModel:
+    """``model``, refusing what could cost more than is left of ``spend``; itself where it costs nothing.
 
-    Where ``spend`` asks somebody, it is asked for one message.
+    Args:
+        home: The open home.
+        card: Of the model.
+        model: Whose calls take from the purse.
+        purse: Still empty: what is agreed to is put into it.
+        spend: US dollars; or who is asked, for one message.
+
+    Raises:
+        ConfigError: ``usd-invalid``, ``key-not-set``. And what the one who asks raises.
     """
     quotes = message_quotes(home, card, "")
     if callable(spend):
-        spend(quotes)
-        return model
-    return HeldModel(home, card.name, answering_as(home, card), model, Pot(spend)) if quotes else model
+        purse.allow(agreed(quotes, spend))
+    else:
+        require_amount(spend)
+        purse.allow(spend)
+    return HeldModel(home, card.name, answering_as(home, card), model, purse) if quotes else model
 
 
-class Pot:
-    """Money that was agreed to, from which everything that is asked takes the most that it can cost. Thread-safe.
+@contextmanager
+def paid(purse: Purse, quotes: Sequence[Quote], how: str) -> Iterator[None]:
+    """Set aside the most that something costs which is begun in the block; nothing where the block fails.
 
-    Args:
-        usd: US dollars; infinity is whatever it costs.
-        how: What to write to agree to more.
+    Raises:
+        ConfigError: ``needs-yes``: that is more than is left.
     """
-
-    def __init__(self, usd: float, how: str = SPEND) -> None:
-        self._left_usd, self._how = usd, how
-        self._lock = threading.Lock()
-
-    def take(self, quotes: Sequence[Quote]) -> float:
-        """Set aside the most that it can be, in US dollars, and tell it.
-
-        Raises:
-            ConfigError: ``needs-yes``: that is more than is left.
-        """
-        with self._lock:
-            require_agreed(quotes, self._left_usd, self._how)
-            most = together(quotes).most_usd if quotes else 0.0
-            self._left_usd -= most
-            return most
-
-    def give_back(self, usd: float) -> None:
-        """What was set aside and not spent."""
-        with self._lock:
-            self._left_usd += usd
+    require_agreed(quotes, max(0.0, purse.left_usd), how)
+    whole = together(quotes)
+    try:
+        purse.take(whole.most_usd)
+    except PurseSpent as error:  # replies were paid from it in between
+        raise needs_yes(whole, how) from error
+    begun = False
+    try:
+        yield
+        begun = True
+    finally:
+        if not begun:
+            purse.give_back(whole.most_usd)
 
 
 class HeldModel:
@@ -85,34 +103,42 @@ class HeldModel:
         home: The open home.
         name: Of the model.
         systems: Who is asked.
-        inner: What answers.
-        pot: What its replies are paid from.
+        inner: What answers; each of its calls takes from the purse before it is sent, also one that is made again.
+        purse: What its replies are paid from.
+        how: What to write to agree to more.
     """
 
-    def __init__(self, home: Homeroom, name: str, systems: Sequence[Asked], inner: ChatModel, pot: Pot) -> None:
+    def __init__(
+        self, home: Homeroom, name: str, systems: Sequence[Asked], inner: ChatModel, purse: Purse, how: str = SPEND
+    ) -> None:
         self.name = name
-        self._home, self._systems, self._inner, self._pot = home, systems, inner, pot
+        self._home, self._systems, self._inner, self._purse, self._how = home, systems, inner, purse, how
 
     def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
         """The whole reply.
 
         Raises:
-            ConfigError: ``needs-yes``: it could cost more than is left; nothing was sent.
+            ConfigError: ``needs-yes``: it could cost more than is left, and was not sent; or what was sent was not answered, and
+                to ask again could cost more.
         """
-        most = self._pot.take(questions_quote(self._home, self.name, self._systems, [messages], settings.max_tokens))
-        reply = self._inner.complete(messages, settings)  # where none comes it stays taken: it may have been charged
-        self._pot.give_back(most - self._cost(reply, most))
-        return reply
+        self._require_all(messages, settings)
+        try:
+            return self._inner.complete(messages, settings)
+        except PurseSpent as error:
+            limit, left = dollars(error.limit_usd), dollars(max(0.0, error.limit_usd - error.spent_usd))
+            raise ConfigError(
+                f"A reply of {self.name!r} would cost up to {dollars(error.next_usd)}, and {left} is left of the {limit} that "
+                f"was agreed to. Agree to more: {self._how}",
+                code="needs-yes",
+            ) from error
 
     def stream(self, messages: Sequence[Message], settings: GenerationSettings) -> Iterator[Chunk]:
         """The reply in one piece. Raises as `complete`."""
         reply = self.complete(messages, settings)
         yield Chunk(reply.text, reply.finish_reason, reply.usage)
 
-    def _cost(self, reply: Completion, most: float) -> float:
-        """By the tokens that were told; the most that it can be where none were, or nobody knows the price."""
-        name = self._systems[0].name
-        endpoint = endpoint_of(self._home.settings, name)
-        price = price_at(self._home, endpoint, name.partition("/")[2])[0] if endpoint else None
-        told = reply.usage.prompt_tokens > 0
-        return price.of(reply.usage.prompt_tokens, reply.usage.completion_tokens) if price and told else most
+    def _require_all(self, messages: Sequence[Message], settings: GenerationSettings) -> None:
+        """Refuse what no purse can hold, as its price is not known, and the first of several replies if not all can be paid."""
+        quotes = questions_quote(self._home, self.name, self._systems, [messages], settings.max_tokens)
+        if len(self._systems) > 1 or not together(quotes).priced:
+            require_agreed(quotes, max(0.0, self._purse.left_usd) + ROUNDING_USD, self._how)

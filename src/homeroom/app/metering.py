@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from homeroom.ledger.meter import CallMeter
 from homeroom.ledger.prices import Price, load_prices
+from homeroom.ledger.purse import Purse, PurseMeter
 from homeroom.ledger.records import About
 from homeroom.runtime import is_loopback
 from homeroom.schema.costs import Purpose
@@ -56,7 +57,9 @@ def price_at(home: Homeroom, endpoint: Endpoint, model: str) -> tuple[Price | No
     return own or prices.price(model), True
 
 
-def meter_for(home: Homeroom, endpoint: Endpoint, model: str, name: str, use: Use = CHAT) -> CallMeter | None:
+def meter_for(
+    home: Homeroom, endpoint: Endpoint, model: str, name: str, use: Use = CHAT, purse: Purse | None = None
+) -> CallMeter | PurseMeter | None:
     """The meter for calls of ``model`` at ``endpoint``; None where they are not counted.
 
     Args:
@@ -65,6 +68,7 @@ def meter_for(home: Homeroom, endpoint: Endpoint, model: str, name: str, use: Us
         model: As the endpoint names it.
         name: As Homeroom names it: what the ledger shows.
         use: What they are for.
+        purse: What they are paid from as well; a model whose price is not known takes nothing from it.
 
     Raises:
         ConfigError: ``prices-invalid``.
@@ -73,4 +77,5 @@ def meter_for(home: Homeroom, endpoint: Endpoint, model: str, name: str, use: Us
     if not counted:
         return None
     about = About(name, use.purpose, home.settings.project, use.method, use.job_id)
-    return CallMeter(home.ledger, about, price)
+    counting = CallMeter(home.ledger, about, price)
+    return PurseMeter(counting, price, purse) if price is not None and purse is not None else counting

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import held_out_items, opened
 from homeroom.app.programs import REPLY_TOKENS, Program, program
+from homeroom.app.sizes import json_bytes
 from homeroom.app.spending import Asked, Quote, Spend, agreed, answering, questions_quote
 from homeroom.data.bundled import PROGRAM_DATA
 from homeroom.errors import ConfigError, NotFoundError, ProviderError
@@ -78,8 +78,8 @@ def score_program(
         dataset: Version; the program's bundled examples when empty.
         name: The program; that of a tuned model when empty.
         max_tokens: Longest reply.
-        spend: The most that all replies may cost at an endpoint, in US dollars, by their forecast; ``math.inf`` is whatever they
-            cost. Or what is called with the forecast, and raises where nobody agrees.
+        spend: The most that all replies may cost at an endpoint, in US dollars; ``math.inf`` is whatever they cost. Or what is
+            called with the forecast, and raises where nobody agrees; the most of it is then the limit.
         on_progress: Called with replies that are there, and of how many.
 
     Raises:
@@ -100,10 +100,10 @@ def score_program(
         )
     found = home.datasets.get(dataset or PROGRAM_DATA[chosen])
     items = held_out_items(found, "tutor", EVERY)
-    agreed(_quotes(home, model, tuned, chosen, items, max_tokens), spend)
+    limit = agreed(_quotes(home, model, tuned, chosen, items, max_tokens), spend)
     look = hashlib.sha256(f"{tuned.name if tuned else model} {found.info.id}".encode()).hexdigest()[:24]
     opening = opened(home, f"score-{look}", found, "tutor", [tuned] if tuned else [])
-    with program(home, chosen, model=model, max_tokens=max_tokens, spend=math.inf) as asked:
+    with program(home, chosen, model=model, max_tokens=max_tokens, spend=limit) as asked:
         replies = _replies(asked, chosen, items, on_progress)
         known = asked.name
     scored = score_fields(chosen, items, [json.dumps(reply) if reply is not None else "" for reply in replies])
@@ -150,7 +150,8 @@ def _quotes(
     spec = shipped(program)
     texts = [[Message("user", json.dumps(_given(program, item), ensure_ascii=False))] for item in items]
     questions = [spec.program(spec.instructions, ()).render(text) for text in texts]
-    systems = answering(home, tuned) if tuned else [Asked(model)]
+    fields = spec.program("", ()).outputs
+    systems = answering(home, tuned) if tuned else [Asked(model, (0.0, json_bytes(fields.schema) if fields else 0))]
     return questions_quote(home, f"the fields of {model}", systems, questions, max_tokens)
 
 

@@ -12,6 +12,7 @@ from homeroom.app.holding import held
 from homeroom.app.spending import Spend
 from homeroom.app.talk import talking
 from homeroom.errors import ConfigError
+from homeroom.ledger.purse import Purse
 from homeroom.models.prompt_program import ProgramChatModel
 from homeroom.schema.chat import ChatModel, GenerationSettings
 from homeroom.schema.examples import Message
@@ -77,7 +78,7 @@ def program(
         max_tokens: Longest reply.
         spend: The most that all its replies may cost at an endpoint, in US dollars: what could cost more than is left is not sent
             (``needs-yes``). ``math.inf`` is whatever they cost. Or what is called with the forecast of one, and raises where
-            nobody agrees.
+            nobody agrees; then the most that was told is the limit.
 
     Raises:
         NotFoundError: ``unknown-program``; no such model, or its base is not on this machine.
@@ -85,10 +86,11 @@ def program(
     """
     if name or not model:
         shipped(name)  # a wrong name is told before a model is loaded; one's own program has a name that is not shipped
-    with talking(home, model or home.settings.default_base, "tutor") as (models, card):
+    purse = Purse(0.0)
+    with talking(home, model or home.settings.default_base, "tutor", purse=purse) as (models, card):
         drawn = replace(card.generation, temperature=0.0, max_tokens=max_tokens)
         spec, ready = _program_of(home, card, name)
-        answers = held(home, card, models.chat_model(card.name), spend)
+        answers = held(home, card, models.chat_model(card.name), purse, spend)
         yield Program(card.name, spec, answers if ready else _with(spec, card, answers), drawn)
 
 

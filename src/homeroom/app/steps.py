@@ -20,6 +20,7 @@ from homeroom.app.tuning import plan_tuning, submit_tuning
 from homeroom.app.work import wait_for
 from homeroom.evaluation.report import read_report
 from homeroom.evaluation.results import Evaluation
+from homeroom.ledger.purse import Purse
 from homeroom.schema.chat import ChatModel, GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.schema.models import TunedModel
@@ -155,7 +156,8 @@ def conversation(
     Raises:
         NotFoundError: no such model, or its base is not on this machine.
     """
-    with talking(home, model, task) as (models, card):
+    purse = Purse(0.0)
+    with talking(home, model, task, purse=purse) as (models, card):
         own = str(card.settings.get("system_prompt") or "")
-        answers = held(home, card, models.chat_model(card.name), spend)
+        answers = held(home, card, models.chat_model(card.name), purse, spend)
         yield Conversation(card.name, answers, card.generation, own if system is None else system)

@@ -15,6 +15,7 @@ from homeroom.chat.directory import ModelCard, resolve_card
 from homeroom.chat.scenarios import PracticeScenario, scenarios_from_examples
 from homeroom.data.course import load_course
 from homeroom.errors import NotFoundError
+from homeroom.ledger.purse import Purse
 from homeroom.models.engine_info import EngineInfo
 from homeroom.models.pull import installed
 
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 
-def running_directory(home: Homeroom, use: Use = CHAT) -> HomeDirectory:
-    """The models as a server offers them: through the engine that its supervisor keeps."""
+def running_directory(home: Homeroom, use: Use = CHAT, purse: Purse | None = None) -> HomeDirectory:
+    """The models as a server offers them: through the engine that its supervisor keeps; at endpoints paid from ``purse``."""
 
     def resolve(identity: str = "", adapter: str | None = None, failed: EngineInfo | None = None) -> EngineInfo:
         return resolve_running(home, identity, adapter, failed)
 
-    return HomeDirectory(home, resolve, use)
+    return HomeDirectory(home, resolve, use, purse)
 
 
 @contextmanager
-def talking(home: Homeroom, model: str | None, task: str, use: Use = CHAT) -> Iterator[tuple[HomeDirectory, ModelCard]]:
+def talking(
+    home: Homeroom, model: str | None, task: str, use: Use = CHAT, purse: Purse | None = None
+) -> Iterator[tuple[HomeDirectory, ModelCard]]:
     """A model that will be asked and the directory that reaches it: the running engine, or one for as long as the block lasts.
 
     Args:
@@ -40,13 +43,14 @@ def talking(home: Homeroom, model: str | None, task: str, use: Use = CHAT) -> It
         model: Name, id8 or suffix; what the page for ``task`` uses when None.
         task: ``tutor`` or ``learner``.
         use: What it is asked for: so its calls are counted where they cost money.
+        purse: What these calls are paid from; None has no limit but the budgets.
 
     Raises:
         NotFoundError: no such model, or its base is not on this machine.
     """
     if model is not None and installed(model, home.settings.cache) is not None:
         home = home.with_base(model)
-    models = running_directory(home, use)
+    models = running_directory(home, use, purse)
     card = resolve_card(models, full_name(home, models, model), task)
     tuned = home.registry.get(card.name) if card.kind == "tuned" else None
     if card.kind == "endpoint" or (tuned and (tuned.kind == "remote" or endpoint_of(home.settings, tuned.base) is not None)):

@@ -14,7 +14,7 @@ from homeroom.app.field_programs import program_of, require_dialogue
 from homeroom.app.holding import answering_as
 from homeroom.app.metering import Use
 from homeroom.app.programs import spec_of
-from homeroom.app.spending import Asked, Quote, Spend, agreed, questions_quote
+from homeroom.app.spending import ASK_AGAIN, Asked, Quote, Spend, agreed, questions_quote
 from homeroom.app.talk import talking
 from homeroom.app.trace_forms import Fields, Form, Words
 from homeroom.data.bundled import PROGRAM_DATA
@@ -22,6 +22,7 @@ from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.answers import generate, unanswered
 from homeroom.evaluation.field_checks import MAIN
+from homeroom.ledger.purse import Purse
 from homeroom.models.prompt_program import ProgramChatModel
 from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings
 from homeroom.schema.evaluation import Answer
@@ -92,8 +93,8 @@ def good_traces(
         attempts: Replies to each question; after the first they are drawn at a temperature.
         limit: Most questions, spread over the topics.
         on_progress: Called with replies that are there, and of how many.
-        spend: The most that replies at endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
-            Those that are kept cost nothing. Or what is called with the forecast, and raises where nobody agrees.
+        spend: The most that replies at endpoints may cost, in US dollars; ``math.inf`` is whatever they cost. Those that are kept
+            cost nothing. Or what is called with the forecast, and raises where nobody agrees; the most of it is then the limit.
 
     Raises:
         NotFoundError: no such model or dataset.
@@ -102,9 +103,11 @@ def good_traces(
             ``program-data``: the dataset has fields, and the model none; ``needs-yes``: it could cost more than ``spend``;
             ``key-not-set``. Nothing was asked.
         ProviderError: the model failed too often.
+        PurseSpent: ``run-spent``: what was agreed to is used up, as replies were lost. What was answered is kept.
     """
     found = home.datasets.get(dataset)
-    with talking(home, model, task or "tutor", Use("data")) as (directory, card):
+    purse = Purse(0.0, how=ASK_AGAIN)
+    with talking(home, model, task or "tutor", Use("data"), purse) as (directory, card):
         part = task or (card.task if card.task in ("tutor", "learner") else "tutor")
         items = spread(found.part("train", part), limit or 1_000_000, max_turns=1_000)
         if not items:
@@ -115,7 +118,7 @@ def good_traces(
             )
         form = _form(home, card, found)
         asked = _Asking(directory.chat_model(card.name), form, _identity(home, card), card.settings, home, on_progress)
-        agreed(asked.quotes(card.name, answering_as(home, card), items, attempts), spend)
+        purse.allow(agreed(asked.quotes(card.name, answering_as(home, card), items, attempts), spend))
         rounds = [asked.round(items, attempt, attempts) for attempt in range(attempts)]
     return _sorted(card.name, f"{found.info.name}@{found.info.version}", form, items, rounds)
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, spread
 from homeroom.app.metering import Use
-from homeroom.app.spending import Quote, Spend, agreed, answering, questions_quote
+from homeroom.app.spending import ASK_AGAIN, Quote, Spend, agreed, answering, questions_quote
 from homeroom.app.talk import talking
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.answers import generate, unanswered
 from homeroom.evaluation.metrics.sound_turn import failed_of_set
 from homeroom.evaluation.prompts import PlainPrompt
+from homeroom.ledger.purse import Purse
 from homeroom.models.pull import installed
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.evaluation import Answer
@@ -100,8 +101,8 @@ def unsolved(
         task: For models that play both parts.
         items: Most questions.
         tell: Told of the progress.
-        spend: The most that replies at endpoints may cost, in US dollars, by their forecast; ``math.inf`` is whatever they cost.
-            Those that are kept cost nothing. Or what is called with the forecast, and raises where nobody agrees.
+        spend: The most that replies at endpoints may cost, in US dollars; ``math.inf`` is whatever they cost. Those that are kept
+            cost nothing. Or what is called with the forecast, and raises where nobody agrees; the most of it is then the limit.
 
     Raises:
         NotFoundError: no such model or dataset; the base is not on this machine.
@@ -110,6 +111,7 @@ def unsolved(
             ``key-not-set``. Nothing was asked.
         DataError: ``unsolved-no-items``: there is no validation example.
         ProviderError: a model did not answer.
+        PurseSpent: ``run-spent``: what was agreed to is used up, as replies were lost. What was answered is kept.
     """
     models = [_tuned(home, name) for name in names]
     reference = dataset or models[0].dataset
@@ -124,8 +126,9 @@ def unsolved(
             "about more topics and split them: homeroom data split FILE",
             code="unsolved-no-items",
         )
-    agreed([quote for model in models for quote in _quotes(home, model, asked)], spend)
-    replies = {model.name: _replies(home, model, part, asked, tell) for model in models}
+    limit = agreed([quote for model in models for quote in _quotes(home, model, asked)], spend)
+    purse = Purse(limit, how=ASK_AGAIN)
+    replies = {model.name: _replies(home, model, part, asked, tell, purse) for model in models}
     return Unsolved(f"{found.info.name}@{found.info.version}", part, len(asked), tuple(left(asked, replies)))
 
 
@@ -169,9 +172,11 @@ def _part(models: Sequence[TunedModel], dataset: Dataset, task: str) -> str:
     return wanted
 
 
-def _replies(home: Homeroom, model: TunedModel, task: str, items: Sequence[Item], tell: Tell | None) -> list[Answer]:
+def _replies(
+    home: Homeroom, model: TunedModel, task: str, items: Sequence[Item], tell: Tell | None, purse: Purse
+) -> list[Answer]:
     """One model's replies, drawn as in judging; those that were kept are not asked for again."""
-    with talking(home, model.name, task, Use("judging", model.method)) as (directory, card):
+    with talking(home, model.name, task, Use("judging", model.method), purse) as (directory, card):
         return generate(
             items,
             directory.chat_model(card.name),

@@ -9,34 +9,58 @@ from typing import Any
 from homeroom.errors import ConflictError, HomeroomError
 from homeroom.ledger.meter import CallMeter, most_tokens
 from homeroom.ledger.prices import Price
-from homeroom.schema.costs import Charge
+from homeroom.schema.costs import RUN_SPENT, Charge
+
+MORE_CALLS = "Give it more calls: homeroom tune plan --method dspy --max-calls NUMBER"
+ROUNDING_USD = 1e-9  # amounts are added up in another order than the limit was
+
+
+class PurseSpent(ConflictError):
+    """``run-spent``: there is not enough left for the next call, which was not sent."""
+
+    code = RUN_SPENT
+
+    def __init__(self, limit_usd: float, spent_usd: float, next_usd: float, how: str) -> None:
+        super().__init__(
+            f"the ${limit_usd:.4f} that this run may cost are used up: ${spent_usd:.4f} are spent or held, and the "
+            f"next call may cost ${next_usd:.4f}. {how}"
+        )
+        self.limit_usd, self.spent_usd, self.next_usd = limit_usd, spent_usd, next_usd
 
 
 class Purse:
     """What a run may still spend, whichever models it asks. Thread-safe.
 
     Args:
-        limit_usd: The most that the run may cost, in US dollars.
+        limit_usd: The most that the run may cost, in US dollars; infinity is no limit.
         spent_usd: What earlier attempts at it cost.
+        how: What to do where it is used up.
     """
 
-    def __init__(self, limit_usd: float, spent_usd: float = 0.0) -> None:
-        self._limit, self._spent = limit_usd, spent_usd
+    def __init__(self, limit_usd: float, spent_usd: float = 0.0, how: str = MORE_CALLS) -> None:
+        self._limit, self._spent, self._how = limit_usd, spent_usd, how
         self._lock = threading.Lock()
+
+    @property
+    def left_usd(self) -> float:
+        """What is neither spent nor held."""
+        with self._lock:
+            return self._limit - self._spent
+
+    def allow(self, usd: float) -> None:
+        """So much more may be spent: somebody agreed to it."""
+        with self._lock:
+            self._limit += usd
 
     def take(self, usd: float) -> None:
         """Set aside the most that a call can cost.
 
         Raises:
-            ConflictError: ``run-spent``: there is not enough left.
+            PurseSpent: there is not enough left.
         """
         with self._lock:
-            if self._spent + usd > self._limit + 1e-9:  # amounts are added up in another order than the limit was
-                raise ConflictError(
-                    f"the ${self._limit:.4f} that this run may cost are used up: ${self._spent:.4f} are spent or held, and the "
-                    f"next call may cost ${usd:.4f}. Give it more calls: homeroom tune plan --method dspy --max-calls NUMBER",
-                    code="run-spent",
-                )
+            if self._spent + usd > self._limit + ROUNDING_USD:
+                raise PurseSpent(self._limit, self._spent, usd, self._how)
             self._spent += usd
 
     def give_back(self, usd: float) -> None:
@@ -61,7 +85,7 @@ class PurseMeter:
         """Set aside the most that the call can cost.
 
         Raises:
-            ConflictError: ``run-spent``; ``budget-spent``.
+            PurseSpent: there is not enough left. ConflictError: ``budget-spent``.
         """
         usd = self._price.of(*most_tokens(body))
         self._purse.take(usd)
