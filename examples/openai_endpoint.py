@@ -1,7 +1,7 @@
 """Fine-tuning through OpenAI's API: files, a job, its events and a model, at OpenAI or on your own server.
 
-    python examples/openai_endpoint.py                                           Homeroom's own server: free, nothing leaves
-    python examples/openai_endpoint.py --base openai/gpt-4.1-nano-2025-04-14     where the settings name that endpoint
+    python examples/openai_endpoint.py                               Homeroom's own server: free, nothing leaves
+    python examples/openai_endpoint.py --base openai/gpt-4.1-mini     where the settings name that endpoint
 
 The plan says what it costs before anything is sent; without `--yes` nothing is spent. A run that was interrupted is followed
 where it stands: no job is paid for twice.
@@ -38,8 +38,9 @@ with homeroom.open() as home:
         "generation": {"temperature": 0.0, "max_tokens": 80},
     }
     planned = homeroom.plan(home, dataset.info.id, recipe)
-    print(f"{planned.examples} examples of reading to {base}: about ${planned.cost_usd or 0:.2f}.")
-    if planned.cost_usd and not arguments.yes:
+    money = f"about ${planned.cost_usd:.2f}" if planned.details["priced"] else "a price that is not known (homeroom costs prices)"
+    print(f"{planned.examples} examples of reading to {base}: {money}.")
+    if planned.details["counted"] and not arguments.yes:
         raise SystemExit("Nothing was sent. If that is fine: --yes")
 
     spend = math.inf if arguments.yes else 0.0

@@ -38,8 +38,9 @@ with homeroom.open() as home:
         "generation": {"temperature": 0.0, "max_tokens": 64},
     }
     planned = homeroom.plan(home, dataset.info.id, recipe)
-    print(f"At most {arguments.calls} calls of {base}, about ${planned.cost_usd or 0:.2f}.")
-    if planned.cost_usd and not arguments.yes:
+    money = f"about ${planned.cost_usd:.2f}" if planned.details["priced"] else "a price that is not known (homeroom costs prices)"
+    print(f"At most {arguments.calls} calls of {base}: {money}.")
+    if planned.details["counted"] and not arguments.yes:
         raise SystemExit("Nothing was spent. If that is fine: --yes")
     spend = math.inf if arguments.yes else 0.0
     (model,) = homeroom.tune(home, dataset.info.id, recipe, spend=spend)

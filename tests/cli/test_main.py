@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from homeroom.cli.common import table
 from homeroom.cli.main import COMMANDS, cli
 from tests.cli.commands import environment
 
@@ -225,3 +226,9 @@ def test_a_terminal_without_a_letter_ends_nothing(tmp_path, encoding):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"user: " in done.stdout
+
+
+def test_a_table_shows_names_and_messages_as_they_are(capsys):
+    table(("a :book: heading", "b"), [("ft:base:homeroom:two:a5dad668", "see [/b] and [bold]that[/bold]"), (None, 3)])
+    out = capsys.readouterr().out
+    assert "a :book: heading" in out and "ft:base:homeroom:two:a5dad668" in out and "see [/b] and [bold]that[/bold]" in out

@@ -222,6 +222,15 @@ def test_a_reply_about_an_answer_is_read_as_that_and_a_topic_is_asked_about_wher
     assert own.messages[0].content == "amber", "a topic is metadata beside a text"
 
 
+def test_of_several_texts_the_first_is_what_is_asked_and_what_is_read(tmp_path):
+    record = {"input": {"problem": "3 x 4", "level": "2"}, "output": {"hint": "Draw rows.", "kind": "picture"}}
+    (example,) = read(tmp_path, record)
+    assert [m.content for m in example.messages] == ["3 x 4", "Draw rows."]
+    assert example.extra["fields"]["output"] == {"kind": "picture"} and example.extra["fields"]["input"] == {"level": "2"}
+    (named,) = read(tmp_path, {**record, "fields": {"answer": "kind"}})
+    assert named.messages[-1].content == "picture"
+
+
 def test_what_a_format_cannot_hold_is_counted_by_name(tmp_path):
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     example = Example(

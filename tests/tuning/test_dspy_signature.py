@@ -118,3 +118,12 @@ def test_where_weights_are_trained_a_prompts_recipe_is_refused():
     with pytest.raises(ConfigError) as told:
         load_recipes(Path("recipes/prompt.yaml"))
     assert told.value.code == "recipe-method"
+
+
+def test_no_instructions_are_none_and_not_dspy_s_own():
+    library = pytest.importorskip("homeroom.tuning.dspy.library")
+    for spec in SHIPPED:
+        assert library.program_of(spec, "").signature.instructions == ""
+        assert library.program_of(spec).signature.instructions == spec.instructions
+        asked = library.SpecAdapter(spec).format(library.signature_of(spec, ""), [], {spec.main: "Why?"})
+        assert not any("Given the fields" in message["content"] for message in asked)

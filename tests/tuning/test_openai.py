@@ -580,3 +580,14 @@ def test_hints_say_where_examples_could_be_shorter_and_what_that_saves() -> None
     assert f"all 30 examples begin with the same system prompt of about {words} tokens" in hint
     assert f"{words // 2 * 30 * 3:,} tokens fewer" in hint
     assert OpenAITuner(place).plan(DATA, RECIPE.model_copy(update={"system_prompt": ""})).details["hints"] == []
+
+
+def test_subsets_that_are_no_smaller_than_all_are_told(bench: Bench) -> None:
+    place = Place(None, "m", "school/m", "school", "i", PRICE)
+
+    def told(*subsets: int) -> str:
+        return " ".join(OpenAITuner(place).plan(DATA, RECIPE.model_copy(update={"subsets": subsets})).warnings)
+
+    assert "subsets of 50, 100 are left out: there are 30 examples, so no learning curve comes of it" in told(50, 100)
+    assert "subsets of 50 are left out: there are 30 examples;" not in told(20, 50) and "no learning curve" not in told(20, 50)
+    assert "left out" not in told(10, 20)

@@ -55,7 +55,12 @@ def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
         writing = [n for n in recipe.tried if n in PROMPT_MODEL]
         raise ConfigError(
             f"{' and '.join(writing)} {'need' if len(writing) > 1 else 'needs'} a strong model that writes instructions, and "
-            f"prompt_model = {recipe.prompt_model!r} names none. Name a model of an endpoint: prompt_model: openai/gpt-4.1-mini",
+            + (
+                f"prompt_model = {recipe.prompt_model!r} is of no endpoint of the settings. Add its endpoint to config.yaml in "
+                "the home, or name another model: homeroom models list"
+                if recipe.prompt_model
+                else "none is named. Name a model of an endpoint: --prompt-model openai/gpt-4.1-mini"
+            ),
             code="prompt-model",
         )
     _require_teacher(home, recipe)

@@ -219,8 +219,8 @@ def _require_weights(model: TunedModel) -> None:
     if model.kind == "prompt":
         raise ConfigError(
             f"{model.name!r} is a prompt on {model.base!r}: it has no weights of its own. Export the prompt as messages: "
-            f"homeroom tune show-prompt {model.id8} --output FILE.json; or the base: homeroom models export {model.base} "
-            "--to gguf --out FOLDER",
+            f"homeroom tune show-prompt {model.id8} --output FILE.json"
+            + ("" if "/" in model.base else f"; or the base: homeroom models export {model.base} --to gguf --out FOLDER"),
             code="export-kind",
         )
     raise ConfigError(

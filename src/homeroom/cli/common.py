@@ -68,7 +68,8 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str 
     from rich.table import Table
 
     # Into a pipe nothing is folded or padded: programs read whole lines.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    # And a cell is text: a model may be called ``...:two:...``, and a message may hold ``[/b]``.
+    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     grid = Table(*headings, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*["" if cell is None else str(cell) for cell in row])

@@ -91,7 +91,7 @@ def command(
     if output is not None:
         folder = _copied(folder, output)
     files = {"report": str(folder / "report.html"), "recipe": str(folder / "recipe.yaml")}
-    emit({**result, **files}, as_json, lambda: _text(result, files))
+    emit({**result, **files}, as_json, lambda: _text(result, files, dataset))
 
 
 def _told(event: Any) -> str:  # a JobEvent: what each trial gave, and warnings
@@ -107,7 +107,7 @@ def _copied(folder: Path, output: Path) -> Path:
     return output
 
 
-def _text(result: Mapping[str, Any], files: Mapping[str, str]) -> None:
+def _text(result: Mapping[str, Any], files: Mapping[str, str], dataset: str) -> None:
     found = result["sweep"]
     rows = [
         (
@@ -132,5 +132,5 @@ def _text(result: Mapping[str, Any], files: Mapping[str, str]) -> None:
     for name in result["models"]:
         click.echo(f"Registered {name}")
     click.echo(f"Plots: {files['report']}")
-    click.echo(f"The winner's recipe: homeroom tune run --recipe {files['recipe']}")
+    click.echo(f"The winner's recipe: homeroom tune run --recipe {files['recipe']} --dataset {dataset}")
     click.echo("The validation loss chose it, so it flatters. How it teaches says: homeroom eval run")

@@ -390,9 +390,13 @@ def _run_each(batch: Batch, *, wait: bool, as_json: bool) -> None:
 
 def _tell_next(home: Homeroom, made: list[str]) -> None:
     """What to do with what came out; of several models, with the last one."""
+    from homeroom.evaluation.field_checks import MAIN
+
     name = made[-1] if made else "MODEL"
-    if made and any(model.name == name and model.task == "program" for model in home.registry.list()):
-        click.echo(f"What it is worth on unseen examples: homeroom tune score {name}")
+    model = next((model for model in home.registry.list() if made and model.name == name), None)
+    if model is not None and model.task == "program":
+        if model.recipe.get("program") in MAIN:
+            click.echo(f"What it is worth on unseen examples: homeroom tune score {name}")
         click.echo(f"Ask it: homeroom tune ask {name} INPUT=VALUE")
         return
     click.echo("Compare it with its base: homeroom eval run    Chat with it: homeroom chat")

@@ -77,16 +77,16 @@ def _read(record: Json) -> Iterable[Json]:
 
 
 def _key(values: Mapping[str, Any], named: object, usual: tuple[str, ...]) -> str:
-    """Which field holds the question (or the reply): the one that is named, a usual one, or the only text."""
+    """Which field holds the question (or the reply): the one that is named, a usual one, or the first text."""
     if isinstance(named, str) and named in values:
         return named
     found = next((name for name in usual if name in values), None)
     if found is not None:
         return found
     texts = [key for key, value in values.items() if isinstance(value, str) and key not in ("context", *FIELDS)]
-    if len(texts) == 1:
+    if texts:
         return texts[0]
-    return _LAST if not texts and _LAST in values else usual[0]
+    return _LAST if _LAST in values else usual[0]
 
 
 def _history(value: object, asks: str, says: str) -> list[Json] | None:

@@ -37,7 +37,8 @@ def signature_of(spec: ProgramSpec, instructions: str | None = None) -> Any:
         field.name: (_TYPES.get(str(field.kind.get("type")), str), dspy.OutputField(desc=field.about or field.name))
         for field in spec.outputs
     }
-    return dspy.Signature(fields, spec.instructions if instructions is None else instructions)
+    told = spec.instructions if instructions is None else instructions
+    return dspy.Signature(fields, told or " ")  # an empty text would become DSPy's own; this one is stripped
 
 
 def program_of(spec: ProgramSpec, instructions: str | None = None, demonstrations: Sequence[Any] = ()) -> Any:

@@ -81,6 +81,10 @@ def shipped(name: str) -> ProgramSpec:
     found = next((spec for spec in SHIPPED if spec.name == name.replace("-", "_")), None)
     if found is None:
         known = ", ".join(spec.name for spec in SHIPPED)
+        if not name:
+            raise NotFoundError(
+                f"No program is named, and the model was not tuned for one. Name one: --program {known}", code="unknown-program"
+            )
         raise NotFoundError(
             f"There is no program {name!r}. Shipped are: {known}. For a signature of your own write --program "
             "my_module:MySignature or my_file.py:MySignature",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from homeroom.tuning.dspy.task import Bench, Candidate, Judge, Material
 
 SEED = 20
-ADAPTER = "homeroom-1"
+ADAPTER = "homeroom-2"
 """Changes when messages are rendered otherwise: programs that were kept are then made anew."""
 
 # Rows of a table and what is told of a run: any JSON.

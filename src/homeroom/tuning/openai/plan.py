@@ -47,7 +47,7 @@ def plan_of(place: Place, data: TrainingData, recipe: OpenAIRecipe) -> Plan:
         disk_bytes=2 * sum(len(line.encode()) for line in lines),
         cost_usd=usd(tokens.expected, price),
         cost_high_usd=usd(tokens.most, price),
-        warnings=tuple(_warnings(place, recipe, len(held_out), doubtful, told)),
+        warnings=tuple(_warnings(place, recipe, len(examples), len(held_out), doubtful, told)),
         details={
             "jobs": [{"examples": size, "epochs": recipe.epochs_for(size)} for size in sizes],
             "validation_examples": len(held_out),
@@ -128,8 +128,13 @@ def _charged(lines: Sequence[str], recipe: OpenAIRecipe, count: Count | None) ->
     return found
 
 
-def _warnings(place: Place, recipe: OpenAIRecipe, held_out: int, doubtful: int, told: Sequence[str]) -> list[str]:
+def _warnings(place: Place, recipe: OpenAIRecipe, examples: int, held_out: int, doubtful: int, told: Sequence[str]) -> list[str]:
     found = []
+    if len(recipe.subsets) and (dropped := [size for size in recipe.subsets if size >= examples]):
+        found.append(
+            f"subsets of {', '.join(map(str, dropped))} are left out: there are {examples} examples"
+            + ("" if len(recipe.sizes(examples)) > 1 else ", so no learning curve comes of it")
+        )
     if doubtful:
         found.append(
             f"{doubtful} {'example' if doubtful == 1 else 'examples'} may be longer than the {place.longest:,} tokens that "
@@ -142,7 +147,7 @@ def _warnings(place: Place, recipe: OpenAIRecipe, held_out: int, doubtful: int, 
     if place.counted and (place.price is None or place.price.training is None):
         found.append(
             f"the price of training {place.base!r} is not known: put it in prices.yaml in the home, as "
-            f'endpoints: {{"{place.base}": {{input: 0.3, output: 1.2, training: 3.0}}}}'
+            f'endpoints: {{"{place.base}": {{input: USD, output: USD, training: USD}}}}, US dollars for a million tokens'
         )
     if place.count is None:
         found.append("tokens are estimated from the length of the text; what is held is the most that they can be")

@@ -75,6 +75,6 @@ def winners_recipe(recipe: Recipe, study: Study, best: Trial) -> str:
     head = (
         f"# The winner of the sweep {study.folder.name!r}: trial {best.number + 1} of {len(study.trials)}, validation loss "
         f"{best.loss:.4f}.\n"
-        f"#\n#   homeroom tune run --recipe FILE\n\n"
+        f"#\n#   homeroom tune run --recipe FILE --dataset NAME\n\n"
     )
     return head + dump_recipe(best.point.applied(recipe))
