@@ -15,12 +15,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
 import pytest
 
 import homeroom as package
+from homeroom.app.agreements import purse_of_job
 from homeroom.app.comparing import Wanted, comparison_quotes, lineup
 from homeroom.app.endpoints import open_endpoint_model
 from homeroom.app.holding import paid
@@ -28,9 +30,11 @@ from homeroom.app.home import Homeroom
 from homeroom.app.promised import promised
 from homeroom.app.spending import Asked, Quote, questions_quote, shown_by
 from homeroom.app.tuning import submit_tuning
+from homeroom.app.work import asked_again
 from homeroom.cli.main import cli, run
-from homeroom.errors import AuthError, ConfigError, ConflictError, HomeroomError, NotFoundError
+from homeroom.errors import AuthError, ConfigError, ConflictError, HomeroomError, JobFailed, NotFoundError
 from homeroom.ledger.purse import Purse
+from homeroom.ledger.records import About
 from homeroom.models.prompt_program import PromptProgram
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
@@ -397,6 +401,54 @@ def test_lost_replies_end_what_was_agreed_to_and_what_was_answered_is_kept(schoo
         assert told[0].most_usd / 2 < spent(opened) <= told[0].most_usd
         ask(opened, math.inf)
         assert len(school.charged) == 2, "only the other one was asked for again"
+
+
+@pytest.mark.parametrize("verb", ["evaluate", *(pytest.param(verb, marks=pytest.mark.slow) for verb in ("tune", "compare"))])
+def test_a_job_never_costs_more_than_was_told_before_it_however_many_replies_are_lost(school, home, monkeypatch, verb):
+    monkeypatch.setenv("HOMEROOM_ENGINE_SLOTS", "1")
+    (home / "prices.yaml").write_text("endpoints: {school/: {input: 1, output: 1000}}\n")
+    school.reply = lambda body: "x" * 4 * body["max_tokens"]  # as much as may be: nothing comes back from what is held
+
+    def ask(home: Homeroom, spend: float) -> Any:
+        if verb == "tune":
+            return package.tune(home, "small-course", RECIPE, spend=spend)
+        if verb == "evaluate":
+            return package.evaluate(home, home.registry.get(MINE), items=2, spend=spend)
+        return package.compare(home, "small-course", models=[MINE], items=2, spend=spend)
+
+    with Homeroom.open() as opened:
+        with pytest.raises(ConfigError) as refused:
+            ask(opened, 0.0)
+        most = float(refused.value.message.split("at most $")[1].split(")")[0]) + 0.005  # it is told in cents
+        school.faults = [("completions", fault) for _ in range(40) for fault in ("silence", "ok")]
+        with pytest.raises(JobFailed, match="What was answered is kept"):
+            ask(opened, most)
+        assert most / 2 < spent(opened) <= most
+        answered, school.faults = len(school.charged), []
+        with pytest.raises(ConfigError) as refused:
+            ask(opened, 0.0)
+        assert refused.value.code == "needs-yes" and len(school.charged) == answered
+        ask(opened, most)
+        assert spent(opened) <= 2 * most and len(school.charged) > answered
+        asked = [json.dumps(one["messages"]) for one in school.charged]
+        assert len(asked) == len(set(asked)) or verb != "evaluate", "nobody was asked twice"
+
+
+def test_a_job_that_is_begun_again_has_no_more_to_spend_until_somebody_asks_for_it(school):
+    def left(most: float) -> float:
+        purse = purse_of_job(home, context, lambda: [Quote("replies", "", True, most_usd=most)])
+        assert purse is not None
+        return purse.left_usd
+
+    with Homeroom.open() as home:
+        (job,) = home.jobs.list()
+        context: Any = SimpleNamespace(job=job, work_dir=home.work_root / job.id / "work")
+        context.work_dir.mkdir(parents=True)
+        assert left(1.0) == pytest.approx(1.0)
+        home.ledger.hold(About(FAR, "judging", job_id=job.id), 0.4)
+        assert left(5.0) == pytest.approx(0.6), "the first attempt's cost counts, and the limit is that of the first one"
+        assert asked_again(home, job.id).state == "queued"
+        assert left(5.0) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("spend", [math.nan, -1.0])

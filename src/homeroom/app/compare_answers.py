@@ -20,6 +20,7 @@ from homeroom.evaluation.answers import generate
 from homeroom.evaluation.evaluate import Replies
 from homeroom.evaluation.prompts import PromptBuilder
 from homeroom.evaluation.results import Role, SystemInfo
+from homeroom.ledger.purse import Purse
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.schema.chat import ChatModel, GenerationSettings
 from homeroom.schema.evaluation import Answer
@@ -91,23 +92,24 @@ def ask_all(
     participants: Sequence[Participant],
     items: Sequence[Item],
     settings: GenerationSettings,
+    purse: Purse | None = None,
 ) -> tuple[list[Replies], dict[str, float]]:
-    """Every participant's replies, in the participants' order, and what each cost in US dollars.
+    """Every participant's replies, in the participants' order, and what each cost in US dollars. Paid from ``purse``.
 
     Raises:
-        ProviderError: an endpoint would not answer. NotFoundError: a base is not here. JobCancelled: the job is to stop. Answers
-            so far are kept.
+        ProviderError: an endpoint would not answer. PurseSpent: the money ended. NotFoundError: a base is not here. JobCancelled:
+            the job is to stop. Answers so far are kept.
     """
     by_place: dict[tuple[Place, str], list[Participant]] = {}  # and by method where calls are counted: controls have none
     for one in participants:
         place = place_of(home, base, one.model)
         by_place.setdefault((place, one.model.method if one.model and place[0] == "endpoint" else ""), []).append(one)
-    purse = _Purse(home, context)
+    costs = _Costs(home, context)
     found: dict[str, Replies] = {}
     for (place, method), members in by_place.items():
-        with _opened(home, place, members, Use("judging", method, context.job.id)) as asked:
+        with _opened(home, place, members, Use("judging", method, context.job.id), purse) as asked:
             for member in members:
-                purse.begin(member.name)
+                costs.begin(member.name)
                 done = len(found)
 
                 def tell(count: int, total: int, name: str = member.name, done: int = done) -> None:
@@ -116,8 +118,8 @@ def ask_all(
                     context.saved(count // REPLIES_A_MARK, name)
 
                 found[member.name] = _ask(home, asked, member, items, settings, tell, context.should_stop)
-                purse.end(member.name)
-    return [found[one.name] for one in participants], purse.spent
+                costs.end(member.name)
+    return [found[one.name] for one in participants], costs.spent
 
 
 def _ask(
@@ -157,10 +159,10 @@ def _title(member: Participant) -> str:
 
 
 @contextmanager
-def _opened(home: Homeroom, place: Place, members: Sequence[Participant], use: Use) -> Iterator[Asked]:
+def _opened(home: Homeroom, place: Place, members: Sequence[Participant], use: Use, purse: Purse | None) -> Iterator[Asked]:
     kind, name = place
     if kind == "endpoint":
-        with _endpoint(home, name, use) as asked:
+        with _endpoint(home, name, use, purse) as asked:
             yield asked
         return
     models = [m.model for m in members if m.model is not None]
@@ -179,12 +181,12 @@ def _opened(home: Homeroom, place: Place, members: Sequence[Participant], use: U
 
 
 @contextmanager
-def _endpoint(home: Homeroom, name: str, use: Use) -> Iterator[Asked]:
+def _endpoint(home: Homeroom, name: str, use: Use, purse: Purse | None) -> Iterator[Asked]:
     def count(text: str) -> int:
         return len(text) // CHARACTERS_A_TOKEN
 
-    model, identity = open_endpoint_model(home, name, use)
-    with closing(model), closing(running_directory(home, use)) as directory:
+    model, identity = open_endpoint_model(home, name, use, purse)
+    with closing(model), closing(running_directory(home, use, purse)) as directory:
         yield Asked(directory, model, identity, count, home.settings.engine_context)
 
 
@@ -194,7 +196,7 @@ def place_identity(home: Homeroom, base: str) -> str:
     return endpoint_identity(endpoint, base) if endpoint is not None else home.base_files(base).identity
 
 
-class _Purse:
+class _Costs:
     """What each system's replies cost, by the ledger: kept in the job's folder, for the attempt that goes on."""
 
     def __init__(self, home: Homeroom, context: JobContext) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
+from homeroom.app.agreements import purse_of_job
 from homeroom.app.compare_answers import Asked, Participant, ask_all, place_identity
 from homeroom.app.compare_facts import ease_of, facts_of, label_of
-from homeroom.app.comparing import models_of, of_a_probe
+from homeroom.app.comparing import compared_quote, models_of, of_a_probe
 from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, opened, seen_elsewhere
+from homeroom.app.spending import Quote, answering
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError
 from homeroom.evaluation.comparison import Comparison, compare
@@ -80,6 +82,9 @@ def compared(
         models: The tuned ones.
         payload: ``task``, ``base``, ``shots``, ``max_tokens`` and ``prompt``; ``left_out`` where a part of the split is.
         opening: Of the test split; empty where none was opened.
+
+    Raises:
+        PurseSpent: ``run-spent``: the replies cost what was told before.
     """
     task, base = str(payload["task"]), str(payload["base"])
     order = sorted(models, key=lambda m: (ease_of(home, m), float(m.metrics.get("seconds") or 0)))
@@ -87,7 +92,8 @@ def compared(
     participants = _participants(home, dataset, items, order, payload)
     plan = protocol(task)
     context.event("\n".join(plan.lines()), data={"hash": plan.hash, "transcripts": picked(items, plan.transcripts, plan.seed)})
-    replies, spent = ask_all(context, home, base, participants, items, settings)
+    purse = purse_of_job(home, context, lambda: [_quote(home, dataset, items, models, payload)])
+    replies, spent = ask_all(context, home, base, participants, items, settings, purse)
     context.progress(1.0, "scoring")
     facts = [facts_of(home, one.name, base, one.model, spent.get(one.name)) for one in participants]
     lineage = {
@@ -110,6 +116,14 @@ def compared(
         opening=dict(opening),
         created_at=time.time(),
     )
+
+
+def _quote(
+    home: Homeroom, dataset: Dataset, items: Sequence[Item], models: Sequence[TunedModel], payload: Mapping[str, Any]
+) -> Quote:
+    tuned = [asked for model in models for asked in answering(home, model)]
+    systems = [str(model.settings.get("system_prompt") or "") for model in models]
+    return compared_quote(home, "comparison", dataset, payload, items, tuned, systems)
 
 
 def _participants(

@@ -9,10 +9,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
+from homeroom.app.agreements import purse_of_job
 from homeroom.app.directory import HomeDirectory
 from homeroom.app.endpoints import endpoint_of, open_endpoint_model
 from homeroom.app.engines import Resolve, engine
-from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, opened, seen_elsewhere
+from homeroom.app.evaluation import (
+    evaluation_quotes,
+    few_shot_control,
+    held_out_items,
+    judged_settings,
+    left_out,
+    opened,
+    seen_elsewhere,
+)
 from homeroom.app.metering import Use
 from homeroom.app.own_weights import own_files, own_identity
 from homeroom.app.talk import running_directory
@@ -23,6 +32,7 @@ from homeroom.evaluation.prompts import PlainPrompt
 from homeroom.evaluation.protocol import protocol
 from homeroom.evaluation.report import write_report
 from homeroom.evaluation.results import Evaluation
+from homeroom.ledger.purse import Purse
 from homeroom.models.engine_info import EngineInfo
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.registry.records import ScorecardRecord
@@ -56,7 +66,8 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         with _at_the_engine(home, base, model) as asked:
             result = _answer_and_judge(context, home, asked, model, dataset, items, losses, missing)
     else:
-        with _at_the_endpoint(home, model, Use("judging", model.method, context.job.id)) as asked:
+        purse = purse_of_job(home, context, lambda: evaluation_quotes(home, model, dataset, payload, again=True))
+        with _at_the_endpoint(home, model, Use("judging", model.method, context.job.id), purse) as asked:
             result = _answer_and_judge(context, home, asked, model, dataset, items, {}, missing)
     with home.artifacts.write("report") as draft:
         write_report(result, draft.folder)
@@ -120,9 +131,9 @@ def _either(resolve: Resolve, own: Resolve | None, of_own: str) -> Resolve:
 
 
 @contextmanager
-def _at_the_endpoint(home: Homeroom, model: TunedModel, use: Use) -> Iterator[_Asked]:
-    base, identity = open_endpoint_model(home, model.base, use)
-    with closing(base), closing(running_directory(home, use)) as directory:
+def _at_the_endpoint(home: Homeroom, model: TunedModel, use: Use, purse: Purse | None) -> Iterator[_Asked]:
+    base, identity = open_endpoint_model(home, model.base, use, purse)
+    with closing(base), closing(running_directory(home, use, purse)) as directory:
         context = home.settings.engine_context
 
         def count(text: str) -> int:

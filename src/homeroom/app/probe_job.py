@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.compare_job import compared, told
 from homeroom.app.comparing import models_of
 from homeroom.app.deleting import delete_model
-from homeroom.app.evaluation import spread
+from homeroom.app.probing import probe_items
 from homeroom.errors import ConflictError, NotFoundError
 from homeroom.evaluation.comparison import Comparison
 from homeroom.evaluation.comparison_report import JSON_NAME, read_comparison, write_comparison
@@ -30,8 +30,7 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     if record.report:  # an earlier attempt recorded it and died before it could say so
         return _told(read_comparison(home.artifacts.path(record.report) / JSON_NAME), record.report, len(record.examples))
     dataset = home.datasets.get(record.dataset)
-    mine = frozenset(record.examples)
-    items = spread([example for example in dataset.examples if example.id in mine], int(payload["items"]))
+    items = probe_items(home, dataset, payload)
     models = models_of(home, payload["entries"], record.task)
     context.event(f"{len(record.examples)} training examples were set aside for this probe; nothing else uses them")
     found = compared(context, home, dataset, items, models, payload, {})

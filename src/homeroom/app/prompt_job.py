@@ -11,9 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from homeroom import __version__
+from homeroom.app.agreements import purse_of_job
 from homeroom.app.endpoints import open_endpoint_model
 from homeroom.app.evaluation import spread
 from homeroom.app.metering import Use
+from homeroom.app.spending import quote_of
+from homeroom.app.tuning import plan_prompt
 from homeroom.data.datasets import Dataset
 from homeroom.errors import DataError
 from homeroom.evaluation.answers import generate
@@ -41,13 +44,15 @@ def tune_prompt(context: JobContext, home: Homeroom) -> TunedModel:
     Raises:
         DataError: ``too-few-examples``: nothing to show, or nothing to choose by.
         ProviderError: the endpoint did not answer.
+        PurseSpent: ``run-spent``: it cost what was told before, as replies were lost.
         JobCancelled: the job was told to stop.
     """
     recipe = PromptRecipe.model_validate(context.job.payload["recipe"])
     dataset = home.datasets.get(str(context.job.payload["dataset"]))
     pool, items = demonstrations_and_items(dataset, recipe.task, recipe.items)
     started = time.monotonic()
-    model, identity = open_endpoint_model(home, recipe.base, Use("tuning", "dspy", context.job.id))
+    purse = purse_of_job(home, context, lambda: [quote_of(home, recipe.name, recipe, plan_prompt(home, dataset, recipe))])
+    model, identity = open_endpoint_model(home, recipe.base, Use("tuning", "dspy", context.job.id), purse)
     planned = len(candidates(pool, recipe, identity)) * len(items)
     context.event(f"{planned} requests to {recipe.base}: the plain prompt and sets of demonstrations, judged on validation")
     with closing(model):

@@ -12,6 +12,7 @@ from homeroom.app.probing import probe_items
 from homeroom.app.promised import promised_by
 from homeroom.app.spending import Quote, answering, quote_of, quotes_of
 from homeroom.app.tuning import plan_prompt, standing_job
+from homeroom.app.work import asked_again
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConflictError, NotFoundError
 from homeroom.schema.examples import Item
@@ -101,7 +102,7 @@ def go_on(home: Homeroom, job: Job) -> Job:
     for needed in _before(home, job):
         go_on(home, needed)
     if job.state in ("failed", "cancelled"):
-        return home.jobs.retry(job.id)
+        return asked_again(home, job.id)
     return home.jobs.resume(job.id)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 POLL_S = 0.25
+AGREED = "agreed.json"  # in a job's folder: what it may cost
 MOST_JOBS = 1000  # that are looked through for an earlier one of the same work
 
 
@@ -123,10 +124,16 @@ def submit_once(
         )
         if job.state in ("failed", "cancelled"):
             if job.error_code not in _START_ANEW:
-                return home.jobs.retry(job.id)
+                return asked_again(home, job.id)
         elif not (remakes and is_gone(home, job)):
             return job
         attempt += 1
+
+
+def asked_again(home: Homeroom, job_id: str) -> Job:
+    """Queue a job that failed or was cancelled again: what somebody agreed to now is its limit, and no longer what was before."""
+    (home.work_root / job_id / "work" / AGREED).unlink(missing_ok=True)
+    return home.jobs.retry(job_id)
 
 
 def is_gone(home: Homeroom, job: Job) -> bool:
