@@ -122,7 +122,9 @@ def test_from_bundled_examples_to_a_tuned_program_in_use(school, homeroom, progr
     assert len(found["scores"]) == len(homeroom_test_split(model.dataset)) and found["authored"] >= 0.95
     assert plain["score"] < 0.2 < 0.9 < found["score"] and plain["failed"] and "first look" in found["look"]
     assert "Look number 2" in plain["look"], "each model that is scored is a look"
+    asked = len(school.charged)
     assert homeroom("tune", "score", name, "--json").json == found, "the same again is no further look"
+    assert len(school.charged) == asked, "and nobody is asked"
 
 
 def test_good_fields_become_examples_for_the_next_round(school, homeroom):

@@ -203,5 +203,6 @@ def test_a_price_for_an_endpoint_goes_before_the_models(home: Any) -> None:
     assert prices.as_of == "today"
     assert prices.price("gpt-4o-mini", "openai") == Price(0.15, 0.6, 3.0)
     assert prices.price("gpt-4.1", "azure") == Price(1, 2)
-    assert prices.price("gpt-4o-mini", "azure") == Price(3, 4)
+    assert prices.price("gpt-4o", "azure") == prices.price("gpt-4o-2024-08-06", "azure") == Price(3, 4)
+    assert prices.price("gpt-4o-mini", "azure") == Price(1, 2)
     assert prices.price("large", "school") is None

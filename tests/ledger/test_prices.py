@@ -31,6 +31,29 @@ def test_a_name_has_its_own_price_or_none(name: str, input_usd: float | None) ->
     assert (found.input if found else None) == input_usd
 
 
+@pytest.mark.parametrize(
+    ("name", "input_usd"),
+    [
+        ("o1", 15),
+        ("o1-2024-12-17", 15),
+        ("o1-pro", None),
+        ("o10", None),
+        ("ft:o1-2024-12-17:school::Ab1", 20),
+        ("ft:o1-pro:school::Ab1", None),
+        ("meta/llama", 1),
+        ("meta/large/llama", 3),
+        ("meta/large/llama-2026-01-31", 4),
+        ("meta", None),
+    ],
+)
+def test_an_entry_of_an_endpoint_is_for_one_model_unless_it_ends_in_a_slash(name: str, input_usd: float | None) -> None:
+    entries = {"o1": 15, "ft:o1": 20, "meta/": 1, "meta/large/": 3, "meta/large/llama": 4}
+    prices = Prices("today", {}, {}, {f"openai/{entry}": Price(usd, 60) for entry, usd in entries.items()})
+    found = prices.at("openai", name)
+    assert (found.input if found else None) == input_usd
+    assert prices.at("other", name) is None
+
+
 @pytest.mark.parametrize("value", [".nan", ".inf", "-0.1", "free", ""])
 def test_a_price_that_is_no_amount_is_refused_by_name(tmp_path: Path, value: str) -> None:
     (tmp_path / "prices.yaml").write_text(

@@ -218,6 +218,16 @@ def test_a_workspace_sees_and_pays_its_own(database: Database, ledger: Ledger) -
         other.resolve(cost_id, 0.0)
 
 
+@pytest.mark.parametrize("usd", [0.02, 0.0])
+def test_what_somebody_resolved_is_not_forgotten(ledger: Ledger, usd: float) -> None:
+    ledger.set_budget(Budget(1.0))
+    cost_id = ledger.hold(MINI, 0.5)
+    resolved = ledger.resolve(cost_id, usd, "the bill says so")
+    ledger.release(cost_id)
+    assert list(ledger.lines()) == [resolved]
+    assert ledger.budgets()[0].spent_usd == usd
+
+
 def test_what_budgets_count_is_what_the_lines_say(ledger: Ledger, clock: Clock) -> None:
     """The sums by day are kept beside the lines: nothing that can happen to a call may make them differ."""
     rng = random.Random(7)
@@ -241,7 +251,7 @@ def test_what_budgets_count_is_what_the_lines_say(ledger: Ledger, clock: Clock) 
             else:
                 ledger.resolve(cost_id, usd if number % 2 else 0.0)
                 if step == "late":
-                    ledger.settle(cost_id, 2 * usd)
+                    (ledger.settle(cost_id, 2 * usd) if number % 3 else ledger.release(cost_id))
         whole, judged = ledger.totals(())[0], ledger.totals((), model=JUDGE.model)[0]
         spent = {b.model: b.spent_usd for b in ledger.budgets()}
         assert spent["*"] == pytest.approx(whole.usd + whole.held_usd, abs=1e-12)

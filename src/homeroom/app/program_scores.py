@@ -5,20 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import held_out_items, opened
+from homeroom.app.metering import Use
 from homeroom.app.programs import REPLY_TOKENS, Program, program
 from homeroom.app.sizes import json_bytes
 from homeroom.app.spending import Asked, Quote, Spend, agreed, answering, questions_quote
+from homeroom.app.talk import identity_of, running_directory
+from homeroom.app.trace_forms import Fields
 from homeroom.data.bundled import PROGRAM_DATA
-from homeroom.errors import ConfigError, NotFoundError, ProviderError
+from homeroom.errors import ConfigError, NotFoundError
+from homeroom.evaluation.answers import generate, unanswered
 from homeroom.evaluation.field_checks import MAIN, FieldReply, score_fields
+from homeroom.models.prompt_program import whole_reply
 from homeroom.models.pull import installed
+from homeroom.schema.chat import Chunk, Completion, GenerationSettings
 from homeroom.schema.examples import Item, Message
 from homeroom.tuning.dspy.shipped import shipped
 
@@ -100,13 +107,15 @@ def score_program(
         )
     found = home.datasets.get(dataset or PROGRAM_DATA[chosen])
     items = held_out_items(found, "tutor", EVERY)
-    limit = agreed(_quotes(home, model, tuned, chosen, items, max_tokens), spend)
+    form = Fields(chosen)
+    drawn = _Drawn(home, form, tuned.name if tuned else model, max_tokens)
+    limit = agreed(_quotes(home, model, tuned, chosen, drawn.missing(items), max_tokens), spend)
     look = hashlib.sha256(f"{tuned.name if tuned else model} {found.info.id}".encode()).hexdigest()[:24]
     opening = opened(home, f"score-{look}", found, "tutor", [tuned] if tuned else [])
-    with program(home, chosen, model=model, max_tokens=max_tokens, spend=limit) as asked:
-        replies = _replies(asked, chosen, items, on_progress)
+    with program(home, chosen, model=model, max_tokens=max_tokens, spend=limit, use=Use("judging", "dspy")) as asked:
+        replies = drawn.replies(asked, items, on_progress)
         known = asked.name
-    scored = score_fields(chosen, items, [json.dumps(reply) if reply is not None else "" for reply in replies])
+    scored = score_fields(chosen, items, replies)
     written = score_fields(chosen, items, [json.dumps(_authored(chosen, FieldReply(chosen, item, {}))) for item in items])
     return ProgramScore(
         model=known,
@@ -116,39 +125,72 @@ def score_program(
         scores=tuple(round(one.value, 4) for one in scored),
         authored=round(mean(one.value for one in written), 4),
         failed=dict(Counter(title for one in scored for title in one.failed).most_common()),
-        unread=sum(reply is None for reply in replies),
+        unread=sum(not reply for reply in replies),
         look=opening.text,
     )
 
 
-def _given(program: str, item: Item) -> dict[str, Any]:
-    """The program's inputs in an example; one that it lacks is empty."""
-    inputs = FieldReply(program, item, {}).given
-    return {field.name: inputs.get(field.name, "") for field in shipped(program).inputs}
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """How replies are drawn and kept: the same question is not asked twice."""
+
+    home: Homeroom
+    form: Fields
+    name: str
+    max_tokens: int
+
+    @property
+    def _about(self) -> dict[str, Any]:  # keywords of what asks and of what looks which are kept
+        with closing(running_directory(self.home)) as models:
+            card = models.card(self.name)
+        return {
+            "system": "fields",
+            "prompt": self.form.prompt(""),
+            "cache_dir": self.home.settings.home / "answers",
+            "identity": f"{identity_of(self.home, card)}:{self.form.program}:{card.generation}",
+        }
+
+    @property
+    def _settings(self) -> GenerationSettings:
+        return GenerationSettings(temperature=0.0, max_tokens=self.max_tokens)
+
+    def missing(self, items: Sequence[Item]) -> list[list[Message]]:
+        """What is not kept and would be asked."""
+        return unanswered(items, self._settings, **self._about)
+
+    def replies(self, asked: Program, items: Sequence[Item], on_progress: Callable[[int, int], None]) -> list[str]:
+        """The fields for each example as JSON; empty where a reply has not all of them."""
+        answers = generate(
+            items,
+            _Whole(asked, self.form),
+            self._settings,
+            **self._about,
+            concurrency=self.home.settings.engine_slots,
+            on_progress=on_progress,
+        )
+        return [answer.text for answer in answers]
 
 
-def _replies(
-    asked: Program, program: str, items: Sequence[Item], on_progress: Callable[[int, int], None]
-) -> list[Mapping[str, Any] | None]:
-    """The fields for each example; None where a reply has not all of them."""
-    replies: list[Mapping[str, Any] | None] = []
-    for item in items:
-        try:
-            replies.append(asked.ask(**_given(program, item)))
-        except ProviderError as error:
-            if error.code != "reply-fields":
-                raise
-            replies.append(None)
-        on_progress(len(replies), len(items))
-    return replies
+class _Whole:
+    """A program as a chat model whose text is the JSON of all fields."""
+
+    def __init__(self, asked: Program, form: Fields) -> None:
+        self.name, self._asked, self._form = asked.name, asked, form
+
+    def complete(self, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
+        """The whole reply."""
+        return self._form.complete(self._asked.model, messages, replace(self._asked.settings, max_tokens=settings.max_tokens))
+
+    def stream(self, messages: Sequence[Message], settings: GenerationSettings) -> Iterator[Chunk]:
+        """The reply in one piece."""
+        yield from whole_reply(self.complete(messages, settings))
 
 
 def _quotes(
-    home: Homeroom, model: str, tuned: TunedModel | None, program: str, items: Sequence[Item], max_tokens: int
+    home: Homeroom, model: str, tuned: TunedModel | None, program: str, texts: Sequence[Sequence[Message]], max_tokens: int
 ) -> list[Quote]:
     """What the replies will cost at an endpoint."""
     spec = shipped(program)
-    texts = [[Message("user", json.dumps(_given(program, item), ensure_ascii=False))] for item in items]
     questions = [spec.program(spec.instructions, ()).render(text) for text in texts]
     fields = spec.program("", ()).outputs
     systems = answering(home, tuned) if tuned else [Asked(model, (0.0, json_bytes(fields.schema) if fields else 0))]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from homeroom.app.holding import held
+from homeroom.app.metering import CHAT, Use
 from homeroom.app.spending import Spend
 from homeroom.app.talk import talking
 from homeroom.errors import ConfigError
@@ -39,8 +40,8 @@ class Program:
     """
 
     def __init__(self, name: str, spec: ProgramSpec, model: ChatModel, settings: GenerationSettings) -> None:
-        self.name = name
-        self._spec, self._settings, self._model = spec, settings, model
+        self.name, self.model, self.settings = name, model, settings
+        self._spec = spec
 
     def ask(self, **values: object) -> Mapping[str, Any]:
         """The reply's fields for these values of the program's inputs; one that is left out is empty.
@@ -59,13 +60,13 @@ class Program:
             )
         whole = {name: values.get(name, "") for name in known}
         text = json.dumps(whole, ensure_ascii=False) if len(known) > 1 else str(whole[self._spec.main])
-        reply = self._model.complete([Message("user", text)], self._settings)
+        reply = self.model.complete([Message("user", text)], self.settings)
         return dict(reply.fields) if self._spec.fields is not None else {self._spec.reply: reply.text}
 
 
 @contextmanager
 def program(
-    home: Homeroom, name: str, *, model: str = "", max_tokens: int = REPLY_TOKENS, spend: Spend = 0.0
+    home: Homeroom, name: str, *, model: str = "", max_tokens: int = REPLY_TOKENS, spend: Spend = 0.0, use: Use = CHAT
 ) -> Iterator[Program]:
     """A shipped program on any model, for as long as the block lasts.
 
@@ -79,6 +80,7 @@ def program(
         spend: The most that all its replies may cost at an endpoint, in US dollars: what could cost more than is left is not sent
             (``needs-yes``). ``math.inf`` is whatever they cost. Or what is called with the forecast of one, and raises where
             nobody agrees; then the most that was told is the limit.
+        use: What it is asked for: under which purpose calls to endpoints are counted.
 
     Raises:
         NotFoundError: ``unknown-program``; no such model, or its base is not on this machine.
@@ -87,7 +89,7 @@ def program(
     if name or not model:
         shipped(name)  # a wrong name is told before a model is loaded; one's own program has a name that is not shipped
     purse = Purse(0.0)
-    with talking(home, model or home.settings.default_base, "tutor", purse=purse) as (models, card):
+    with talking(home, model or home.settings.default_base, "tutor", use, purse=purse) as (models, card):
         drawn = replace(card.generation, temperature=0.0, max_tokens=max_tokens)
         spec, ready = _program_of(home, card, name)
         answers = held(home, card, models.chat_model(card.name), purse, spend)

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from homeroom.app.directory import HomeDirectory
-from homeroom.app.endpoints import endpoint_of
+from homeroom.app.endpoints import endpoint_identity, endpoint_of
 from homeroom.app.engines import engine, resolve_running, server_runs
 from homeroom.app.metering import CHAT, Use
 from homeroom.app.own_weights import own_files
@@ -68,6 +68,16 @@ def talking(
         closing(HomeDirectory(home if whole else home.with_base(base.name), resolve, use)) as own,
     ):
         yield own, card
+
+
+def identity_of(home: Homeroom, card: ModelCard) -> str:
+    """What a model's reply depends on besides the request: its base and what was tuned, and how the engine serves them."""
+    tuned = home.registry.get(card.name) if card.kind == "tuned" else None
+    base = tuned.base if tuned else card.name
+    endpoint = endpoint_of(home.settings, base)
+    of_base = endpoint_identity(endpoint, base) if endpoint else home.base_files(base).identity
+    own = (tuned.artifact or tuned.remote_id) if tuned else ""
+    return f"{of_base}:{home.settings.engine_weights}:{home.settings.engine_context}:{own}"
 
 
 def full_name(home: Homeroom, models: HomeDirectory, reference: str | None) -> str | None:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from homeroom.app.dspy_job import shipped_as
-from homeroom.app.endpoints import endpoint_identity, endpoint_of
 from homeroom.app.evaluation import spread
 from homeroom.app.field_programs import program_of, require_dialogue
 from homeroom.app.holding import answering_as
 from homeroom.app.metering import Use
 from homeroom.app.programs import spec_of
 from homeroom.app.spending import ASK_AGAIN, Asked, Quote, Spend, agreed, questions_quote
-from homeroom.app.talk import talking
+from homeroom.app.talk import identity_of, talking
 from homeroom.app.trace_forms import Fields, Form, Words
 from homeroom.data.bundled import PROGRAM_DATA
 from homeroom.data.datasets import Dataset
@@ -117,7 +116,9 @@ def good_traces(
                 code="no-items",
             )
         form = _form(home, card, found)
-        asked = _Asking(directory.chat_model(card.name), form, _identity(home, card), card.settings, home, on_progress)
+        asked = _Asking(
+            directory.chat_model(card.name), form, f"{identity_of(home, card)}:traces", card.settings, home, on_progress
+        )
         purse.allow(agreed(asked.quotes(card.name, answering_as(home, card), items, attempts), spend))
         rounds = [asked.round(items, attempt, attempts) for attempt in range(attempts)]
     return _sorted(card.name, f"{found.info.name}@{found.info.version}", form, items, rounds)
@@ -147,18 +148,6 @@ def _form(home: Homeroom, card: ModelCard, dataset: Dataset) -> Form:
             code="traces-fields",
         )
     return Fields(spec.name)
-
-
-def _identity(home: Homeroom, card: ModelCard) -> str:
-    """What a reply depends on besides the request."""
-    settings = home.settings
-    tuned = home.registry.get(card.name) if card.kind == "tuned" else None
-    base = tuned.base if tuned else card.name
-    endpoint = endpoint_of(settings, base)
-    of_base = endpoint_identity(endpoint, base) if endpoint else home.base_files(base).identity
-    own = (tuned.artifact or tuned.remote_id) if tuned else ""
-    served = f"{settings.engine_weights}:{settings.engine_context}"
-    return f"{of_base}:{served}:{own}:traces"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ class Prices:
 
     Attributes:
         as_of: When they were read.
-        models: By the beginning of a model's name.
+        models: By a model's name.
         tuned: The same for models that were fine-tuned, by the base's name.
-        endpoints: By the beginning of ``ENDPOINT/MODEL``: they go before all others.
+        endpoints: By ``ENDPOINT/MODEL``, or by its beginning where that ends in ``/``: they go before all others.
         ends: The day on which a model is reported to end, by its name.
         longest: Tokens of one training example at most, by a model's name.
     """
@@ -63,9 +63,17 @@ class Prices:
         return self.longest.get(name) or self.longest.get(_DATED.sub("", name), 0)
 
     def at(self, endpoint: str, model: str) -> Price | None:
-        """The price that is written for this very endpoint; None where none is."""
-        name = f"{endpoint}/{model}"
-        match = max((entry for entry in self.endpoints if name.startswith(entry)), key=len, default=None)
+        """The price that is written for this very endpoint; None where none is.
+
+        An entry for the model goes first, with or without the date at the end of its name; for what was tuned (``ft:BASE:...``) an
+        entry ``ENDPOINT/ft:BASE`` does as well. Else the longest that ends in ``/`` and begins the name.
+        """
+        names = [model, *([":".join(model.split(":")[:2])] if model.startswith("ft:") else [])]
+        for name in (f"{endpoint}/{short}" for long in names for short in (long, _DATED.sub("", long))):
+            if name in self.endpoints:
+                return self.endpoints[name]
+        begins = (entry for entry in self.endpoints if entry.endswith("/") and f"{endpoint}/{model}".startswith(entry))
+        match = max(begins, key=len, default=None)
         return self.endpoints[match] if match else None
 
     def price(self, model: str, endpoint: str = "") -> Price | None:

@@ -83,15 +83,16 @@ class Ledger:
             row.prompt_tokens, row.completion_tokens, row.trained_tokens = tokens.prompt, tokens.completion, tokens.trained
 
     def release(self, cost_id: str) -> None:
-        """Forget a held call that was refused or never sent.
+        """Forget a held call that was refused or never sent. What was settled or resolved since stays as it is.
 
         Raises:
             NotFoundError: ``cost-not-found``.
         """
         with self._database.write() as session:
             row = self._mine(session, cost_id)
-            self._count(session, row, -_counted(row))
-            session.delete(row)
+            if row.state == "held":
+                self._count(session, row, -_counted(row))
+                session.delete(row)
 
     def add(self, about: About, usd: float, tokens: Tokens = Tokens(), basis: Basis = "billed") -> str:  # noqa: B008 - frozen
         """Record what was spent already, whatever the budgets say. The line's id."""
