@@ -103,6 +103,9 @@ def test_several_optimisers_are_tried_and_the_best_prompt_is_served(school, home
     told = homeroom("tune", "show-prompt", model.suffix, "--output", "prompt.json")
     assert told.code == 0 and "selection score" in told.out and "kept" in told.out
     assert json.loads(Path("prompt.json").read_text())[-1] == {"role": "user", "content": "(what somebody asks)"}
+    assert "written to prompt.json" in told.out
+    assert "#file-exists" in homeroom("tune", "show-prompt", model.suffix, "--output", "prompt.json").error
+    assert homeroom("tune", "show-prompt", model.suffix, "--output", "prompt.json", "--force").code == 0
 
     school.charged.clear()
     again = homeroom(*RUN, "--again")

@@ -41,7 +41,7 @@ def test_a_name_has_its_own_price_or_none(name: str, input_usd: float | None) ->
         ("ft:o1-2024-12-17:school::Ab1", 20),
         ("ft:o1-pro:school::Ab1", None),
         ("meta/llama", 1),
-        ("meta/large/llama", 3),
+        ("meta/large/other", 3),
         ("meta/large/llama-2026-01-31", 4),
         ("meta", None),
     ],

@@ -21,20 +21,24 @@ QUESTION = "(what somebody asks)"
 @click.argument("model")
 @click.option("--question", default=QUESTION, show_default=True, help="What somebody writes to the model.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the messages to this file, as JSON for any chat API.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, model: str, question: str, output: Path | None, as_json: bool) -> None:
+def command(ctx: click.Context, model: str, question: str, output: Path | None, force: bool, as_json: bool) -> None:
     """Show the messages that a model with a tuned prompt is sent, and the candidates that it was chosen from."""
     from homeroom.app.prompts import shown_prompt
+    from homeroom.errors import ConflictError
     from homeroom.storage.files import write_atomically
 
+    if output is not None and output.exists() and not force:
+        raise ConflictError(f"{str(output)!r} exists. Choose another name or add --force.", code="file-exists")
     found = shown_prompt(open_home(ctx), model, question)
     if output is not None:
         write_atomically(output, (json.dumps(found.to_dict()["messages"], ensure_ascii=False, indent=1) + "\n").encode())
-    emit(found.to_dict(), as_json, lambda: _text(found))
+    emit(found.to_dict(), as_json, lambda: _text(found, output))
 
 
-def _text(found: ShownPrompt) -> None:
+def _text(found: ShownPrompt, output: Path | None) -> None:
     for number, messages in enumerate(found.prompts, start=1):
         if len(found.prompts) > 1:
             click.echo(f"Prompt {number} of {len(found.prompts)}; of the replies the middle one is given")
@@ -44,6 +48,8 @@ def _text(found: ShownPrompt) -> None:
     if found.schema is not None:
         click.echo(f"The reply is a JSON object: {', '.join(found.schema['required'])}\n")
     candidates(found.candidates)
+    if output is not None:
+        click.echo(f"Messages written to {output}")
 
 
 def gained_nothing(scored: Sequence[Mapping[str, Any]]) -> str:

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from homeroom.data.formats.chat import OPENAI
 from homeroom.data.formats.preference import FORMAT as PREFERENCE
@@ -21,8 +22,11 @@ MIN_EXAMPLES = 10
 CHARACTERS_A_TOKEN = 4.0  # of English text, roughly
 MOST_CHARACTERS, FEWEST_CHARACTERS = 5.0, 3.0  # plain prose; figures, other languages
 TURN_TOKENS = 8  # what a turn costs beside its text, at most; about half of it as a rule
+TOOLS_TOKENS = 256  # what a template says around the tools that it lists, at most
 LONG_SHARE = 0.1
+_TURNS, _TOOLS = ("messages", "preferred_output", "non_preferred_output"), ("tools", "functions")
 
+Json = dict[str, Any]  # a line of a training file
 Count = Callable[[str], int]
 
 
@@ -78,19 +82,26 @@ def lines_of(examples: Sequence[Example], recipe: OpenAIRecipe) -> list[str]:
 def tokens_of(line: str, count: Count | None = None) -> Tokens:
     """The tokens that a line trains on once.
 
-    Without a tokenizer they are taken from the length of the text: a tokenizer of bytes makes no more tokens than bytes.
+    Without a tokenizer they are taken from the length of the text: a tokenizer of bytes makes no more tokens than bytes. Tools
+    are shown to a model as JSON, which at most is indented; some templates shorten it.
     """
-    texts = list(_texts(json.loads(line)))
+    record = json.loads(line)
+    texts, tools = list(_texts(record)), _tools(record)
     turns = TURN_TOKENS * len(texts)
+    shown = [json.dumps(tool, ensure_ascii=False) for tool in tools]
+    longest = [json.dumps(tool, ensure_ascii=False, indent=4) for tool in tools]
+    most = turns + (TOOLS_TOKENS if tools else 0)
     if count is not None:
         exact = sum(count(text) for text in texts)
-        return Tokens(exact + turns // 2, exact, exact + turns, exact + turns)
-    characters = sum(len(text) for text in texts)
+        expected = exact + sum(map(count, shown))
+        above = max(expected, exact + sum(map(count, longest))) + most
+        return Tokens(expected + turns // 2, exact, above, above)
+    characters = sum(map(len, texts)) + sum(map(len, shown))
     return Tokens(
         expected=round(characters / CHARACTERS_A_TOKEN) + turns // 2,
-        low=round(characters / MOST_CHARACTERS),
-        high=round(characters / FEWEST_CHARACTERS) + turns,
-        most=sum(len(text.encode("utf-8", errors="surrogatepass")) for text in texts) + turns,
+        low=round(sum(map(len, (*texts, *_strings(tools)))) / MOST_CHARACTERS),
+        high=round(characters / FEWEST_CHARACTERS) + most,
+        most=sum(len(text.encode("utf-8", errors="surrogatepass")) for text in (*texts, *longest)) + most,
     )
 
 
@@ -139,10 +150,21 @@ def _system(example: Example, recipe: OpenAIRecipe) -> str:
     return own or fill_system_prompt(recipe.system_prompt, example.metadata)
 
 
-def _texts(record: object) -> list[str]:
-    """Every text of a record: contents, and arguments of tools."""
-    if isinstance(record, dict):
-        return [text for key, value in record.items() if key != "role" for text in _texts(value)]
-    if isinstance(record, list):
-        return [text for value in record for text in _texts(value)]
-    return [record] if isinstance(record, str) else []
+def _texts(record: Json) -> list[str]:
+    """Every text of a record's messages: contents, names, and calls of tools."""
+    turns = [turn for place in (record, record.get("input") or {}) for key in _TURNS for turn in place.get(key) or []]
+    return [text for turn in turns for key, value in turn.items() if key != "role" for text in _strings(value)]
+
+
+def _tools(record: Json) -> list[Json]:
+    """The tools that a record's messages may call, in either form of the API."""
+    return [tool for place in (record, record.get("input") or {}) for key in _TOOLS for tool in place.get(key) or []]
+
+
+def _strings(value: object) -> list[str]:
+    """Every text in a value, without the names that stand before it."""
+    if isinstance(value, dict):
+        return [text for part in value.values() for text in _strings(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in _strings(part)]
+    return [value] if isinstance(value, str) else []
