@@ -65,8 +65,8 @@ class Prices:
     def at(self, endpoint: str, model: str) -> Price | None:
         """The price that is written for this very endpoint; None where none is.
 
-        An entry for the model goes first, with or without the date at the end of its name; for what was tuned (``ft:BASE:...``) an
-        entry ``ENDPOINT/ft:BASE`` does as well. Else the longest that ends in ``/`` and begins the name.
+        An entry for the model goes first, with or without the date at the end of its name; for what was tuned (``ft:BASE:...``)
+        an entry ``ENDPOINT/ft:BASE`` does as well. Else the longest that ends in ``/`` and begins the name.
         """
         names = [model, *([":".join(model.split(":")[:2])] if model.startswith("ft:") else [])]
         for name in (f"{endpoint}/{short}" for long in names for short in (long, _DATED.sub("", long))):
