@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.agreements import lift_limit
 from homeroom.app.comparing import Submitted, Wanted, comparison_quotes, lineup, submit_comparison
 from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, DEFAULT_SHOTS
 from homeroom.app.probing import DEFAULT_ITEMS as PROBE_ITEMS
@@ -125,7 +126,7 @@ def probe(
     short = run_of(recipe) if isinstance(recipe, Mapping) else recipe
     question = Question(dataset, task, base, items, short)
     require_agreed(probe_quotes(home, question), spend, SPEND)
-    return _compared(home, submit_probe(home, question))
+    return _compared(home, submit_probe(home, question), spend)
 
 
 def compare(
@@ -183,7 +184,7 @@ def compare(
     )
     found = lineup(home, wanted)
     require_agreed(comparison_quotes(home, found, wanted), spend, SPEND)
-    return _compared(home, submit_comparison(home, found, wanted))
+    return _compared(home, submit_comparison(home, found, wanted), spend)
 
 
 def sweep(
@@ -222,8 +223,9 @@ def sweep(
     return Swept(found, found.best, models, home.artifacts.path(str(result["report"])))
 
 
-def _compared(home: Homeroom, submitted: Submitted) -> Comparison:
+def _compared(home: Homeroom, submitted: Submitted, spend: float) -> Comparison:
     """Wait for what has to be tuned, then for the comparison."""
+    lift_limit(home, [*(tuning for _, tuning in submitted.tunings), submitted.job], spend)
     for _, tuning in submitted.tunings:
         wait_for(home, tuning.id)
     return _read(home, wait_for(home, submitted.job.id))

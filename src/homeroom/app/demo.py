@@ -6,7 +6,6 @@ Nothing is canned: another file takes the same way. A rerun continues: every lon
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -282,7 +281,10 @@ def _judge(home: Homeroom, model: TunedModel, options: Options, show: Show) -> A
         f"Comparing and judging {role}",
         f"homeroom eval run --model {model.name} --items {options.items} --max-tokens {MAX_TOKENS}",
     )
-    agreed = math.inf  # to all of it at the start
+
+    def agreed(quotes: Sequence[Quote]) -> None:
+        """To all of it at the start."""
+
     job = submit_evaluation(home, model, items=options.items, max_tokens=MAX_TOKENS, again=options.again, spend=agreed)
     job = show.wait(job)
     report = home.artifacts.path(str((job.result or {})["report"]))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.agreements import lift_limit
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.field_programs import require_dialogue
 from homeroom.app.sizes import question
@@ -233,7 +234,9 @@ def submit_evaluation(
     agreed(evaluation_quotes(home, model, found, payload, again=again), spend)
     key = key_of({"kind": "evaluate", **payload, "again": secrets.token_hex(8) if again else ""})
     resource = "cpu" if endpoint_of(home.settings, model.base) is None else "api"
-    return submit_once(home, "evaluate", payload, key, resource=resource)
+    job = submit_once(home, "evaluate", payload, key, resource=resource)
+    lift_limit(home, [job], spend)
+    return job
 
 
 def judged_as(

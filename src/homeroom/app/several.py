@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from homeroom.app.agreements import lift_limit
 from homeroom.app.batch import is_local, submit_batch
 from homeroom.app.resuming import go_on_and_wait, job_to_resume, quotes_of_job
 from homeroom.app.spending import Quote, Spend, agreed, quotes_of
@@ -219,7 +220,7 @@ def batch(
     quotes = quotes_of(home, dataset, labelled, again=again)
     budget = Budget(quotes, budget_usd)
     agreed(quotes, spend)
-    _, rows = Batch(home, dataset, labelled, budget, minutes, again).make(_Waiting(home))
+    _, rows = Batch(home, dataset, labelled, budget, minutes, again).make(_Waiting(home, spend))
     known = {model.name: model for model in home.registry.list()}
     return tuple(_typed(row, run, known) for row, run in zip(rows, runs, strict=True))
 
@@ -227,11 +228,12 @@ def batch(
 class _Waiting:
     """Implements `Follower`: waits, and tells nobody."""
 
-    def __init__(self, home: Homeroom) -> None:
-        self._home = home
+    def __init__(self, home: Homeroom, spend: float) -> None:
+        self._home, self._spend = home, spend
 
     def begun(self, label: str, job: Job) -> None:
-        """Nothing."""
+        """It may cost what was agreed to."""
+        lift_limit(self._home, [job], self._spend)
 
     def wait(self, job: Job) -> Job:
         """The job at its end."""
@@ -269,4 +271,9 @@ def resume(home: Homeroom, job_id: str = "", *, spend: Spend = 0.0) -> Job:
     if job.state == "succeeded":
         return job
     agreed(quotes_of_job(home, job), spend)
-    return go_on_and_wait(home, job, lambda one: wait_for(home, one.id))
+
+    def wait(one: Job) -> Job:
+        lift_limit(home, [one], spend)
+        return wait_for(home, one.id)
+
+    return go_on_and_wait(home, job, wait)

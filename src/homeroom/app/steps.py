@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.agreements import lift_limit
 from homeroom.app.bases import fetch_base
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_ITEMS, DEFAULT_MAX_TOKENS, submit_evaluation
@@ -80,7 +81,9 @@ def tune(
     """
     run = run_of(recipe)
     require_agreed(quotes_of(home, dataset, [(run.name, run)], again=again), spend, SPEND)
-    job = wait_for(home, submit_tuning(home, dataset, run, again=again).id)
+    job = submit_tuning(home, dataset, run, again=again)
+    lift_limit(home, [job], spend)
+    job = wait_for(home, job.id)
     return tuple(home.registry.get(str(name)) for name in (job.result or {})["models"])
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -132,8 +133,13 @@ def submit_once(
 
 def asked_again(home: Homeroom, job_id: str) -> Job:
     """Queue a job that failed or was cancelled again: what somebody agreed to now is its limit, and no longer what was before."""
-    (home.work_root / job_id / "work" / AGREED).unlink(missing_ok=True)
+    (work_folder(home, job_id) / AGREED).unlink(missing_ok=True)
     return home.jobs.retry(job_id)
+
+
+def work_folder(home: Homeroom, job_id: str) -> Path:
+    """What the attempts at a job keep for one another."""
+    return home.work_root / job_id / "work"
 
 
 def is_gone(home: Homeroom, job: Job) -> bool:
