@@ -9,7 +9,7 @@ from typing import Any
 from homeroom.errors import ConflictError, HomeroomError
 from homeroom.ledger.meter import CallMeter, most_tokens
 from homeroom.ledger.prices import Price
-from homeroom.schema.costs import RUN_SPENT, Charge
+from homeroom.schema.costs import Charge
 
 MORE_CALLS = "Give it more calls: homeroom tune plan --method dspy --max-calls NUMBER"
 ROUNDING_USD = 1e-9  # amounts are added up in another order than the limit was
@@ -18,7 +18,7 @@ ROUNDING_USD = 1e-9  # amounts are added up in another order than the limit was
 class PurseSpent(ConflictError):
     """``run-spent``: there is not enough left for the next call, which was not sent."""
 
-    code = RUN_SPENT
+    code = "run-spent"
 
     def __init__(self, limit_usd: float, spent_usd: float, next_usd: float, how: str) -> None:
         super().__init__(
