@@ -124,7 +124,7 @@ def _past(metrics: Mapping[str, Any], forecast: Mapping[str, Any]) -> Past:
     memory = ("gpu_memory_bytes", "peak_gpu_memory_bytes") if on_gpu else ("memory_bytes", "peak_memory_bytes")
     return Past(
         forecast_s=float(forecast.get("time_s") or 0),
-        actual_s=float(metrics.get("seconds") or 0),
+        actual_s=max(float(metrics.get("seconds") or 0), float(metrics.get("train_seconds") or 0)),  # of all attempts
         forecast_bytes=int(forecast.get(memory[0]) or 0),
         actual_bytes=int(metrics.get(memory[1]) or 0),
         low_s=float(forecast.get("time_low_s") or 0),

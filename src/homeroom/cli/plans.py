@@ -90,13 +90,13 @@ def history(home: Homeroom, *, as_json: bool) -> None:
                 run.model,
                 f"{duration(run.past.forecast_s)} ({duration(run.past.low_s)} to {duration(run.past.high_s)})",
                 duration(run.past.actual_s),
-                run.note or f"{run.past.ratio - 1:+.0%}",
+                run.note or f"{run.past.forecast_s / run.past.actual_s - 1:+.0%}",
                 size(run.past.forecast_bytes) if run.past.forecast_bytes else "-",
                 size(run.past.actual_bytes) if run.past.actual_bytes else "-",
             )
             for run in runs
         ]
-        table(("made", "model", "forecast", "took", "off by", "memory forecast", "used"), rows)
+        table(("made", "model", "forecast", "took", "forecast off by", "memory forecast", "used"), rows)
         if found is not None:
             inside = f", {found.inside:.0%} inside their interval" if found.inside is not None else ""
             memory = f"; memory: median {found.memory_median_error:.0%}" if found.memory_median_error is not None else ""
