@@ -329,6 +329,67 @@ def test_an_answer_that_is_no_completion_is_an_error(fake, model, body):
     assert caught.value.code == "provider-answer"
 
 
+SAID = {"content": "a"}
+ODD = [
+    {"choices": 5},
+    {"choices": {"0": SAID}},
+    {"choices": ["x"]},
+    {"choices": [{"PART": "hi"}]},
+    {"choices": [{"PART": {"content": 7}}]},
+    {"choices": [{"PART": {"content": ["a"]}}]},
+    {"choices": [{"PART": {**SAID, "tool_calls": 5}}]},
+    {"choices": [{"PART": {**SAID, "tool_calls": ["add"]}}]},
+    {"choices": [{"PART": SAID, "logprobs": "q"}]},
+    {"choices": [{"PART": SAID, "logprobs": {"content": [{"token": 5}]}}]},
+    {"choices": [{"PART": SAID, "logprobs": {"tokens": ["a"], "token_logprobs": [-1], "top_logprobs": [7]}}]},
+    {"choices": [{"PART": SAID}], "usage": {"prompt_tokens": "abc"}},
+    {"choices": [{"PART": SAID}], "usage": {"prompt_tokens": -3}},
+    {"choices": [{"PART": SAID}], "usage": {"completion_tokens": float("inf")}},
+    {"choices": [{"PART": SAID}], "usage": {"completion_tokens": 10**30}},
+    {"choices": [{"PART": SAID}], "usage": {"completion_tokens": [1]}},
+    {"error": {"message": "boom", "code_status": "abc"}},
+    {"error": {"message": "boom", "code_status": [500]}},
+]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("odd", ODD)
+def test_json_of_another_form_is_one_of_our_errors(fake, model, odd, streamed):
+    data = json.dumps(odd).replace("PART", "delta" if streamed else "message")
+    fake.answers = [{"pieces": [event("Hel"), f"data: {data}\n\n", event(None, "stop")]} if streamed else {"body": data}]
+    with pytest.raises(ProviderError) as caught:
+        list(model.stream(ASK, GREEDY)) if streamed else model.complete(ASK, GREEDY)
+    assert caught.value.code == "provider-answer"
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("depth", [*range(50, 1100, 50), 100_000])
+def test_json_that_is_nested_too_deep_is_one_of_our_errors(fake, model, depth):
+    nested = "[" * depth + "]" * depth
+    bodies = [f'{{"choices": {nested}}}', f'{{"choices": [{{"message": {nested}}}]}}', f'{{"usage": {nested}}}']
+    fake.answers = [
+        *({"body": body} for body in bodies),
+        {"pieces": [f"data: {bodies[0]}\n\n"]},
+        {"status": 400, "body": bodies[0]},
+    ]
+    for ask in (*[model.complete] * 3, lambda *asked: list(model.stream(*asked))):
+        with pytest.raises(ProviderError) as caught:
+            ask(ASK, GREEDY)
+        assert caught.value.code == "provider-answer"
+    with pytest.raises(ProviderError) as caught:
+        model.complete(ASK, GREEDY)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_stream_of_another_form_is_closed(fake, model, first):
+    odd = 'data: {"choices": 5}\n\n'
+    fake.answers = [{"pieces": [*([] if first else [event("word ")]), odd, *[event("word ")] * 2000], "pause_s": 0.005}]
+    with pytest.raises(ProviderError):
+        list(model.stream(ASK, GREEDY))
+    assert fake.broken.wait(5)
+
+
 def test_closing_a_stream_closes_the_connection(fake, model):
     fake.answers = [{"pieces": [event("word ")] * 2000, "pause_s": 0.005}]
     stream = model.stream(ASK, GREEDY)

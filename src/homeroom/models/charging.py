@@ -18,6 +18,8 @@ NEVER_SENT = (
 )
 # Codes of errors after which the provider may have charged: no answer came, or none that can be read.
 PERHAPS_CHARGED = frozenset({"provider-timeout", "provider-broken", "provider-answer", "provider-cut"})
+_COUNTS = ("prompt_tokens", "completion_tokens")
+_MOST_TOKENS = 10**10  # more are no count of tokens
 
 Json = dict[str, Any]  # of the provider's making
 
@@ -43,16 +45,42 @@ def held(meter: Meter | None, body: Json | None) -> Iterator[Charge | None]:
         raise
 
 
+def odd(answer: Json) -> bool:
+    """Whether an answer, or a piece of one, has parts of another form than OpenAI's API gives them: none can be relied on."""
+    usage, choices = answer.get("usage"), answer.get("choices")
+    counts = [usage.get(name) for name in _COUNTS] if isinstance(usage, dict) else []
+    told = all(n is None or (isinstance(n, int | float) and 0 <= n <= _MOST_TOKENS) for n in counts)
+    return not told or not isinstance(choices or [], list) or not all(_fits(choice) for choice in choices or [])
+
+
+def _fits(choice: Any) -> bool:
+    if not isinstance(choice, dict) or not _is(choice.get("text"), str) or not _is(choice.get("logprobs"), dict):
+        return False
+    for part in (choice.get("message") or {}, choice.get("delta") or {}):
+        if not isinstance(part, dict) or not _is(part.get("content"), str):
+            return False
+        calls = part.get("tool_calls") or []
+        if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+            return False
+    return True
+
+
+def _is(value: object, kind: type) -> bool:
+    return value is None or isinstance(value, kind)
+
+
 def settle(charge: Charge | None, answer: Json) -> None:
-    """Settle a whole answer: by the tokens it tells, else by its length."""
-    if charge is not None:
-        watched = Watched(charge)
-        watched.see(answer)
-        watched.end()
+    """Settle a whole answer: by the tokens it tells, else by its length. One that tells neither stays held."""
+    if charge is None:
+        return
+    watched = Watched(charge)
+    watched.see(answer)
+    if not watched.end() and isinstance(answer.get("data"), list):  # embeddings: there is no reply to be counted
+        charge.estimate(0)
 
 
 class Watched:
-    """Follows an answer that comes in pieces, and settles by what it saw of it."""
+    """Follows an answer that comes in pieces, and settles by what it saw of it. Pieces that are `odd` are not for it."""
 
     def __init__(self, charge: Charge | None) -> None:
         self._charge = charge
@@ -65,21 +93,37 @@ class Watched:
             return event
         usage = event.get("usage")
         if isinstance(usage, dict):
-            counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-            if all(isinstance(count, int) and count >= 0 for count in counts):
-                self._usage = (int(counts[0] or 0), int(counts[1] or 0))
+            prompt, completion = (usage.get(name) for name in _COUNTS)
+            if completion is None and "choices" not in event:  # embeddings: there is no reply
+                completion = 0
+            if prompt is not None and completion is not None:
+                self._usage = (int(prompt), int(completion))
         for choice in event.get("choices") or []:
-            if isinstance(choice, dict):
-                part = choice.get("delta") or choice.get("message") or {}
-                texts = [part.get("content"), choice.get("text"), *(str(call) for call in part.get("tool_calls") or [])]
-                self._bytes += sum(len(text.encode("utf-8", errors="replace")) for text in texts if isinstance(text, str))
+            part = choice.get("delta") or choice.get("message") or {}
+            # Whatever else is in it was generated too: calls of tools, and what a model thinks, under names that differ.
+            self._bytes += _size([choice.get("text"), *(value for name, value in part.items() if name != "role")])
         return event
 
-    def end(self) -> None:
-        """Settle: the answer is whole, or nobody wants the rest of it."""
+    def end(self) -> bool:
+        """Settle: the answer is whole, or nobody wants the rest of it. Whether it could: where nothing was told, nobody knows."""
         if self._charge is None:
-            return
+            return True
         if self._usage is not None:
             self._charge.settle(*self._usage)
-        else:
+        elif self._bytes:
             self._charge.estimate(self._bytes)
+        return bool(self._usage or self._bytes)
+
+
+def _size(value: object) -> int:
+    """Bytes of every text in a value."""
+    size, left = 0, [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            size += len(one.encode("utf-8", errors="surrogatepass"))
+        elif isinstance(one, dict):
+            left += [*one, *one.values()]
+        elif isinstance(one, list):
+            left += one
+    return size

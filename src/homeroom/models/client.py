@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from homeroom.schema.costs import Meter
 from homeroom.schema.examples import Message
 
 _NEVER = -9999.0
+_OTHER_FORM = (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError)  # what JSON of another form ends in
 
 
 class OpenAIChatModel:
@@ -89,7 +91,7 @@ class OpenAIChatModel:
     def _pieces(self, path: str, body: Json) -> Generator[Chunk]:
         events = self._wire.stream(path, {**self._own(body), "stream": True, "stream_options": {"include_usage": True}})
         try:
-            yield from read_chunks(events)
+            yield from read_chunks(events, repr(self.name))
         finally:
             events.close()
 
@@ -150,9 +152,8 @@ def read_completion(answer: Json, name: str, latency_s: float) -> Completion:
     try:
         choice = answer["choices"][0]
         message = choice["message"] if "message" in choice else {"content": choice["text"]}
-        text = message.get("content") or ""
         return Completion(
-            text,
+            _text(message.get("content")),
             name,
             _reason(choice.get("finish_reason") or "stop"),
             _usage(answer.get("usage")) or Usage(),
@@ -160,26 +161,46 @@ def read_completion(answer: Json, name: str, latency_s: float) -> Completion:
             read_logprobs(choice),
             tuple(message.get("tool_calls") or ()),
         )
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ProviderError(
-            f"{name!r} gave an answer that is no completion ({str(answer)[:80]!r}). Check its address in the settings",
-            code="provider-answer",
-        ) from error
+    except _OTHER_FORM as error:
+        raise _no_completion(repr(name), answer) from error
 
 
-def read_chunks(events: Iterable[Json]) -> Iterator[Chunk]:
-    """Chunks from a provider's events: pieces as they come, then one last chunk with the reason and, where sent, the usage."""
+def read_chunks(events: Iterable[Json], where: str = "The endpoint") -> Iterator[Chunk]:
+    """Chunks from a provider's events: pieces as they come, then one last chunk with the reason and, where sent, the usage.
+
+    Raises:
+        ProviderError: ``provider-answer`` when an event is not of a reply; ``where`` is what the message calls the provider.
+    """
     reason, usage = "stop", None
     for event in events:
-        usage = _usage(event.get("usage")) or usage
-        for choice in event.get("choices") or []:
-            delta = choice.get("delta") or {}
-            text = delta.get("content") or choice.get("text")
-            logprobs, calls = read_logprobs(choice), tuple(delta.get("tool_calls") or ())
-            if text or logprobs or calls:
-                yield Chunk(text or "", logprobs=logprobs, tool_calls=calls)
-            reason = choice.get("finish_reason") or reason
+        try:
+            usage = _usage(event.get("usage")) or usage
+            choices = list(event.get("choices") or [])
+            chunks = [_chunk(choice) for choice in choices]
+        except _OTHER_FORM as error:
+            raise _no_completion(where, event) from error
+        yield from (chunk for chunk in chunks if chunk.text or chunk.logprobs or chunk.tool_calls)
+        reason = next((choice["finish_reason"] for choice in reversed(choices) if choice.get("finish_reason")), reason)
     yield Chunk("", _reason(reason), usage)
+
+
+def _chunk(choice: Json) -> Chunk:
+    delta = choice.get("delta") or {}
+    text = _text(delta.get("content") or choice.get("text"))
+    return Chunk(text, logprobs=read_logprobs(choice), tool_calls=tuple(delta.get("tool_calls") or ()))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value or "", str):
+        raise TypeError(type(value).__name__)
+    return str(value or "")
+
+
+def _no_completion(where: str, answer: Json) -> ProviderError:
+    return ProviderError(
+        f"{where} gave an answer that is no completion ({reprlib.repr(answer)[:80]!r}). Check its address in the settings",
+        code="provider-answer",
+    )
 
 
 def read_logprobs(choice: Json) -> tuple[Json, ...]:

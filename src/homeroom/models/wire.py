@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import random
 import re
+import reprlib
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 import httpx
 
 from homeroom.errors import AuthError, ContextLengthError, ProviderError, ProviderTimeoutError, RateLimitError
-from homeroom.models.charging import Watched, held, settle
+from homeroom.models.charging import Watched, held, odd, settle
 from homeroom.schema.costs import Meter
 
 _RETRIED = {408, 409, 429, 500, 502, 503, 504, 529}
@@ -111,7 +112,7 @@ def _context_error(error: Json, said: str, where: str, common: Json) -> ContextL
 def _error_object(text: str) -> Json:
     try:
         record = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter where it is nested too deep
         return {}
     error = record.get("error") if isinstance(record, dict) else None
     return error if isinstance(error, dict) else {"message": error} if isinstance(error, str) else {}
@@ -178,7 +179,7 @@ class ChatWire:
 
         def once(deadline: float) -> Json:
             with held(self._meter, body) as charge:
-                answer = self._whole(deadline, path, body=body, headers=headers)
+                answer = self._sound(self._whole(deadline, path, body=body, headers=headers))
                 settle(charge, answer)
                 return answer
 
@@ -237,16 +238,11 @@ class ChatWire:
             ProviderError: or one of its subclasses; ``provider-cut`` when the stream ends before it is finished.
         """
 
-        def begin(deadline: float) -> tuple[AbstractContextManager[httpx.Response], Iterator[Json], Json | None, Watched]:
-            with held(self._meter, body) as charge:
-                opened = self._opened(path, deadline, body=body)
-                response = opened.__enter__()
-                events = self._events(response)
-                try:
-                    return opened, events, next(events, None), Watched(charge)
-                except (httpx.HTTPError, httpx.StreamError, ProviderError):
-                    opened.__exit__(None, None, None)
-                    raise
+        def begin(deadline: float) -> tuple[ExitStack, Iterator[Json], Json | None, Watched]:
+            with held(self._meter, body) as charge, ExitStack() as opened:
+                events = self._events(opened.enter_context(self._opened(path, deadline, body=body)))
+                first = next(events, None)
+                return opened.pop_all(), events, first, Watched(charge)
 
         opened, events, first, watched = self._retried(begin)
         try:
@@ -259,7 +255,7 @@ class ChatWire:
             watched.end()
             raise
         finally:
-            opened.__exit__(None, None, None)
+            opened.close()
 
     def _mapped(self, events: Iterator[Json]) -> Iterator[Json]:
         try:
@@ -334,9 +330,10 @@ class ChatWire:
                 return
             if data == "null":  # llama.cpp begins the stream of a completion with it
                 continue
-            event = self._object(data.encode())
+            event = self._sound(self._object(data.encode("utf-8", errors="surrogatepass")))
             if "error" in event:
-                raise map_status(int(_error_object(data).get("code_status") or 500), data, {}, self._where)
+                status = _error_object(data).get("code_status") or 500
+                raise map_status(int(status), data, {}, self._where) if str(status).isdecimal() else self._odd(event)
             finished = finished or any(choice.get("finish_reason") for choice in event.get("choices") or [])
             yield event
         if not finished:
@@ -349,7 +346,7 @@ class ChatWire:
     def _object(self, data: bytes) -> Json:
         try:
             record = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter where it is nested too deep
             record = None
         if not isinstance(record, dict):
             raise ProviderError(
@@ -358,6 +355,18 @@ class ChatWire:
                 code="provider-answer",
             )
         return record
+
+    def _sound(self, answer: Json) -> Json:
+        if odd(answer):
+            raise self._odd(answer)
+        return answer
+
+    def _odd(self, answer: Json) -> ProviderError:
+        return ProviderError(
+            f"{self._where} gave an answer of another form than OpenAI's ({reprlib.repr(answer)[:80]}). Try again; if it "
+            "stays so, check its address in the settings",
+            code="provider-answer",
+        )
 
     def _scrubbed(self, error: ProviderError) -> ProviderError:
         """The error without our key, which some servers repeat in what they say."""
