@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pytest
 from homeroom.app.embedders import HomeEmbedders, embedding
 from homeroom.app.home import Homeroom
 from homeroom.errors import ConfigError, ConflictError, NotFoundError
+from homeroom.ledger.records import Budget, Tokens
 from homeroom.models import prepared, tiny, tiny_embedder
 from homeroom.models.catalogue import DEFAULT_EMBEDDER
 from homeroom.models.embed_files import prepare_embedder
 from homeroom.models.engine import EngineManager
 from homeroom.runtime import spawn
 from homeroom.settings import Endpoint, load_settings
+from tests.ledger.test_meter import Provider, provider  # noqa: F401 - the fixture of that name
 
 
 @pytest.fixture
@@ -47,6 +50,31 @@ def test_an_endpoint_s_model_is_asked_there_with_its_key(home: Homeroom, tmp_pat
         embedders.close()
     finally:
         manager.stop()
+
+
+def test_what_an_endpoint_s_model_costs_is_counted_and_a_budget_stops_it(home: Homeroom, provider: Provider) -> None:  # noqa: F811
+    (home.settings.home / "prices.yaml").write_text("endpoints: {there/: {input: 1000, output: 1000}}\n")
+    there = Endpoint("there", f"http://127.0.0.1:{provider.server.server_port}/v1")
+    with closing(HomeEmbedders(Homeroom(replace(home.settings, endpoints=(there,)), home.database))) as embedders:
+        embedder = embedders.embedder("there/words")
+        embedder.embed(["ice", "water"])
+        (line,) = home.ledger.lines()
+        assert (line.about.model, line.about.purpose, line.state) == ("there/words", "chat", "settled")
+        assert (line.tokens, line.usd) == (Tokens(12, 0), 0.012)
+        home.ledger.set_budget(Budget(0.012))
+        with pytest.raises(ConflictError) as refused:
+            embedder.embed(["ice"])
+        assert refused.value.code == "budget-spent"
+        assert provider.asked == 1
+
+
+def test_without_a_price_a_budget_about_an_embedding_model_refuses_it(home: Homeroom) -> None:
+    far = Endpoint("far", "https://far.example/v1")  # never asked: the refusal comes first
+    home.ledger.set_budget(Budget(1.0))
+    with closing(HomeEmbedders(Homeroom(replace(home.settings, endpoints=(far,)), home.database))) as embedders:
+        with pytest.raises(ConfigError) as refused:
+            embedders.embedder("far/words").embed(["ice"])
+    assert refused.value.code == "price-unknown"
 
 
 def test_what_is_on_this_disk_is_listed(home: Homeroom) -> None:

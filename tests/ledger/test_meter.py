@@ -17,6 +17,7 @@ from homeroom.ledger.prices import Price, load_prices
 from homeroom.ledger.records import About, Budget, Tokens
 from homeroom.ledger.store import Ledger
 from homeroom.models.client import OpenAIChatModel
+from homeroom.models.embed import OpenAIEmbedder
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.storage import Database
@@ -48,6 +49,12 @@ class Provider:
                     self.close_connection = True
                 elif end == "garbage":
                     self._send(200, b"<html>")
+                elif end.startswith(("{", "data:")):
+                    self._send(200, end.encode())
+                elif "input" in body:
+                    rows = [{"index": n, "embedding": [1.0, 0.0]} for n, _ in enumerate(body["input"])]
+                    usage = {} if end == "no usage" else {"usage": {"prompt_tokens": 12, "total_tokens": 12}}
+                    self._send(200, json.dumps({"data": rows, **usage}).encode())
                 elif body.get("stream"):
                     self._stream(end)
                 else:
@@ -131,6 +138,86 @@ def test_a_stream_that_nobody_reads_on_is_settled_for_what_came(model: OpenAICha
     assert (state, basis, tokens.completion) == ("settled", "estimated", 2)
 
 
+def streamed(*deltas: dict[str, Any]) -> str:
+    pieces = [{"choices": [{"delta": delta}]} for delta in deltas]
+    return "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        {"reasoning_content": "half, half, half. "},
+        {"reasoning": "half, half, half. "},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "half, half, half. "}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": "half, half, half. "}}]},
+        {"refusal": "half, half, half. "},
+    ],
+)
+def test_what_a_model_thinks_and_calls_counts_before_its_first_word(
+    model: OpenAIChatModel, ledger: Ledger, provider: Provider, thought: dict[str, Any]
+) -> None:
+    provider.ends = [streamed(*[thought] * 40, {"content": "4"}, {"content": "5"})]
+    stream = model.stream(ASK, SETTINGS)
+    next(chunk for chunk in stream if chunk.text == "4")
+    stream.close()
+    ((state, basis, tokens, _),) = lines(ledger)
+    assert (state, basis) == ("settled", "estimated")
+    assert tokens.completion >= 40 * len("half, half, half. ") + 1
+
+
+@pytest.mark.parametrize("end", [streamed({"role": "assistant"}), '{"choices": [{"message": {"role": "assistant"}}]}'])
+def test_where_nothing_can_be_counted_a_call_stays_held(
+    model: OpenAIChatModel, ledger: Ledger, provider: Provider, end: str
+) -> None:
+    provider.ends = [end]
+    if end.startswith("data"):
+        assert "".join(chunk.text for chunk in model.stream(ASK, SETTINGS)) == ""
+    else:
+        assert model.complete(ASK, SETTINGS).text == ""
+    ((state, *_, usd),) = lines(ledger)
+    assert state == "held"
+    assert usd >= PRICE.of(len(ASK[0].content), SETTINGS.max_tokens)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        '{"choices": 5}',
+        '{"choices": [{"message": "hi"}]}',
+        '{"choices": [{"message": {"content": "hi", "tool_calls": 5}}]}',
+        '{"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": "abc"}}',
+        'data: {"choices": 5}\n\n',
+        'data: {"error": {"code_status": "abc"}}\n\n',
+        streamed({"content": "hi"}, {"content": "hi", "tool_calls": 5}),
+    ],
+)
+def test_an_answer_of_another_form_leaves_its_call_held(
+    model: OpenAIChatModel, ledger: Ledger, provider: Provider, end: str
+) -> None:
+    provider.ends = [end]
+    with pytest.raises(ProviderError) as caught:
+        list(model.stream(ASK, SETTINGS)) if end.startswith("data") else model.complete(ASK, SETTINGS)
+    assert caught.value.code == "provider-answer"
+    assert [state for state, *_ in lines(ledger)] == ["held"]
+
+
+@pytest.mark.parametrize(("end", "basis"), [("whole", "billed"), ("no usage", "estimated")])
+def test_embeddings_cost_their_texts_and_no_reply(ledger: Ledger, provider: Provider, end: str, basis: str) -> None:
+    provider.ends = [end]
+    meter = CallMeter(ledger, About("school/words", "chat"), PRICE)
+    ledger.set_budget(Budget(PRICE.of(400, 0)))  # a reply that is not there would not fit
+    address = f"http://127.0.0.1:{provider.server.server_port}/v1"
+    with closing(OpenAIEmbedder("school/words", address, "words", meter=meter)) as embedder:
+        assert len(embedder.embed(["ice", "water"]).vectors) == 2
+        ((state, how, tokens, usd),) = lines(ledger)
+        assert (state, how, tokens.completion, usd) == ("settled", basis, 0, PRICE.of(tokens.prompt, 0))
+        assert tokens.prompt == 12 if end == "whole" else len("icewater") < tokens.prompt < 400
+        provider.ends = ['{"data": 5}']
+        with pytest.raises(ProviderError):
+            embedder.embed(["ice"])
+        assert [state for state, *_ in lines(ledger)] == ["settled", "held"]
+
+
 @pytest.mark.parametrize("end", ["400", "401", "404"])
 def test_a_refusal_costs_nothing(model: OpenAIChatModel, ledger: Ledger, provider: Provider, end: str) -> None:
     provider.ends = [end, end]
@@ -183,6 +270,8 @@ def test_a_call_that_does_not_fit_its_budget_is_not_sent(model: OpenAIChatModel,
         ({"messages": [], "max_tokens": 7, "max_completion_tokens": 9}, 9),
         ({"messages": [], "max_tokens": 7, "n": 3}, 21),
         ({"messages": []}, 32_768),
+        ({"prompt": ""}, 32_768),
+        ({"input": ["ice"]}, 0),
     ],
 )
 def test_the_most_that_can_be_generated(body: dict[str, Any], most: int) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from homeroom.app.directory import key_of_endpoint
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.engines import engine, resolve_running, server_runs
+from homeroom.app.metering import meter_for
 from homeroom.errors import ConfigError, NotFoundError
 from homeroom.models import embed_files, prepared
 from homeroom.models.catalogue import DEFAULT_EMBEDDER
@@ -66,7 +67,7 @@ class HomeEmbedders:
         settings = self._home.settings
         endpoint = endpoint_of(settings, name)
         if endpoint is not None:
-            return self._keep(name, lambda: _at_endpoint(endpoint, name))
+            return self._keep(name, lambda: self._at_endpoint(endpoint, name))
         local = settings.openai_models.get(name, name)
         files = embed_files.find_embedder(local, settings.cache)
         if files is None:
@@ -88,6 +89,16 @@ class HomeEmbedders:
             if key not in self._kept:
                 self._kept[key] = make()
             return self._kept[key]
+
+    def _at_endpoint(self, endpoint: Endpoint, name: str) -> OpenAIEmbedder:
+        """The endpoint's model, its calls counted as those of a chat.
+
+        Raises:
+            ConfigError: ``key-not-set``, ``prices-invalid``.
+        """
+        model = name.partition("/")[2]
+        key, meter = key_of_endpoint(endpoint), meter_for(self._home, endpoint, model, name)
+        return OpenAIEmbedder(name, endpoint.base_url, model, api_key=key, meter=meter)
 
     def _missing(self, name: str, local: str) -> NotFoundError | ConfigError:
         here = ", ".join(card.name for card in self.list()) or "none"
@@ -138,18 +149,3 @@ def _card(files: BaseFiles) -> EmbedderCard:
     listed = embed_files.listed_embedder(files.name)
     size = int(read_json(files.weights / "config.json")["hidden_size"])
     return EmbedderCard(files.name, listed.title if listed else files.name, size, files.context_tokens)
-
-
-def _at_endpoint(endpoint: Endpoint, name: str) -> OpenAIEmbedder:
-    """The endpoint's model.
-
-    Raises:
-        ConfigError: ``key-not-set``.
-    """
-    key = os.environ.get(endpoint.api_key_env) if endpoint.api_key_env else None
-    if endpoint.api_key_env and not key:
-        raise ConfigError(
-            f"The endpoint {endpoint.name!r} needs a key in {endpoint.api_key_env}. Set it: export {endpoint.api_key_env}=...",
-            code="key-not-set",
-        )
-    return OpenAIEmbedder(name, endpoint.base_url, name.partition("/")[2], api_key=key)

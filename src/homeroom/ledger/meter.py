@@ -59,7 +59,7 @@ class CallCharge:
         self._settle(prompt_tokens, completion_tokens, "billed")
 
     def estimate(self, completion_bytes: int) -> None:
-        """At most: a token is at least a byte of text."""
+        """At most, by what was seen of the reply: a token is at least a byte of text."""
         self._settle(self.most_prompt, completion_bytes, "estimated")
 
     def release(self) -> None:
@@ -81,9 +81,11 @@ def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:  # body: the JSON o
     """The most tokens that a request can have, and its replies.
 
     Tokenizers of bytes give no text more tokens than it has bytes, and the JSON around the texts is longer than what a chat
-    template puts there.
+    template puts there. A request for embeddings has no reply.
     """
     prompt = len(json.dumps(body, ensure_ascii=False).encode("utf-8", errors="surrogatepass"))
+    if "input" in body and not {"messages", "prompt"} & body.keys():
+        return prompt, 0
     limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
     replies = body.get("n")
     return prompt, (max(limits) if limits else LONGEST_REPLY) * (replies if isinstance(replies, int) else 1)

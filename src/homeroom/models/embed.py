@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from homeroom.models.engine_chat import Resolve, answered, engine_wire, loopback
 from homeroom.models.engine_info import EngineInfo
 from homeroom.models.folder import read_json
 from homeroom.models.wire import ChatWire, Json
+from homeroom.schema.costs import Meter
 from homeroom.schema.embeddings import Embeddings, Vector
 from homeroom.schema.models import BaseFiles
 
@@ -121,17 +123,28 @@ class OpenAIEmbedder:
         model: The endpoint's own name for it.
         api_key: Bearer token; never shown or logged.
         timeout_s: Limit of one call in all, retries included.
+        meter: What its calls cost is told to; None counts nothing.
     """
 
-    def __init__(self, name: str, base_url: str, model: str, *, api_key: str | None = None, timeout_s: float = 120.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        model: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 120.0,
+        meter: Meter | None = None,
+    ) -> None:
         self.name, self._model = name, model
-        self._wire = ChatWire(f"{name!r}", base_url, api_key=api_key, timeout_s=timeout_s)
+        self._wire = ChatWire(f"{name!r}", base_url, api_key=api_key, timeout_s=timeout_s, meter=meter)
 
     def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> Embeddings:
         """The vectors of ``texts``, in one request.
 
         Raises:
             ProviderError: or one of its subclasses.
+            ConflictError: ``budget-spent``. ConfigError: ``price-unknown``. Nothing was sent then.
         """
         body: Json = {"model": self._model, "input": list(texts), "encoding_format": "float"}
         if dimensions is not None:
@@ -155,12 +168,12 @@ def read_embeddings(answer: Json, name: str, count: int) -> Embeddings:
         tokens = int((answer.get("usage") or {}).get("prompt_tokens") or 0)
         fits = [int(row["index"]) for row in rows] == list(range(count)) and len({len(vector) for vector in vectors}) == 1
         fits = fits and all(map(math.isfinite, (value for vector in vectors for value in vector)))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         fits = False
     if not fits:
         raise ProviderError(
-            f"{name!r} gave no list of {count} embeddings ({str(answer)[:80]!r}). Check that it is an embedding model, and its "
-            "address in the settings",
+            f"{name!r} gave no list of {count} embeddings ({reprlib.repr(answer)[:80]!r}). Check that it is an embedding model, "
+            "and its address in the settings",
             code="provider-answer",
         )
     return Embeddings(vectors, tokens)
