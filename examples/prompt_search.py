@@ -39,7 +39,7 @@ with homeroom.open() as home:
     }
     planned = homeroom.plan(home, dataset.info.id, recipe)
     money = f"about ${planned.cost_usd:.2f}" if planned.details["priced"] else "a price that is not known (homeroom costs prices)"
-    print(f"At most {arguments.calls} calls of {base}: {money}.")
+    print(f"At most {arguments.calls} calls of {base}, {money}.")
     if planned.details["counted"] and not arguments.yes:
         raise SystemExit("Nothing was spent. If that is fine: --yes")
     spend = math.inf if arguments.yes else 0.0
