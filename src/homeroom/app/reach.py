@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Sequence
 
 from homeroom.errors import ConfigError, ConflictError
@@ -34,17 +35,34 @@ def check_reach(host: str, names: Sequence[str], *, has_keys: bool) -> None:
         )
 
 
-def check_port(host: str, port: int, command: str = "homeroom serve") -> None:
-    """Refuse an address that this machine does not have, and a port that another program listens on.
+FREED_IN_S = 3.0
+"""How long a server waits for its port: the processes of one that was killed a moment ago hold it until they have seen that."""
+
+
+def _bind(host: str, port: int, patience_s: float) -> None:
+    """Take the port and give it back; one that is taken is tried again until patience ends."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.1)
+
+
+def check_port(host: str, port: int, command: str = "homeroom serve", *, patience_s: float = 0.0) -> None:
+    """Refuse an address that this machine does not have, and a port that another program holds for longer than ``patience_s``.
 
     Raises:
         ConflictError: ``port-taken``, naming the next one as an option of ``command``.
         ConfigError: ``host-unknown``: nothing here can listen on ``host``; ``port-refused``: the system keeps the port back.
     """
     try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+        _bind(host, port, patience_s)
     except (OSError, UnicodeError) as error:  # UnicodeError: no name of the network is written like that
         number = getattr(error, "errno", None)
         told = getattr(error, "strerror", None) or "no such name"

@@ -20,7 +20,7 @@ import httpx
 from homeroom.accounts import KeyStore
 from homeroom.app.engine_keeper import EngineKeeper
 from homeroom.app.model_names import empty_names
-from homeroom.app.reach import check_port, check_reach
+from homeroom.app.reach import FREED_IN_S, check_port, check_reach
 from homeroom.app.work import child_environment
 from homeroom.errors import ConflictError
 from homeroom.runtime import Child, free_port, is_loopback, spawn, url_of
@@ -108,7 +108,7 @@ class Supervisor:
             ConfigError: this machine has no such address (``host-unknown``), or keeps the port back (``port-refused``).
         """
         with HomeLock(self._home.settings.home, self.address):
-            check_port(self._host, self._port)
+            check_port(self._host, self._port, patience_s=FREED_IN_S)
             for empty in empty_names(self._home.settings, [model.name for model in self._home.registry.list()]):
                 self._say(f"warning: openai_models: {empty.told}. Mend it: {empty.mend}")
             previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
