@@ -68,6 +68,15 @@ def gradients(peft: Any, states: torch.Tensor) -> dict[str, torch.Tensor]:
     return found
 
 
+def worst_error(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:
+    """The largest distance of a gradient from the expected one, as a share of its length.
+
+    Not element by element: sums of hundreds cancel to tiny elements, and each processor adds in another order.
+    """
+    assert found.keys() == expected.keys()
+    return max(float((found[name] - wanted).norm() / wanted.norm()) for name, wanted in expected.items())
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dense", [True, False])
 def test_every_family_computes_what_transformers_computes(family: str, dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +90,7 @@ def test_every_family_computes_what_transformers_computes(family: str, dense: bo
     found = ours(IDS)
     torch.testing.assert_close(found, theirs, rtol=1e-4, atol=1e-5)
     assert expected
-    torch.testing.assert_close(gradients(peft, found), expected, rtol=1e-3, atol=1e-4)
+    assert worst_error(gradients(peft, found), expected) < 1e-4
     # The library still computes the same: its weights became views of ours.
     torch.testing.assert_close(library(input_ids=IDS, use_cache=False).last_hidden_state, theirs)
 
@@ -107,7 +116,7 @@ def test_lora_on_some_layers_and_modules_only() -> None:
     expected = gradients(peft, theirs)
     found = make_decoder(peft.get_base_model())(IDS)
     torch.testing.assert_close(found, theirs, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(gradients(peft, found), expected, rtol=1e-3, atol=1e-4)
+    assert worst_error(gradients(peft, found), expected) < 1e-4
     assert len(expected) == 4
 
 
