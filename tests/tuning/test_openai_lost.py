@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.tuning.test_openai import ABOUT, PACE, PRICE, RECIPE, Bench, Told, be
 
 __all__ = ["bench"]
 COST = 0.015
+PACE_AS_ASKED = replace(PACE, longest_s=60.0)
 
 
 def lists_late(bench: Bench, times: int) -> None:
@@ -240,3 +242,21 @@ def test_a_success_without_a_model_is_paid_at_once_and_only_once(bench: Bench) -
         assert bench.money == {"spent": COST, "held": 0.0} and len(bench.double.paid) == 1
     bench.double.jobs["ftjob-1"]["fine_tuned_model"] = "ft:late"
     assert bench.run().remote_id == "school/ft:late" and bench.money == {"spent": COST, "held": 0.0}
+
+
+@pytest.mark.parametrize("wait", ["1", "20"])
+def test_a_long_wait_that_an_endpoint_asks_for_is_ended_by_a_cancellation(bench: Bench, wait: str) -> None:
+    """A short one is waited for by whoever sends the request; a long one by who can be told to stop meanwhile."""
+    state = stopped_at(bench, lambda: bool(bench.double.jobs))
+    bench.double.faults = [("GET", "/jobs/ftjob-1", f"429 {wait}")]
+    before = len(bench.double.requests)
+    bench.told.stops = lambda: len(bench.double.requests) > before
+    with closing(OpenAITuning("'school'", bench.double.address, KEY, timeout_s=90)) as service:
+        follower = Follower(service, "gpt-4.1-mini", state, bench.told, PACE_AS_ASKED)
+        if wait == "1":
+            assert follower.asked(lambda: service.job("ftjob-1"))["id"] == "ftjob-1"
+        else:
+            with pytest.raises(JobCancelled):
+                follower.asked(lambda: service.job("ftjob-1"))
+    assert len(bench.double.requests) == before + (2 if wait == "1" else 1)
+    assert bench.double.faults == [], "it was told to wait"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 20.0
 WAIT_S = 60.0
-SOON = replace(PACE, tries=1, looks=3)
+SOON = replace(PACE, tries=1, looks=3, patience_s=0.0)
 
 
 def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:

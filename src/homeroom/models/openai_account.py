@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from homeroom.errors import ProviderError
 from homeroom.models.wire import ChatWire
 from homeroom.storage.errors import disk_errors
@@ -32,8 +30,7 @@ class OpenAIAccount:
         api_key: Never shown or logged.
         timeout_s: Of one request, retries included.
         max_retries: Further tries of one request.
-        pause_s: Before the first further try; doubled each time, unless the endpoint asks for another.
-        client: A connection pool that others use too; an own one when omitted.
+        told: Of `ChatWire`: pauses, connection pool.
     """
 
     def __init__(
@@ -44,12 +41,10 @@ class OpenAIAccount:
         *,
         timeout_s: float = 90.0,
         max_retries: int = 4,
-        pause_s: float = 0.5,
-        client: httpx.Client | None = None,
+        **told: Any,
     ) -> None:
         self._where = where
-        told: Json = {"api_key": api_key, "timeout_s": timeout_s, "pause_s": pause_s, "client": client}
-        self._wire = ChatWire(where, base_url, max_retries=max_retries, **told)
+        self._wire = ChatWire(where, base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries, **told)
 
     def close(self) -> None:
         """Close the connections."""

@@ -24,6 +24,8 @@ from homeroom.models.wire import ChatWire
 Json = dict[str, Any]  # of the provider's making
 PAGE = 100
 MAX_PAGES = 1000
+LONGEST_PAUSE_S = 5.0
+"""A longer wait, which an endpoint may ask for, is the follower's: it notices a cancellation meanwhile."""
 JOBS = "/fine_tuning/jobs"
 
 
@@ -53,10 +55,12 @@ class OpenAITuning:
     ) -> None:
         self.where = where
         self._client = httpx.Client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=4))
-        told: Json = {"timeout_s": timeout_s, "pause_s": pause_s, "client": self._client}
+        patient: Json = {"timeout_s": timeout_s, "pause_s": pause_s, "client": self._client}
+        told: Json = {**patient, "longest_pause_s": LONGEST_PAUSE_S}
         self.account = OpenAIAccount(where, base_url, api_key, max_retries=max_retries, **told)
         self.custom = CustomModels(where, base_url, api_key, max_retries=max_retries, **told)
         self._wire = ChatWire(where, base_url, api_key=api_key, max_retries=max_retries, **told)
+        self._patient = ChatWire(where, base_url, api_key=api_key, max_retries=max_retries, **patient)
         self._once = ChatWire(where, base_url, api_key=api_key, max_retries=0, **told)
 
     def close(self) -> None:
@@ -96,7 +100,7 @@ class OpenAITuning:
             ProviderError: or one of its subclasses.
         """
         try:
-            self._wire.delete(f"/files/{quote(file_id, safe='')}")
+            self._patient.delete(f"/files/{quote(file_id, safe='')}")
         except ProviderError as error:
             if error.status != 404:
                 raise

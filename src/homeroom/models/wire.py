@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import reprlib
@@ -144,6 +145,7 @@ class ChatWire:
             follow the last within it.
         max_retries: Further tries after one that may succeed later. None happens once a reply has begun.
         pause_s: Before the first further try; doubled each time, unless the endpoint asks for another.
+        longest_pause_s: Where it asks for a longer one, the caller is told instead of kept waiting.
         client: A connection pool that others use too; an own one when omitted.
         meter: Asked before each try of a POST, which it may refuse, and told what became of it.
     """
@@ -157,11 +159,13 @@ class ChatWire:
         timeout_s: float = 120.0,
         max_retries: int = 2,
         pause_s: float = 0.5,
+        longest_pause_s: float = math.inf,
         client: httpx.Client | None = None,
         meter: Meter | None = None,
     ) -> None:
         self._where, self._key, self._meter = where, api_key, meter
-        self._timeout_s, self._max_retries, self._pause_s = timeout_s, max_retries, pause_s
+        self._timeout_s, self._max_retries = timeout_s, max_retries
+        self._pause_s, self._longest_pause_s = pause_s, longest_pause_s
         self._url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = client or httpx.Client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=8))
@@ -314,7 +318,8 @@ class ChatWire:
                 retried = error.status in _RETRIED and error.code in ("provider", "provider-rate-limit", "provider-timeout")
             asked = failure.retry_after_s
             pause = asked if asked is not None else min(_LONGEST_PAUSE_S, self._pause_s * 2**attempt) * random.uniform(0.75, 1.25)
-            if not retried or attempt == self._max_retries or time.monotonic() + pause >= deadline:
+            waits = pause <= self._longest_pause_s and time.monotonic() + pause < deadline
+            if not retried or attempt == self._max_retries or not waits:
                 raise self._scrubbed(failure) from cause
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")

@@ -87,7 +87,7 @@ class Deployer:
 
     def _listed(self, one: Deployment) -> bool:
         """Whether the account lists it."""
-        name = next((str(row["name"]) for row in self._service.custom.rows() if _is_mine(one, row)), "")
+        name = next((str(row["name"]) for row in self._follower.asked(self._service.custom.rows) if _is_mine(one, row)), "")
         if name:
             self._known(one, name)
             self._reporter.event(f"Found {name}, whose confirmation was lost; it is not deployed a second time.")

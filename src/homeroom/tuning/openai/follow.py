@@ -287,7 +287,7 @@ class Follower:
             JobCancelled: told to stop.
         """
         for _ in self.looks():
-            for job in self._service.jobs_since(self._state.begun_at - CLOCK_SKEW_S):
+            for job in self.asked(lambda: [*self._service.jobs_since(self._state.begun_at - CLOCK_SKEW_S)]):
                 if self._is_mine(rung, job):
                     self._known(rung, job)
                     self._reporter.event(f"Found the job {rung.job} whose confirmation was lost; no second one is created.")
