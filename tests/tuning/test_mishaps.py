@@ -42,6 +42,7 @@ class Faulty:
     measuring: Fault = nothing
     nan_from: int = 10**9
     worse_from: int = 10**9
+    worse_by: float = 1000
     sizes: list[int] = dataclasses.field(default_factory=list)
 
     @property
@@ -64,7 +65,7 @@ class Faulty:
     def measure(self, indexes: Sequence[int]) -> Totals:
         self.measuring(indexes)
         found = self.real.measure(indexes)
-        return found if len(self.sizes) < self.worse_from else dataclasses.replace(found, nll=found.nll + 1000)
+        return found if len(self.sizes) < self.worse_from else dataclasses.replace(found, nll=found.nll + self.worse_by)
 
     def close(self) -> None:
         self.real.close()
@@ -121,6 +122,12 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_best_weights(bench: Benc
     (told,) = [message for _, message, _ in recorder.events if "diverged" in message]
     assert "The loss is nan at step 4" in told and "try 0.003" in told
     assert "with the weights of step 2, the best so far" in told
+
+
+def test_a_validation_loss_that_is_no_number_is_told_of_the_step_that_it_measures(bench: Bench) -> None:
+    state, _, recorder, _ = bench.train(WIDE, worse_from=3, worse_by=math.nan)
+    assert (state.step, state.best_step, state.finished, state.diverged_step) == (3, 2, True, 3)
+    assert any("The loss is nan at step 3" in message for _, message, _ in recorder.events)
 
 
 @pytest.mark.slow

@@ -51,10 +51,9 @@ def price_at(home: Homeroom, endpoint: Endpoint, model: str) -> tuple[Price | No
         ConfigError: ``prices-invalid``.
     """
     prices = load_prices(home.settings.home)
-    own = prices.at(endpoint.name, model)
-    if own is None and not leaves_this_machine(endpoint):
+    if not leaves_this_machine(endpoint) and not prices.name(endpoint.name):
         return None, False
-    return own or prices.price(model), True
+    return prices.price(model, endpoint.name), True
 
 
 def meter_for(

@@ -76,6 +76,10 @@ class Prices:
         match = max(begins, key=len, default=None)
         return self.endpoints[match] if match else None
 
+    def name(self, endpoint: str) -> bool:
+        """Whether anything of this endpoint is priced."""
+        return any(entry.startswith(f"{endpoint}/") for entry in self.endpoints)
+
     def price(self, model: str, endpoint: str = "") -> Price | None:
         """The price of ``model`` as its endpoint names it, with or without a date at its end; None where no entry is named so."""
         if endpoint and (own := self.at(endpoint, model)) is not None:

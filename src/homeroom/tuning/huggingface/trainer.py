@@ -134,8 +134,8 @@ def train(
             save(run, state, progress)
         reporter.event(f"Stopped at step {state.step}; it can be continued from there.")
         raise
-    except ConfigError as error:
-        if error.code != "loss-diverged" or not run.best:
+    except LossDiverged as error:
+        if not run.best:
             raise
         end_with_best(run, state, error)
     if not state.finished:
@@ -312,9 +312,9 @@ def out_of_patience(run: Run, state: State) -> bool:
     return True
 
 
-def end_with_best(run: Run, state: State, error: ConfigError) -> None:
+def end_with_best(run: Run, state: State, error: LossDiverged) -> None:
     """The loss is no number any more: the run ends with the best weights that validation has seen."""
-    state.diverged_step = state.step + 1
+    state.diverged_step = error.step
     run.model.set_weights(run.best)
     run.reporter.event(
         f"{error.message} The run ends here with the weights of step {state.best_step}, the best so far (validation loss "
@@ -329,19 +329,29 @@ def epochs_done(run: Run, state: State) -> float:
     return round(seen / len(run.objective.lengths), 3)
 
 
+class LossDiverged(ConfigError):
+    """The loss or a gradient is no number. ``step`` is where that was seen: the step that was under way or has been measured."""
+
+    code = "loss-diverged"
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
 def require_finite(value: float, step: int, recipe: Recipe) -> None:
     """Refuse to go on with a loss or gradient that is not a number: every later step would be too.
 
     Raises:
-        ConfigError: ``loss-diverged``.
+        LossDiverged
     """
     if math.isfinite(value):
         return
     rate = recipe.optimiser.learning_rate
-    raise ConfigError(
+    raise LossDiverged(
         f"The loss is {value!r} at step {step}: training diverged. Lower optimiser.learning_rate (now {rate:g}, "
         f"try {rate / 3:.1g}) or raise optimiser.warmup_ratio in the recipe, and start again: homeroom tune run --recipe FILE",
-        code="loss-diverged",
+        step,
     )
 
 
