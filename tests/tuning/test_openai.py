@@ -289,6 +289,22 @@ def test_whatever_goes_wrong_once_the_run_ends_well_and_pays_once(bench: Bench, 
     assert len([f for f in bench.double.files.values() if f["purpose"] == "fine-tune"]) == 2, "no file is there twice"
 
 
+@pytest.mark.parametrize("broken", [{"bytes": 7}, {"status": "error"}])
+def test_a_file_that_did_not_arrive_whole_is_sent_again(bench: Bench, broken: dict[str, Any]) -> None:
+    bench.double.faults = [("POST", "/files", "lost")]
+
+    def spoil(number: int, method: str, path: str) -> None:
+        if (method, path) == ("POST", "/v1/files") and len(bench.double.files) == 1:
+            next(iter(bench.double.files.values())).update(broken)
+
+    bench.double.after = spoil
+    model = bench.run()
+    first, *sent = [name for name, file in bench.double.files.items() if file["purpose"] == "fine-tune"]
+    assert len(sent) == 2 and model.remote_id
+    used = {job[part] for job in bench.double.jobs.values() for part in ("training_file", "validation_file")}
+    assert used == set(sent) and first not in used
+
+
 def test_a_lost_confirmation_is_found_by_its_file_where_no_metadata_are_kept(bench: Bench) -> None:
     bench.double.keeps_metadata = False
     bench.double.after = lambda number, method, path: (

@@ -84,14 +84,19 @@ class OpenAITuning:
         answer = self._once.send_file("/files", path, name, {"purpose": "fine-tune"})
         return _text(answer, "id", self.where)
 
-    def find_file(self, name: str) -> str:
-        """The id of the newest file of that name; empty when there is none.
+    def find_file(self, name: str, size: int) -> str:
+        """The id of the newest file of that name that arrived whole; empty when there is none.
+
+        Args:
+            name: As it was sent.
+            size: Bytes that were sent; a file of another size is not taken. One that tells no size is.
 
         Raises:
             ProviderError: or one of its subclasses.
         """
         files = self._rows("/files", {"purpose": "fine-tune"})
-        return next((str(file["id"]) for file in files if file.get("filename") == name), "")
+        whole = (file for file in files if file.get("bytes") in (None, size) and file.get("status") != "error")
+        return next((str(file["id"]) for file in whole if file.get("filename") == name), "")
 
     def delete_file(self, file_id: str) -> None:
         """Delete a file; one that is gone already is no error.

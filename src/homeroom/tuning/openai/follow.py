@@ -249,7 +249,7 @@ class Follower:
         failure: ProviderError | None = None
         for attempt in range(self._pace.tries):
             try:
-                return self._service.find_file(name) or self._service.send_file(path, name)
+                return self._service.find_file(name, path.stat().st_size) or self._service.send_file(path, name)
             except ProviderError as error:
                 failure = explained(error, self._service.where, self._model)
                 if not _passes(error):
