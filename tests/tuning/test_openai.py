@@ -231,6 +231,23 @@ def test_access_is_asked_for_before_anything_is_uploaded(
         assert "not authorized to create" in caught.value.message and "--method huggingface" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("refused", "code", "told"),
+    [("/files", "provider-auth", "takes no files from it"), ("/fine_tuning/jobs", "fine-tuning-closed", "OpenAI closed")],
+)
+def test_a_refusal_after_access_was_given_is_told_as_what_it_is(bench: Bench, refused: str, code: str, told: str) -> None:
+    def spoil(number: int, method: str, path: str) -> None:
+        if (method, path) == ("POST", "/v1/fine_tuning/jobs") and not bench.double.jobs:
+            bench.double.faults = [("POST", refused, "403")]  # the probe has passed
+
+    bench.double.after = spoil
+    with pytest.raises(ProviderError) as caught:
+        bench.run()
+    assert (caught.value.code, caught.value.status) == (code, 403)
+    assert told in caught.value.message and "Nothing was uploaded" not in caught.value.message
+    assert bench.money == {"spent": 0.0, "held": 0.0} and bench.double.paid == []
+
+
 @pytest.mark.slow
 def test_a_wrong_key_is_said_and_never_shown(bench: Bench) -> None:
     with pytest.raises(ProviderError) as caught:

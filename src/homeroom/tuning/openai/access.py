@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from homeroom.errors import AuthError, ProviderError
 from homeroom.models.openai_tuning import OpenAITuning
@@ -15,6 +15,9 @@ NO_FILE = "file-homeroom-asks-whether-it-may-tune"
 
 SOON_DAYS = 120
 LOCAL = "Tune on this machine instead: homeroom tune run --method huggingface"
+
+During = Literal["probe", "upload", "create"]
+"""What was refused: the question whether we may at all, a file, a job."""
 
 
 def probe(service: OpenAITuning, model: str, settings: Json, key: str) -> None:
@@ -37,11 +40,19 @@ def probe(service: OpenAITuning, model: str, settings: Json, key: str) -> None:
     service.cancel(str(made["id"]))  # an endpoint that looks for its file later: such a job fails by itself
 
 
-def explained(error: ProviderError, where: str, model: str) -> ProviderError:
+def explained(error: ProviderError, where: str, model: str, during: During = "probe") -> ProviderError:
     """A refusal of the fine-tuning API, with what can be done about it; what is no refusal stays as it is."""
-    if isinstance(error, AuthError) and error.status == 403:
+    if isinstance(error, AuthError) and error.status == 403 and during == "upload":
         return AuthError(
-            f"{where} does not let this account create fine-tuning jobs: {said(error)} Nothing was uploaded for it. OpenAI closed"
+            f"{where} let this account ask for fine-tuning, and takes no files from it: {said(error)} Give its key the right to "
+            f"write files, in the provider's own pages, and go on with: homeroom tune resume. {LOCAL}",
+            code="provider-auth",
+            status=403,
+        )
+    if isinstance(error, AuthError) and error.status == 403:
+        sent = " Nothing was uploaded for it." if during == "probe" else ""
+        return AuthError(
+            f"{where} does not let this account create fine-tuning jobs: {said(error)}{sent} OpenAI closed"
             " fine-tuning in 2026 to organisations that had not used it lately, and closes it to everybody on 2027-01-06."
             f" {LOCAL}; or with the same API, by this machine's own server: homeroom tune run --method openai --base BASE-HERE",
             code="fine-tuning-closed",

@@ -80,7 +80,7 @@ class Follower:
         asked_before = rung.asked
 
         def explain(error: ProviderError) -> ProviderError:
-            return explained(error, self._service.where, self._model)
+            return explained(error, self._service.where, self._model, "create")
 
         tries = 0
 
@@ -251,7 +251,7 @@ class Follower:
             try:
                 return self._service.find_file(name, path.stat().st_size) or self._service.send_file(path, name)
             except ProviderError as error:
-                failure = explained(error, self._service.where, self._model)
+                failure = explained(error, self._service.where, self._model, "upload")
                 if not _passes(error):
                     raise failure from error
             if attempt < self._pace.tries - 1:
