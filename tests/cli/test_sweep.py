@@ -87,6 +87,8 @@ def test_a_sweep_from_start_to_winner(homeroom, dataset, swept, home, tmp_path):
     assert high["best_loss"] < low["best_loss"], "on so few steps a rate of 1e-5 learns nothing"
     assert "winner" in told.out and f"Registered {result['model']}" in told.out
     assert told.err.count("Trial ") >= 5
+    assert "The winning trial: Forecast " in told.err
+    assert f"homeroom tune unsolved {result['model']} --out FILE.jsonl" in told.out
 
     with Homeroom.open() as opened:
         (model,) = opened.registry.list()

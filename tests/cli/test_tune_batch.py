@@ -87,6 +87,8 @@ def test_a_batch_from_start_to_table(homeroom, dataset, files):
         ["cramped", "huggingface"],
     ]
     assert "failed: None of" in lines[3] and "1 of 3 missing" in told.out
+    assert all(f"{run}: Forecast " in told.err for run in ("small", "large")) and "; memory" not in told.err
+    assert len(homeroom("tune", "plan", "--history", "--json").json["runs"]) == 2
     again = homeroom(*command, "--json")
     made = [row["state"] for row in again.json["runs"]]
     assert (again.code, made) == (1, ["made", "made", "failed"])
@@ -102,6 +104,8 @@ def test_a_batch_from_start_to_table(homeroom, dataset, files):
     assert (jobs[job["payload"]["before"]].result or {})["loads"] == 1
     assert all(row["valid_loss"] < row["base_valid_loss"] for row in again.json["runs"][:2])
     assert [row["verdicts"] for row in again.json["runs"]] == [["unjudged"], ["unjudged"], []]
+    both = " ".join(name for row in again.json["runs"] for name in row["models"])
+    assert f"homeroom tune unsolved {both} --out FILE.jsonl" in told.out, "what no candidate solves"
 
 
 @pytest.mark.slow

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homeroom.app.forecasts import told
 from homeroom.app.local_runs import RememberedRenderer, engine_renderer, entries, local_tuner, registered, roles_of, with_threads
 from homeroom.app.tuning import training_data
 from homeroom.app.work import any_there
 from homeroom.errors import HomeroomError, StorageError
-from homeroom.schema.jobs import JobContext
+from homeroom.schema.jobs import OUTCOME, JobContext
 from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
 from homeroom.tuning.recipe import Recipe
@@ -92,7 +93,7 @@ class Batch:
         base = home.base_files(recipe.base)
         renderer = self._renderers.setdefault(base.identity, RememberedRenderer(engine_renderer(home, base)))
         about: Row = {"run": label, "base": base.name, "method": recipe.method}
-        tuner = local_tuner(home, base, folder, context.job.id, load_base=self._base(), renderer=renderer, forecast=False)
+        tuner = local_tuner(home, base, folder, context.job.id, load_base=self._base(), renderer=renderer)
         reporter = RunReporter(context, label, number, count)
         try:
             model = tuner.run(training_data(self._dataset, recipe), with_threads(home, recipe), reporter)
@@ -106,6 +107,8 @@ class Batch:
         models = [known.get(entry.name) or registered(home, entry) for entry in won]
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         metrics = model.metrics
+        if line := told(metrics, alone=False):
+            context.event(f"{label}: {line}", type=OUTCOME)
         numbers = {key: metrics.get(key) for key in ("valid_loss", "base_valid_loss", "train_loss", "steps", "seconds")}
         return {**about, "state": "made", "models": [made.name for made in models], **numbers}
 

@@ -13,6 +13,10 @@ from homeroom.tuning.huggingface.forecast import Accuracy, Past, accuracy
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
+IN_COMPANY = ("batch", "sweep")
+"""Kinds of jobs that make several runs in one process: the base is read once, and the peak of its memory is not one run's."""
+MOST_JOBS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class MadeRun:
@@ -44,14 +48,17 @@ def record(home: Homeroom) -> list[Past]:
     One that was stopped early counts with the part of the forecast that it did.
     """
     found = []
+    together = _jobs_of_several(home)
     for model in _forecast_models(home):
+        alone = model.job_id not in together
         forecast, metrics = model.metrics["forecast"], model.metrics
         if model.method == "dspy":
             continue
         done = float(metrics.get("tokens") or 0) / max(1.0, float(forecast.get("trained_tokens") or 1))
         train_s, seconds = float(metrics.get("train_seconds") or 0), float(metrics.get("seconds") or 0)
-        memory = int(metrics.get("peak_memory_bytes") or 0) if not forecast.get("gpu_memory_bytes") else 0
-        overhead = seconds - train_s if seconds >= train_s else None  # the last attempt of a run that was continued
+        memory = int(metrics.get("peak_memory_bytes") or 0) if alone and not forecast.get("gpu_memory_bytes") else 0
+        whole = seconds >= train_s  # else it is that of the last attempt of a run that was continued
+        overhead = seconds - train_s if alone and whole else None
         raw = float(forecast.get("train_raw_s") or 0) * min(1.0, done)
         made_on = str(forecast.get("machine") or "")
         found.append(Past(raw, train_s, int(forecast.get("memory_raw_bytes") or 0), memory, overhead_s=overhead, machine=made_on))
@@ -61,19 +68,25 @@ def record(home: Homeroom) -> list[Past]:
 def made_runs(home: Homeroom) -> tuple[list[MadeRun], Accuracy | None]:
     """Runs with a forecast of their time, the oldest first, and how well the forecasts of trainings that ran whole held."""
     timed = [model for model in _forecast_models(home) if "time_s" in model.metrics["forecast"]]
-    runs = [_made(model) for model in timed]
+    together = _jobs_of_several(home)
+    runs = [_made(model, alone=model.job_id not in together) for model in timed]
     trained = [run for run, model in zip(runs, timed, strict=True) if model.method != "dspy"]
     return runs, accuracy(run.past for run in trained if not run.note)
 
 
-def told(metrics: Mapping[str, Any]) -> str:
-    """A line that sets what a run took beside its forecast; empty where there is none. ``metrics``: of the tuned model."""
+def told(metrics: Mapping[str, Any], *, alone: bool = True) -> str:
+    """A line that sets what a run took beside its forecast; empty where there is none.
+
+    Args:
+        metrics: Of the tuned model.
+        alone: Whether its process made no other run: else nobody knows how much of the memory was this one's.
+    """
     forecast = metrics.get("forecast")
     if not isinstance(forecast, Mapping):
         return ""
     if "calls" in forecast:
         return _told_search(metrics, forecast)
-    past = _past(metrics, forecast)
+    past = _past(metrics, forecast, alone=alone)
     took = f"took {past.actual_s:.0f} s: {abs(past.ratio - 1):.0%} {'longer' if past.ratio > 1 else 'shorter'}"
     if _was_continued(metrics):
         took = f"the training took {metrics['train_seconds']:.0f} s in more than one attempt"
@@ -107,26 +120,30 @@ def _was_continued(metrics: Mapping[str, Any]) -> bool:
 
 def _forecast_models(home: Homeroom) -> Sequence[TunedModel]:
     models = [m for m in home.registry.list() if isinstance(m.metrics.get("forecast"), Mapping)]
-    once = {m.job_id or m.name: m for m in models}  # an adapter that is registered for two roles is one run
+    once = {(m.job_id, m.artifact or m.name): m for m in models}  # an adapter that is registered for two roles is one run
     return sorted(once.values(), key=lambda m: m.created_at)
 
 
-def _made(model: TunedModel) -> MadeRun:
+def _jobs_of_several(home: Homeroom) -> frozenset[str]:
+    return frozenset(job.id for kind in IN_COMPANY for job in home.jobs.list(kind=kind, limit=MOST_JOBS))
+
+
+def _made(model: TunedModel, *, alone: bool) -> MadeRun:
     metrics, forecast = model.metrics, model.metrics["forecast"]
     note = "stopped early" if int(metrics.get("steps") or 0) < int(forecast.get("steps") or 0) else ""
     if _was_continued(metrics):
         note = "replies were known from before" if "calls" in forecast else "continued after a stop"
-    return MadeRun(model.name, model.base, model.created_at, _past(metrics, forecast), note)
+    return MadeRun(model.name, model.base, model.created_at, _past(metrics, forecast, alone=alone), note)
 
 
-def _past(metrics: Mapping[str, Any], forecast: Mapping[str, Any]) -> Past:
+def _past(metrics: Mapping[str, Any], forecast: Mapping[str, Any], *, alone: bool) -> Past:
     on_gpu = bool(forecast.get("gpu_memory_bytes"))
     memory = ("gpu_memory_bytes", "peak_gpu_memory_bytes") if on_gpu else ("memory_bytes", "peak_memory_bytes")
     return Past(
         forecast_s=float(forecast.get("time_s") or 0),
         actual_s=max(float(metrics.get("seconds") or 0), float(metrics.get("train_seconds") or 0)),  # of all attempts
         forecast_bytes=int(forecast.get(memory[0]) or 0),
-        actual_bytes=int(metrics.get(memory[1]) or 0),
+        actual_bytes=int(metrics.get(memory[1]) or 0) if alone else 0,
         low_s=float(forecast.get("time_low_s") or 0),
         high_s=float(forecast.get("time_high_s") or 0),
     )

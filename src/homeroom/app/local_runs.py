@@ -40,7 +40,6 @@ def local_tuner(
     milestones: Milestones | None = None,
     load_base: LoadBase | None = None,
     renderer: Renderer | None = None,
-    forecast: bool = True,
 ) -> HuggingFaceTuner:
     """The tuner of a run on ``base`` in the folder ``work_dir``.
 
@@ -52,7 +51,6 @@ def local_tuner(
         milestones: See `HuggingFaceTuner`.
         load_base: A base that several runs share.
         renderer: Of the engine, for the check of the tokens; an engine is started for each run when None.
-        forecast: Whether what the run is expected to take is stored beside what it took.
     """
     listed = listed_base(base.name)
     return HuggingFaceTuner(
@@ -63,8 +61,8 @@ def local_tuner(
         licence=listed.licence if listed else "",
         new_name=new_model_name,
         renderer=renderer or engine_renderer(home, base),
-        calibrations=calibrations(home) if forecast else None,
-        record=record(home) if forecast else (),
+        calibrations=calibrations(home),
+        record=record(home),
         milestones=milestones,
         load_base=load_base,
         job_id=job_id,

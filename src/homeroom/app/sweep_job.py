@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeroom import __version__
+from homeroom.app.forecasts import told
 from homeroom.app.local_runs import (
     RememberedRenderer,
     engine_renderer,
@@ -28,7 +29,7 @@ from homeroom.data.datasets import Dataset
 from homeroom.errors import ConflictError, NotFoundError
 from homeroom.models.tokenizer import ChatTokenizer
 from homeroom.runtime.hardware import hardware
-from homeroom.schema.jobs import JobContext, Reporter
+from homeroom.schema.jobs import OUTCOME, JobContext, Reporter
 from homeroom.schema.models import BaseFiles, TunedModel
 from homeroom.schema.tuning import TrainingData
 from homeroom.storage.files import make_private_folder
@@ -75,6 +76,8 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     models = [known.get(entry.name) or registered(home, entry) for entry in won]
     for line in verdict(study, spec):
         context.event(line)
+    if line := told(model.metrics, alone=False):
+        context.event(f"The winning trial: {line}", type=OUTCOME)
     return {**told_result(models), "report": report, "sweep": summary(study, spec)}
 
 
@@ -113,7 +116,6 @@ class Trials:
             self._context.job.id,
             load_base=self._shared,
             renderer=self._renderer,
-            forecast=False,
         )
         return tuner.run(self._data, recipe, reporter)
 

@@ -10,6 +10,7 @@ import click
 
 from homeroom.cli.common import emit, json_option, open_home, require_place, table
 from homeroom.cli.spending import agree
+from homeroom.cli.unsolved import offer
 
 if TYPE_CHECKING:
     from homeroom.app.comparing import Lineup
@@ -130,6 +131,7 @@ def show_report(home: Homeroom, job: Job, target: Path | None, *, as_json: bool)
     def text() -> None:
         show(result)
         click.echo(f"Whole report: {page}")
+        offer(home, (facts.model for facts in result.facts))
 
     emit({**record, **more}, as_json, text)
 

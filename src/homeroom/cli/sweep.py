@@ -6,12 +6,16 @@ import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from homeroom.cli.common import duration, emit, json_option, open_home, require_place, table
+from homeroom.cli.unsolved import offer
 from homeroom.cli.values import COUNT, MOST_MINUTES, FiniteRange
+
+if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
 
 
 @click.command(name="sweep")
@@ -91,7 +95,7 @@ def command(
     if output is not None:
         folder = _copied(folder, output)
     files = {"report": str(folder / "report.html"), "recipe": str(folder / "recipe.yaml")}
-    emit({**result, **files}, as_json, lambda: _text(result, files, dataset))
+    emit({**result, **files}, as_json, lambda: _text(home, result, files, dataset))
 
 
 def _told(event: Any) -> str:  # a JobEvent: what each trial gave, and warnings
@@ -107,7 +111,7 @@ def _copied(folder: Path, output: Path) -> Path:
     return output
 
 
-def _text(result: Mapping[str, Any], files: Mapping[str, str], dataset: str) -> None:
+def _text(home: Homeroom, result: Mapping[str, Any], files: Mapping[str, str], dataset: str) -> None:
     found = result["sweep"]
     rows = [
         (
@@ -134,3 +138,4 @@ def _text(result: Mapping[str, Any], files: Mapping[str, str], dataset: str) -> 
     click.echo(f"Plots: {files['report']}")
     click.echo(f"The winner's recipe: homeroom tune run --recipe {files['recipe']} --dataset {dataset}")
     click.echo("The validation loss chose it, so it flatters. How it teaches says: homeroom eval run")
+    offer(home, result["models"])

@@ -400,7 +400,7 @@ def _tell_next(home: Homeroom, made: list[str]) -> None:
         click.echo(f"Ask it: homeroom tune ask {name} INPUT=VALUE")
         return
     click.echo("Compare it with its base: homeroom eval run    Chat with it: homeroom chat")
-    click.echo(f"What it does not solve yet, as a file for editing: homeroom tune unsolved {name} --out FILE.jsonl")
+    unsolved.offer(home, made)
 
 
 def _tell_begun(recipe: Run, job: Job) -> None:

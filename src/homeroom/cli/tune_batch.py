@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeroom.cli.common import duration, emit, table
+from homeroom.cli.unsolved import offer
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -63,7 +64,7 @@ def run_batch(batch: Batch, *, wait: bool, as_json: bool) -> int:
     verdicts = {model.name: model.verdict for model in home.registry.list()}
     for row in rows:
         row["verdicts"] = [verdicts.get(name, "deleted") for name in row["models"]]
-    emit({"jobs": [asdict(job) for job in jobs], "runs": rows}, as_json, lambda: _text(jobs, rows, wait=wait))
+    emit({"jobs": [asdict(job) for job in jobs], "runs": rows}, as_json, lambda: _text(home, jobs, rows, wait=wait))
     return 0 if all(row["state"] == "made" for row in rows) else 1
 
 
@@ -90,7 +91,7 @@ class Told:
             click.echo(f"warning: {label}: {error.message}", err=True)
 
 
-def _text(jobs: Sequence[Job], rows: Sequence[Row], *, wait: bool) -> None:
+def _text(home: Homeroom, jobs: Sequence[Job], rows: Sequence[Row], *, wait: bool) -> None:
     if not wait:
         for job in jobs:
             click.echo(f"Queued. Follow it: homeroom jobs follow {job.id}")
@@ -106,6 +107,7 @@ def _text(jobs: Sequence[Job], rows: Sequence[Row], *, wait: bool) -> None:
         )
     if any(row["models"] for row in rows):
         click.echo("Judge one: homeroom eval run --model NAME    Chat with it: homeroom chat --model NAME")
+        offer(home, (name for row in rows for name in row["models"]))
 
 
 def _cells(row: Row) -> tuple[object, ...]:

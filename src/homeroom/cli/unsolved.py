@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from homeroom.cli.common import emit, json_option, open_home, plural, table
 from homeroom.cli.spending import asking, yes_option
 
 if TYPE_CHECKING:
+    from homeroom.app.home import Homeroom
     from homeroom.app.unsolved import Unsolved
     from homeroom.schema.examples import Example
 
@@ -70,6 +72,19 @@ def command(
         "file": str(out) if examples else None,
     }
     emit(record, as_json, lambda: _tell(found, len(models), len(examples), out))
+
+
+def offer(home: Homeroom, names: Iterable[str]) -> None:
+    """Print the command that shows what none of these models solves: one for each part that they play."""
+    known = {model.name: model for model in home.registry.list()}
+    parts: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        if name in known and known[name].task != "program" and known[name].dataset:
+            parts.setdefault(known[name].task, []).append(name)
+    for task, models in parts.items():
+        who = "it does not solve yet" if len(models) == 1 else "none of them solves yet"
+        part = f" ({task})" if len(parts) > 1 else ""
+        click.echo(f"What {who}{part}, as a file for editing: homeroom tune unsolved {' '.join(models)} --out FILE.jsonl")
 
 
 def _write(examples: list[Example], out: Path) -> None:
