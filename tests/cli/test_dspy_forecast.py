@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from homeroom.app.call_speed import speed_of
 from homeroom.app.compare_facts import text_goes
+from homeroom.app.dspy_job import tune_program
 from homeroom.app.home import Homeroom
 from homeroom.app.talk import running_directory
 from homeroom.cli.tune_prompt import gained_nothing
+from homeroom.errors import StorageError
 from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Message
 from homeroom.schema.models import TunedModel
@@ -189,3 +193,29 @@ def test_a_search_that_gained_nothing_says_so():
     assert "stronger one" in gained_nothing([row("plain", 0.0, kept=True), row("labelled", 0.0)])
     assert "as its base does" in gained_nothing([row("plain", 0.5, kept=True), row("labelled", 0.5)])
     assert gained_nothing([row("plain", 0.5), row("labelled", 0.6, kept=True)]) == ""
+
+
+def test_what_the_disk_has_no_room_for_is_planned_as_that_and_not_begun(school, homeroom, home, monkeypatch):
+    usage = shutil.disk_usage(home)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda path: usage._replace(free=20_000))
+        told = homeroom("tune", "plan", *RUN[2:], "--json")
+        job = homeroom(*RUN, "--yes", "--no-wait", "--json").json[0]["id"]
+        with Homeroom.open() as opened, pytest.raises(StorageError, match="Nothing was asked") as caught:
+            tune_program(SimpleNamespace(job=opened.jobs.get(job), event=lambda *told: None), opened)
+    (plan,) = told.json
+    assert (told.code, plan["fits"]) == (1, False) and plan["disk_bytes"] > 20_000
+    assert "0.0 MB are free: it will not start" in plan["warnings"][0] and "max_calls" in plan["warnings"][0]
+    assert caught.value.code == "no-space" and school.charged == []
+    assert homeroom("tune", "plan", *RUN[2:], "--json").json[0]["fits"]
+
+
+def test_a_base_that_may_not_answer_here_is_planned_as_that(homeroom, course, monkeypatch):
+    assert homeroom("data", "split", course).code == 0
+    plan = ("tune", "plan", "--method", "dspy", "--task", "tutor", "--dataset", "small-course", "--json")
+    (fits,) = homeroom(*plan).json
+    assert fits["fits"] and fits["memory_high_bytes"] == fits["memory_bytes"] > 0
+    monkeypatch.setenv("HOMEROOM_ENGINE_MEMORY_MB", "1")
+    told = homeroom(*plan)
+    (cramped,) = told.json
+    assert (told.code, cramped["fits"]) == (1, False) and "an engine may take" in cramped["warnings"][0]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CHARACTERS_A_TOKEN = 4  # of English text, roughly: an endpoint's tokenizer is not here
 WRITER_CHARACTERS, WRITER_SHOWN = 2000, 6  # of a question to the model that writes instructions, and the examples in it
+DISK_A_CALL_BYTES = 4096  # a kept reply
 WRITER_BYTES = 20_000  # of one that is held
 USUAL_SHARE = 2 / 3  # of the longest reply that is allowed: with a small base 75 of 96 tokens, and 225 of 256
 WRITER_REPLY, WRITER_MOST = 400, 2000  # tokens of what it writes: usual, and at most
@@ -105,6 +106,11 @@ class SearchForecast:
     def most_calls(self) -> int:
         """The most that will be made: the budget is held."""
         return min(self.max_calls, math.ceil(sum(one.calls.most for one in self.asked) - 1e-6))
+
+    @property
+    def disk_bytes(self) -> int:
+        """Of the replies that are kept, at most."""
+        return self.most_calls * DISK_A_CALL_BYTES
 
     @property
     def counted(self) -> bool:

@@ -19,12 +19,13 @@ from homeroom.app.metering import Use
 from homeroom.app.prompt_job import demonstrations_and_items
 from homeroom.data.bundled import PROGRAM_DATA
 from homeroom.data.datasets import Dataset
-from homeroom.errors import DataError
+from homeroom.errors import DataError, StorageError
 from homeroom.evaluation.field_checks import MAIN, FieldChecks
 from homeroom.evaluation.metrics.sound_turn import failed_checks, share_of_checks
 from homeroom.ledger.purse import Purse
 from homeroom.models.engine_chat import EngineChatModel
 from homeroom.registry.names import new_model_name
+from homeroom.runtime.hardware import hardware
 from homeroom.schema.evaluation import Answer
 from homeroom.schema.examples import Item
 from homeroom.schema.jobs import JobContext
@@ -158,6 +159,7 @@ def tune_program(context: JobContext, home: Homeroom) -> TunedModel:
     Raises:
         DataError: ``too-few-examples``, ``budget-too-small``.
         ProviderError: the model did not answer.
+        StorageError: ``no-space``: what is answered could not be kept.
         JobCancelled: the job was told to stop.
     """
     payload = context.job.payload
@@ -182,9 +184,22 @@ def tune_program(context: JobContext, home: Homeroom) -> TunedModel:
         payload.get("other_identities") or {},
         lambda: models_of(home, recipe, context, dataset.info.id, purse_of(home, context.job.id, forecast)),
     )
+    if tuner.known(material, recipe) is None and (told := lacks_disk(home, forecast.disk_bytes)):
+        raise StorageError(f"{told} Nothing was asked.", code="no-space")
     outcome = tuner.run(material, recipe, context, dataset.info.id)
     metrics = beside_forecast(home, context.job.id, recipe, outcome, forecast)
     return _kept(context, home, recipe, spec, outcome, dataset.info.id, identity, metrics)
+
+
+def lacks_disk(home: Homeroom, needed: int) -> str:
+    """Why a search is not begun: the disk has no room to keep so many bytes. With what to do; empty where it has."""
+    free = hardware(home.settings.home).disk_free_bytes
+    if not free or needed <= free:
+        return ""
+    return (
+        f"About {needed / 1e6:.1f} MB of disk are needed and {free / 1e6:.1f} MB are free: it will not start. Make space: "
+        "homeroom jobs prune; or lower max_calls in the recipe."
+    )
 
 
 def tuner_of(

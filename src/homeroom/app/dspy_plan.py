@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.app.compare_facts import hosts_of
 from homeroom.app.dspy_forecast import SearchForecast, forecast_search, made_before
-from homeroom.app.dspy_job import identity_of, is_known, material_of, others_of
+from homeroom.app.dspy_job import identity_of, is_known, lacks_disk, material_of, others_of
 from homeroom.app.dspy_weights import training_recipe
 from homeroom.app.endpoints import base_here, endpoint_of
-from homeroom.app.engines import memory_need
+from homeroom.app.engines import lacks_memory, memory_need
 from homeroom.app.forecasts import calibrations, record
 from homeroom.app.work import NOW, When, key_of, submit_once
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
+from homeroom.models.engine_info import find_running
 from homeroom.schema.examples import Example, Message
 from homeroom.schema.jobs import Job
 from homeroom.schema.tuning import Plan, TrainingData
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
     from homeroom.tuning.dspy.task import Material
 
-DISK_A_CALL_BYTES = 4096
 Json = dict[str, Any]  # a job's payload
 
 
@@ -112,7 +112,9 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
     training = _training(home, dataset, recipe, found.spec, material) if recipe.trains and not known else None
     times = recipe.trains if training else 0
     local = endpoint_of(home.settings, recipe.base) is None
-    answering = memory_need(home, home.base_files(recipe.base)).total if local else 0
+    answering, cramped = _answering(home, recipe.base) if local else (0, "")
+    disk = search.disk_bytes + (times * training.disk_bytes if training else 0)
+    lacks = [told for told in (cramped, lacks_disk(home, disk)) if told and not known]
     low_s, usual_s, high_s = search.time_s
     return Plan(
         method="dspy",
@@ -123,13 +125,14 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
         time_low_s=round(low_s + times * (training.time_low_s if training else 0), 1),
         time_high_s=round(high_s + times * (training.time_high_s or training.time_s if training else 0), 1),
         memory_bytes=max(training.memory_bytes if training else 0, answering),
+        memory_high_bytes=max(training.memory_high_bytes if training else 0, answering),
         gpu_memory_bytes=training.gpu_memory_bytes if training else 0,
-        disk_bytes=search.most_calls * DISK_A_CALL_BYTES + (times * training.disk_bytes if training else 0),
+        disk_bytes=disk,
         cost_usd=search.usd,
         cost_high_usd=search.most_usd,
-        fits=training.fits if training else True,
+        fits=not lacks and (training.fits if training else True),
         advice=training.advice if training else (),
-        warnings=(*(() if known else _warnings(recipe, search, material)), *(training.warnings if training else ())),
+        warnings=(*lacks, *(() if known else _warnings(recipe, search, material)), *(training.warnings if training else ())),
         details={
             "calls": search.most_calls,
             "calls_expected": round(search.calls),
@@ -145,6 +148,14 @@ def plan_program(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Plan:
             "priced": not search.unpriced,
         },
     )
+
+
+def _answering(home: Homeroom, name: str) -> tuple[int, str]:
+    """Bytes of memory in which the base answers here, and why it cannot, if it cannot. One that runs has its memory."""
+    base = home.base_files(name)
+    need = memory_need(home, base)
+    runs = find_running(home.settings.home, base.identity) is not None
+    return need.total, "" if runs else lacks_memory(home, base, need)
 
 
 def _training(home: Homeroom, dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, material: Material) -> Plan:

@@ -133,6 +133,17 @@ def memory_budget(home: Homeroom) -> int:
     return home.settings.engine_memory_mb * 1_000_000 or int(hardware().memory_bytes * MEMORY_SHARE)
 
 
+def lacks_memory(home: Homeroom, base: BaseFiles, need: Need) -> str:
+    """Why an engine for ``base`` would not be started: it does not fit. With what to change; empty where it would be."""
+    budget = memory_budget(home)
+    if need.total <= budget:
+        return ""
+    return (
+        f"{base.name!r} needs {need} to answer here, and an engine may take {mb(budget)}. Lower engine_context or engine_slots, "
+        "raise engine_memory_mb (see config.yaml in the home), or choose a smaller base: homeroom models list --bases"
+    )
+
+
 def base_of(home: Homeroom, identity: str) -> BaseFiles:
     """The files of the base, of the embedding model, or of the tuned model with weights of its own, that has that identity.
 
@@ -175,13 +186,8 @@ def engine(home: Homeroom, base: BaseFiles, *, batch: bool = False, wanted: Coll
         yield lambda identity="", adapter=None, failed=None: resolve_running(home, identity or base.identity, adapter, failed)
         return
     need, budget = memory_need(home, base), memory_budget(home)
-    if need.total > budget:
-        raise ConflictError(
-            f"{base.name!r} needs {need} to answer here, and an engine may take {mb(budget)}. Lower engine_context or"
-            " engine_slots, raise engine_memory_mb (see config.yaml in the home), or choose a smaller base: homeroom models list"
-            " --bases",
-            code="engine-memory",
-        )
+    if told := lacks_memory(home, base, need):
+        raise ConflictError(told, code="engine-memory")
     cores = home.settings.threads or os.cpu_count() or 1
     small = batch and base.gguf.stat().st_size < COPIES_BELOW_BYTES
     copies = max(1, min(cores, MAX_COPIES, budget // need.total)) if small else 1
