@@ -107,3 +107,18 @@ def test_the_first_plan_on_a_machine_says_that_it_measures(homeroom, dataset, re
     assert wrong.code == 2 and "nosuch" in wrong.out and "measuring" not in wrong.err, "what cannot be planned is told before"
     assert "measuring this machine" in homeroom(*command).err
     assert "measuring" not in homeroom(*command).err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tune", "resume", "\udcff"),
+        ("jobs", "show", "\udcff"),
+        ("costs", "--project", "\udcff"),
+        ("tune", "show-prompt", "a\udcff"),
+    ],
+)
+def test_bytes_that_are_no_text_are_told_as_that(homeroom, arguments):
+    told = homeroom(*arguments)
+    assert (told.code, "Traceback" in told.err) == (2, False)
+    assert "#argument-not-text" in told.error and "\\udcff" in told.error

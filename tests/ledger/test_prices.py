@@ -83,3 +83,28 @@ def test_the_bundled_prices_can_be_read() -> None:
     prices = load_prices()
     assert prices.price("gpt-4.1-mini-2025-04-14") == prices.models["gpt-4.1-mini"]
     assert prices.price("gpt-4.1-nano") is None, "it is not listed, and is no gpt-4.1"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (b"gpt-4o-mini: {input: 99, output: 99}", "'gpt-4o-mini'"),
+        (b"modelz: {large: {input: 1, output: 2}}", "did you mean 'models'"),
+        (b"models: {large: {input: 1, output: 2, trainning: 3}}", "did you mean 'training'"),
+        (b"[]", "names with values are needed"),
+        (b"models: [large]", "cannot be read"),
+        (b"models: {large: 3}", "names with values are needed"),
+        (b"models: {l\xff: {input: 1, output: 2}}", "utf-8"),
+    ],
+)
+def test_what_would_be_passed_over_in_silence_is_refused(tmp_path: Path, written: bytes, told: str) -> None:
+    (tmp_path / "prices.yaml").write_bytes(written)
+    with pytest.raises(ConfigError) as caught:
+        load_prices(tmp_path)
+    assert caught.value.code == "prices-invalid" and told in caught.value.message
+    assert str(tmp_path / "prices.yaml") in caught.value.message and "models: {gpt-4o-mini:" in caught.value.message
+
+
+def test_an_empty_file_overrides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_text("# nothing yet\n")
+    assert load_prices(tmp_path) == load_prices()

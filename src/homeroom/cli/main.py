@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
 from homeroom import __version__
-from homeroom.errors import DataError, HomeroomError, StorageError
+from homeroom.errors import ConfigError, DataError, HomeroomError, StorageError
 
 FINALIZER_S = 0.02  # after it, a finalizer in which Ctrl-C was lost has ended
 
@@ -139,11 +140,20 @@ def run(argv: list[str]) -> int:
         # The reader (head, less) went away: not an error. Python would complain again while flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # what the layers below did not meet with a better message: the disk, not a mistake of ours
-        if "--debug" in argv:
+    except (OSError, UnicodeEncodeError) as error:  # what the layers below did not meet with a better message: no mistake of ours
+        told = _disk_error(error) if isinstance(error, OSError) else _no_text(argv)
+        if told is None or "--debug" in argv:
             raise
-        return report(_disk_error(error), as_json="--json" in argv)
+        return report(told, as_json="--json" in argv)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _no_text(argv: Sequence[str]) -> HomeroomError | None:
+    """Of an argument with bytes that are no text: they may be a file's name, and no database takes them. None without one."""
+    odd = next((argument for argument in argv if argument.encode(errors="replace").decode() != argument), None)
+    if odd is None:
+        return None
+    return ConfigError(f"The argument {odd!r} holds bytes that are not UTF-8. Write it as text.", code="argument-not-text")
 
 
 def _unusable() -> int | None:

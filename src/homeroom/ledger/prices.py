@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from homeroom.errors import ConfigError
 
 FILE = "prices.yaml"
 MILLION = 1_000_000
+_KEYS = ("as_of", "source", "models", "tuned", "endpoints", "ends", "longest_example")
+_RATES = ("input", "output", "training")
 _DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|latest)$")  # a release of the model; anything else after a name is another model
 
 
@@ -96,11 +99,11 @@ def load_prices(home: Path | None = None) -> Prices:
     Raises:
         ConfigError: ``prices-invalid``: the home's file is not of the documented form.
     """
-    bundled = _read(files("homeroom.ledger").joinpath(FILE).read_text("utf-8"), FILE)
+    bundled = _read(files("homeroom.ledger").joinpath(FILE).read_bytes, FILE)
     own = home / FILE if home else None
     if own is None or not own.is_file():
         return bundled
-    over = _read(own.read_text("utf-8"), str(own))
+    over = _read(own.read_bytes, str(own))
     return Prices(
         over.as_of or bundled.as_of,
         {**bundled.models, **over.models},
@@ -111,25 +114,40 @@ def load_prices(home: Path | None = None) -> Prices:
     )
 
 
-def _read(text: str, where: str) -> Prices:
+def _read(read: Callable[[], bytes], where: str) -> Prices:
     try:
-        record = yaml.safe_load(text) or {}
+        record = yaml.safe_load(read().decode("utf-8"))
+        record = {} if record is None else record
+        _require_known(record, _KEYS, "The file")
         models, tuned, endpoints = (
             {str(k): _price(v) for k, v in (record.get(key) or {}).items()} for key in ("models", "tuned", "endpoints")
         )
         ends = {str(name): date.fromisoformat(str(day)).isoformat() for name, day in (record.get("ends") or {}).items()}
         longest = {str(name): _tokens(count) for name, count in (record.get("longest_example") or {}).items()}
         return Prices(str(record.get("as_of") or ""), models, tuned, endpoints, ends, longest)
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
         raise ConfigError(
             f"The price file {where!r} cannot be read: {' '.join(str(error).split())}. Each model needs numbers: "
-            "gpt-4o-mini: {input: 0.15, output: 0.60}",
+            "models: {gpt-4o-mini: {input: 0.15, output: 0.60}}",
             code="prices-invalid",
         ) from error
 
 
+def _require_known(record: object, known: Sequence[str], what: str) -> None:
+    """Refuse what would be passed over in silence, and a price with it."""
+    if not isinstance(record, Mapping):
+        raise ValueError(f"{what} is {record!r}, and names with values are needed: {', '.join(known)}")
+    for key in record:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1, cutoff=0.6)
+            raise ValueError(
+                f"{what} has no {key!r}: {f'did you mean {near[0]!r}?' if near else 'known are ' + ', '.join(known)}"
+            )
+
+
 def _price(record: Mapping[str, Any]) -> Price:  # YAML of a person's making
-    values = {key: float(record[key]) for key in ("input", "output", "training") if record.get(key) is not None}
+    _require_known(record, _RATES, "A price")
+    values = {key: float(record[key]) for key in _RATES if record.get(key) is not None}
     if not {"input", "output"} <= set(values) or not all(0 <= value < math.inf for value in values.values()):
         raise ValueError(f"{dict(record)!r} needs input and output, numbers from 0 on")
     return Price(values["input"], values["output"], values.get("training"))
