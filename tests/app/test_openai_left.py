@@ -115,8 +115,9 @@ def test_a_run_that_is_cancelled_while_it_runs_ends_there_by_itself_and_another_
     assert submit_due(opened) == []
 
 
+@pytest.mark.parametrize("given_up", ["failed", "paused"])
 @pytest.mark.parametrize("arrived", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_a_job_whose_confirmation_was_lost_is_looked_for_and_ended(opened, school, arrived):
+def test_a_job_whose_confirmation_was_lost_is_looked_for_and_ended(opened, school, arrived, given_up):
     real, creating = school.take_fault, []
 
     def take(method: str, path: str) -> str:
@@ -129,9 +130,9 @@ def test_a_job_whose_confirmation_was_lost_is_looked_for_and_ended(opened, schoo
     school.take_fault = take
     job = work_on(opened, submit_tuning(opened, "mine", RUN))
     assert (job.state, len(creating), len(school.paid)) == ("failed", 1, int(arrived)) and held(opened) > 0
-    with pytest.raises(ConflictError):
-        cancel_job(opened, job.id)  # it is over: the same command would find the job there and follow it
-    opened.jobs.pause(submit_tuning(opened, "mine", RUN).id)
+    assert submit_due(opened) == [], "the same command would find the job there and follow it"
+    if given_up == "paused":
+        opened.jobs.pause(submit_tuning(opened, "mine", RUN).id)
     _, rest = cancel_job(opened, job.id)
     if not arrived:  # a list may show it later: what is held is given back when it is not there a while later either
         done = work_on(opened, rest)
@@ -146,6 +147,92 @@ def test_a_job_whose_confirmation_was_lost_is_looked_for_and_ended(opened, schoo
     assert work_on(opened, rest).state == "succeeded"
     assert [paid["status"] for paid in school.paid] == ["cancelled"] * arrived and held(opened) == 0.0
     assert left_by(opened, opened.jobs.get(job.id)).unfinished is False
+
+
+def refused_while_it_is_followed(home: Homeroom, school: TuningDouble, run: OpenAIRecipe = RUN) -> Job:
+    """A run that failed here while its job goes on there."""
+
+    def after(number: int, method: str, path: str) -> None:
+        if path.endswith("/events"):
+            school.after = lambda number, method, path: None
+            school.faults = [("GET", "/fine_tuning/jobs/ftjob-1", "401")]
+
+    school.after = after
+    return work_on(home, submit_tuning(home, "mine", run))
+
+
+def test_a_run_that_failed_here_is_ended_there_when_it_is_cancelled_and_not_before(opened, school):
+    run = RUN.model_copy(update={"delete_files": True})
+    job = refused_while_it_is_followed(opened, school, run)
+    assert (job.state, school.paid[0]["status"]) == ("failed", "running") and held(opened) > 0
+    (left,) = left_there(opened)
+    assert left.deletes and left.unfinished and submit_due(opened) == [], "the same command would go on with it"
+    same, rest = cancel_job(opened, job.id)
+    assert (same.state, rest is not None) == ("failed", True)
+    files = uploaded(school)
+    assert work_on(opened, rest).result == {"ended": ["ftjob-1"], "deleted": files} and files > 0
+    assert school.paid[0]["status"] == "cancelled" and held(opened) == 0.0 and uploaded(school) == 0
+    assert left_there(opened) == [] == submit_due(opened)
+    with pytest.raises(ConflictError, match="has already failed") as refused:
+        cancel_job(opened, job.id)
+    assert refused.value.code == "job-finished"
+
+
+def test_a_failed_run_that_could_not_be_ended_is_tried_again_unless_it_was_taken_up(opened, school):
+    job = refused_while_it_is_followed(opened, school)
+    school.faults = [("POST", "/cancel", "401")]
+    _, rest = cancel_job(opened, job.id)
+    assert work_on(opened, rest).state == "failed" and school.paid[0]["status"] == "running"
+    (again,) = submit_due(opened)
+    assert again.id == rest.id
+    assert refused_while_it_is_followed(opened, school).id == job.id
+    assert work_on(opened, again).result == {"ended": [], "deleted": 0} and school.paid[0]["status"] == "running"
+    assert submit_due(opened) == [], "it was taken up since, and nobody has cancelled it again"
+    _, rest = cancel_job(opened, job.id)
+    assert work_on(opened, rest).state == "succeeded" and school.paid[0]["status"] == "cancelled"
+
+
+def lost_upload(school: TuningDouble, refusals: int) -> None:
+    """The first file arrives, nobody hears of it, and so many further looks are refused."""
+
+    def after(number: int, method: str, path: str) -> None:
+        if (method, path) == ("POST", "/v1/files"):
+            school.after = lambda number, method, path: None
+            school.faults = [("GET", "/files", "401")] * refusals
+
+    school.after, school.faults = after, [("POST", "/files", "lost")]
+
+
+def test_a_file_whose_arrival_was_not_confirmed_is_listed_and_deleted(opened, school):
+    lost_upload(school, 2)  # the second look is that of the deletion
+    job = work_on(opened, submit_tuning(opened, "mine", RUN.model_copy(update={"delete_files": True})))
+    assert job.state == "failed" and uploaded(school) == 1
+    (left,) = left_there(opened)
+    assert (left.files, left.perhaps, left.delete_at) == ((), 1, job.finished_at)
+    assert job.id not in prune(opened, time.time()), "what may lie there is not forgotten"
+    (due,) = submit_due(opened)
+    assert work_on(opened, due).result == {"ended": [], "deleted": 1}
+    assert uploaded(school) == 0 and left_there(opened) == [] == submit_due(opened)
+
+
+def test_a_file_whose_arrival_was_not_confirmed_is_deleted_by_the_run_itself_where_it_can_be(opened, school):
+    lost_upload(school, 1)
+    job = work_on(opened, submit_tuning(opened, "mine", RUN.model_copy(update={"delete_files": True})))
+    assert job.state == "failed" and uploaded(school) == 0 and left_there(opened) == []
+
+
+def test_a_file_that_may_have_arrived_is_deleted_on_request_and_when_the_settings_say_so(opened, school):
+    lost_upload(school, 1)
+    job = work_on(opened, submit_tuning(opened, "mine", RUN))
+    assert left_by(opened, job).perhaps == 1 and submit_due(opened) == []
+    assert work_on(opened, submit_deletion(opened, job.id)).result == {"ended": [], "deleted": 1}
+    assert uploaded(school) == 0 and left_there(opened) == []
+
+    lost_upload(school, 1)
+    job = work_on(opened, submit_tuning(opened, "mine", RUN))
+    ended(opened, job, 31)
+    (due,) = submit_due(opened)
+    assert work_on(opened, due).state == "succeeded" and uploaded(school) == 0
 
 
 def uploaded(school: TuningDouble) -> int:

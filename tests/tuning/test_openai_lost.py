@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -14,7 +15,7 @@ from homeroom.ledger.records import Budget
 from homeroom.models.openai_tuning import OpenAITuning
 from homeroom.schema.jobs import JobCancelled
 from homeroom.tuning.openai.follow import Follower
-from homeroom.tuning.openai.leave import AGAIN_S, end_jobs
+from homeroom.tuning.openai.leave import AGAIN_S, delete_files, end_jobs
 from homeroom.tuning.openai.purse import Purse
 from homeroom.tuning.openai.state import RunState
 from tests.doubles.tuning_server import KEY
@@ -222,6 +223,67 @@ def test_a_line_that_a_person_settled_holds_nothing_for_the_next_attempt(bench: 
     bench.ledger.set_budget(Budget(5.0))
     bench.run()
     assert bench.money == {"spent": COST, "held": 0.0}
+
+
+class Killed(BaseException):
+    """As a process that ends without a word."""
+
+
+def uploads(bench: Bench) -> list[str]:
+    return [name for name, file in bench.double.files.items() if file["purpose"] == "fine-tune"]
+
+
+def removed(bench: Bench, state: RunState, now: float = 0.0) -> tuple[int, ProviderError | None]:
+    """What a job that deletes a run's files does, so many seconds later."""
+    with closing(OpenAITuning("'school'", bench.double.address, KEY, timeout_s=5, max_retries=1, pause_s=0.01)) as service:
+        return delete_files(service, state, "school", bench.told, clock=lambda: time.time() + now)
+
+
+def test_a_kill_between_an_upload_and_its_confirmation_leaves_a_name_to_look_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+
+        def dies(*args: object) -> str:
+            bench_send(*args)
+            raise Killed
+
+        bench_send = OpenAITuning.send_file
+        patched.setattr(OpenAITuning, "send_file", dies)
+        with pytest.raises(Killed):
+            bench.run()
+    state = state_of(bench)
+    assert (state.files, state.perhaps, len(uploads(bench))) == ([], 1, 1)
+    assert removed(bench, state) == (1, None)
+    assert uploads(bench) == [] and state_of(bench).perhaps == 0
+    bench.run(RECIPE.model_copy(update={"delete_files": True}))
+    assert uploads(bench) == [] and len(bench.double.paid) == 1
+
+
+def test_a_copy_that_did_not_arrive_whole_is_deleted_with_the_others(bench: Bench) -> None:
+    def spoil(number: int, method: str, path: str) -> None:
+        if (method, path) == ("POST", "/v1/files") and len(bench.double.files) == 1:
+            next(iter(bench.double.files.values()))["bytes"] = 7
+
+    bench.double.faults, bench.double.after = [("POST", "/files", "lost")], spoil
+    bench.run(RECIPE.model_copy(update={"delete_files": True}))
+    sent = [path for method, path in bench.double.requests if (method, path) == ("POST", "/v1/files")]
+    assert len(sent) == 3 and uploads(bench) == [] and not state_of(bench).uploads
+
+
+def test_a_file_that_is_listed_late_is_looked_for_again_before_it_is_taken_for_gone(bench: Bench) -> None:
+    state = RunState.open(bench.folder, "homeroom-job-1", [])
+    state.uploading("homeroom-job-1-30.jsonl")
+    deleted, failure = removed(bench, state)
+    assert deleted == 0 and failure is not None and failure.code == "fine-tuning-unlisted" and state_of(bench).perhaps == 1
+    assert removed(bench, state_of(bench), AGAIN_S + 1) == (0, None) and state_of(bench).perhaps == 0
+
+
+def test_a_file_that_was_refused_lies_nowhere(bench: Bench) -> None:
+    bench.double.faults = [("POST", "/v1/files", "403")]
+    with pytest.raises(ProviderError):
+        bench.run()
+    assert state_of(bench).uploads == []
 
 
 def test_more_steps_than_there_are_cost_no_more_than_all(bench: Bench) -> None:

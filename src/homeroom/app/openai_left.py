@@ -43,18 +43,27 @@ class Left:
         run: Its name.
         endpoint: Where.
         files: Ids of what was uploaded.
+        perhaps: How many more files may lie there: sent, and never confirmed.
         unfinished: Whether a job of it may go on there.
         unsettled: Whether one may, or money is held for one that was never asked for.
         delete_at: Unix time from which the files are to go; None while it runs, and where nothing says that they should.
+        deletes: Whether they are to go when its jobs there are over.
     """
 
     job: Job
     run: str
     endpoint: str
     files: tuple[str, ...]
+    perhaps: int
     unfinished: bool
     unsettled: bool
     delete_at: float | None
+    deletes: bool
+
+    @property
+    def uploaded(self) -> bool:
+        """Whether a file of it lies there, or may."""
+        return bool(self.files or self.perhaps)
 
 
 def left_there(home: Homeroom) -> list[Left]:
@@ -68,17 +77,26 @@ def left_by(home: Homeroom, job: Job) -> Left | None:
     if not isinstance(about, dict) or about.get("method") != "openai":
         return None
     state = RunState.read(home.work_root / job.id / "work")
-    if state is None or not (state.files or state.unsettled):
+    if state is None or not (state.files or state.perhaps or state.unsettled):
         return None
     recipe = OpenAIRecipe.model_validate(about)
     endpoint, slash, _ = recipe.base.partition("/")
-    left = (state.unfinished, state.unsettled, _delete_at(home, job, recipe, state))
-    return Left(job, recipe.name, endpoint if slash else NAME, tuple(state.files), *left)
+    return Left(
+        job,
+        recipe.name,
+        endpoint if slash else NAME,
+        tuple(state.files),
+        state.perhaps,
+        state.unfinished,
+        state.unsettled,
+        _delete_at(home, job, recipe, state),
+        recipe.delete_files,
+    )
 
 
 def _delete_at(home: Homeroom, job: Job, recipe: OpenAIRecipe, state: RunState) -> float | None:
     days = home.settings.remote_files_days
-    if not job.done or not state.files:
+    if not job.done or not (state.files or state.perhaps):
         return None
     if recipe.delete_files and not state.unfinished:
         return job.finished_at
@@ -86,11 +104,11 @@ def _delete_at(home: Homeroom, job: Job, recipe: OpenAIRecipe, state: RunState) 
 
 
 def submit_due(home: Homeroom) -> list[Job]:
-    """Queue what is due: the end of jobs whose run was cancelled, and the deletion of files."""
+    """Queue what is due: the end of jobs whose run was given up, and the deletion of files."""
     now = time.time()
     jobs = []
     for left in left_there(home):
-        if left.job.state == "cancelled" and left.unsettled:
+        if left.unsettled and (left.job.state == "cancelled" or (left.job.state == "failed" and _was_given_up(home, left.job))):
             jobs.append(_submit(home, left.job, "end"))
         elif left.delete_at is not None and left.delete_at <= now:
             jobs.append(_submit(home, left.job, "delete"))
@@ -106,7 +124,7 @@ def submit_deletion(home: Homeroom, job_id: str) -> Job:
     """
     job = home.jobs.get(job_id)
     left = left_by(home, job)
-    if left is None or not left.files:
+    if left is None or not left.uploaded:
         raise NotFoundError(
             f"The job {job_id!r} has no file at an endpoint. See which have: homeroom tune files", code="no-remote-files"
         )
@@ -121,22 +139,44 @@ def submit_deletion(home: Homeroom, job_id: str) -> Job:
 def cancel_job(home: Homeroom, job_id: str) -> tuple[Job, Job | None]:
     """Cancel a job, and what it began at an endpoint: the job, and the one that sees to the rest where there may be some.
 
-    A job that runs ends by itself what it began. The other one then finds nothing to do, unless that failed.
+    A job that runs ends by itself what it began. The other one then finds nothing to do, unless that failed. A job that failed
+    stays so, and what it began is ended: the same command would have gone on with it.
 
     Raises:
         NotFoundError: ``job-not-found``.
-        ConflictError: ``job-finished``, when it succeeded or failed before.
+        ConflictError: ``job-finished``, when it succeeded before, or failed and left nothing that goes on.
     """
-    job = home.jobs.request_cancel(job_id)
+    try:
+        job = home.jobs.request_cancel(job_id)
+    except ConflictError:
+        job = home.jobs.get(job_id)
+        left = left_by(home, job) if job.state == "failed" else None
+        if left is None or not left.unsettled:
+            raise
     left = left_by(home, job)
     if left is None or not left.unsettled:
         return job, None
     return job, _submit(home, job, "end", NOW if job.done else When(not_before=time.time() + ENDS_ITSELF_S))
 
 
+def is_given_up(run: Job, end: Job) -> bool:
+    """Whether the jobs of a run are to end, as the job ``end`` says: it was cancelled, or failed and was not taken up again."""
+    return run.state == "cancelled" or (run.state == "failed" and run.token == end.payload["token"])
+
+
+def _was_given_up(home: Homeroom, run: Job) -> bool:
+    """Whether somebody cancelled a run after it had failed."""
+    about = _about(run, "end")
+    return any(job.payload == about for job in home.jobs.list(kind=KIND, limit=_MANY))
+
+
+def _about(job: Job, what: What) -> dict[str, str | int]:
+    return {"job": job.id, "what": what, "token": job.token}  # the token: a run that was taken up again may leave something anew
+
+
 def _submit(home: Homeroom, job: Job, what: What, when: When = NOW) -> Job:
     """The job that does it; one that failed is tried again."""
-    about = {"job": job.id, "what": what, "token": job.token}  # the token: a run that was taken up again may leave something anew
+    about = _about(job, what)
     return submit_once(home, KIND, about, key_of({"kind": KIND, **about}), resource="api", when=when)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.directory import key_of_endpoint
 from homeroom.app.endpoints import endpoint_of, endpoint_unknown
 from homeroom.app.openai_job import purse_of, service_of
+from homeroom.app.openai_left import is_given_up
 from homeroom.app.openai_plan import place_of
 from homeroom.app.undeploying import WHAT
 from homeroom.errors import ConflictError, ProviderError
@@ -38,7 +39,8 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     run = home.jobs.get(str(context.job.payload["job"]))
     ending = context.job.payload["what"] == "end"
     folder = home.work_root / run.id
-    if not (run.state == "cancelled" if ending else run.done) or not folder.exists():
+    due = is_given_up(run, context.job) if ending else run.done
+    if not due or not folder.exists():
         return {"ended": [], "deleted": 0}
     mark = hold(folder / MARK)
     if mark is None:
@@ -73,7 +75,7 @@ def _tidied(context: JobContext, home: Homeroom, run: Job, state: RunState, *, e
         ProviderError: something could not be done; it is tried again when a tune command or a server looks next.
     """
     recipe = OpenAIRecipe.model_validate(run.payload["recipe"])
-    before, files = [rung.job for rung in state.rungs if rung.open], len(state.files)
+    before, deleted = [rung.job for rung in state.rungs if rung.open], 0
     failure: ProviderError | None = None
     with service_of(home, recipe, timeout_s=TIMEOUT_S) as (service, _):
         place = place_of(home, recipe, service)
@@ -82,8 +84,9 @@ def _tidied(context: JobContext, home: Homeroom, run: Job, state: RunState, *, e
             find = Follower(service, place.model, state, context, SOON).found
             failure = end_jobs(service, state, purse, context, wait_s=WAIT_S, look_s=SOON.first_s, find=find)
         if not ending or (recipe.delete_files and not state.unfinished):
-            failure = delete_files(service, state, place.endpoint, context) or failure
+            deleted, kept = delete_files(service, state, place.endpoint, context)
+            failure = kept or failure
     if failure is not None:
         raise ProviderError(failure.message, code=failure.code, status=failure.status)
     open_still = {rung.job for rung in state.rungs if rung.open}
-    return {"ended": [job for job in before if job and job not in open_still], "deleted": files - len(state.files)}
+    return {"ended": [job for job in before if job and job not in open_still], "deleted": deleted}

@@ -131,7 +131,7 @@ def resume(ctx: click.Context, job_id: str, as_json: bool) -> None:
 def cancel(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Cancel a job. A queued one ends at once; a running one saves what is whole and ends.
 
-    What a run has begun at an endpoint ends there as well.
+    What a run has begun at an endpoint ends there as well, also that of a run that failed here and goes on there.
     """
     from homeroom.app.engines import server_runs
     from homeroom.app.openai_left import cancel_job
@@ -141,7 +141,12 @@ def cancel(ctx: click.Context, job_id: str, as_json: bool) -> None:
     job, rest = cancel_job(home, job_id)
     if rest is not None and not server_runs(home):
         finish(home, [rest])
-    emit(plain(job), as_json, lambda: click.echo(f"{job.id}: {'cancelled' if job.done else 'cancelling'}"))
+    told = "cancelled" if job.done else "cancelling"
+    if job.state == "failed" and rest is not None:
+        over = home.jobs.get(rest.id).state == "succeeded"
+        so = "has ended" if over else f"is told to end: homeroom jobs show {rest.id}"
+        told = f"had failed; what it left at its endpoint {so}"
+    emit(plain(job), as_json, lambda: click.echo(f"{job.id}: {told}"))
 
 
 @command.command()

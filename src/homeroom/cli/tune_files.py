@@ -41,9 +41,13 @@ def command(ctx: click.Context, job_ids: tuple[str, ...], as_json: bool) -> None
         if not found:
             click.echo("No run has left a file at an endpoint.")
             return
-        rows = [(left.job.id, left.run, left.endpoint, len(left.files), left.job.status, _goes(left)) for left in found]
+        rows = [(left.job.id, left.run, left.endpoint, _count(left), left.job.status, _goes(left)) for left in found]
         table(("job", "run", "endpoint", "files", "state", "deleted"), rows)
         click.echo("Delete those of one: homeroom tune files --delete JOB")
+        for left in found:
+            if left.unfinished and left.job.state == "failed":
+                going = f"{left.job.id} failed here, and its job at the endpoint may go on."
+                click.echo(f"{going} Go on with it: homeroom tune resume; or end it: homeroom jobs cancel {left.job.id}")
 
     emit([_plain(left) for left in found], as_json, text)
 
@@ -77,11 +81,19 @@ def finish(home: Homeroom, jobs: list[Job]) -> None:
             click.echo(f"warning: {error.message}", err=True)
 
 
+def _count(left: Left) -> str:
+    """How many files are there; ``perhaps`` where an upload was never confirmed."""
+    perhaps = f"perhaps {left.perhaps}{' more' if left.files else ''}" if left.perhaps else ""
+    return ", ".join(part for part in (str(len(left.files)) if left.files or not perhaps else "", perhaps) if part)
+
+
 def _goes(left: Left) -> str:
     """When the files are deleted."""
     if left.delete_at is not None:
         return when(left.delete_at) if left.delete_at > time.time() else "due"
-    return "never" if left.job.done else ""
+    if left.deletes and left.unfinished and left.job.done:
+        return "when its job there is over"
+    return "never" if left.job.done and left.uploaded else ""
 
 
 def _plain(left: Left) -> dict[str, Any]:
@@ -91,6 +103,7 @@ def _plain(left: Left) -> dict[str, Any]:
         "run": left.run,
         "endpoint": left.endpoint,
         "files": list(left.files),
+        "perhaps": left.perhaps,
         "state": left.job.status,
         "unfinished": left.unfinished,
         "delete_at": left.delete_at,

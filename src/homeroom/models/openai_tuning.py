@@ -9,7 +9,7 @@ https://platform.openai.com/docs/api-reference/fine-tuning
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -83,6 +83,15 @@ class OpenAITuning:
         """
         answer = self._once.send_file("/files", path, name, {"purpose": "fine-tune"})
         return _text(answer, "id", self.where)
+
+    def files_named(self, names: Collection[str]) -> list[tuple[str, str]]:
+        """Id and name of all files of these names, whole or not.
+
+        Raises:
+            ProviderError: or one of its subclasses.
+        """
+        files = self._rows("/files", {"purpose": "fine-tune"})
+        return [(str(file["id"]), str(file["filename"])) for file in files if file.get("filename") in names]
 
     def find_file(self, name: str, size: int) -> str:
         """The id of the newest file of that name that arrived whole; empty when there is none.

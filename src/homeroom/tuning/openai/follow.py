@@ -242,6 +242,8 @@ class Follower:
     def send(self, path: Path, name: str) -> str:
         """The id of a training file there: of one that arrived before under this name, else of one that is sent now.
 
+        That one of this name may lie there is on the disk before it is sent, so that it is found when files are deleted.
+
         Raises:
             ProviderError: it was refused, or no answer came.
             JobCancelled: told to stop.
@@ -249,7 +251,10 @@ class Follower:
         failure: ProviderError | None = None
         for attempt in range(self._pace.tries):
             try:
-                return self._service.find_file(name, path.stat().st_size) or self._service.send_file(path, name)
+                if found := self._service.find_file(name, path.stat().st_size):
+                    self._state.uploaded(self._state.uploading(name), found)
+                    return found
+                return self._send_once(path, name)
             except ProviderError as error:
                 failure = explained(error, self._service.where, self._model, "upload")
                 if not _passes(error):
@@ -258,6 +263,19 @@ class Follower:
                 self.pause(self._wanted(failure, attempt))
         assert failure is not None
         raise failure
+
+    def _send_once(self, path: Path, name: str) -> str:
+        known = any(one.name == name for one in self._state.uploads)
+        upload = self._state.uploading(name)
+        try:
+            found = self._service.send_file(path, name)
+        except ProviderError as error:
+            if _refused(error) and not known:  # it never arrived, and neither did an earlier one
+                self._state.uploads.remove(upload)
+                self._state.save()
+            raise
+        self._state.uploaded(upload, found)
+        return found
 
     def asked(self, ask: Callable[[], T], patience_s: float | None = None) -> T:
         """An answer of an endpoint that may be away for a while.

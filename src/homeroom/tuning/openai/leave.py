@@ -114,9 +114,30 @@ def tell_deployed(state: RunState, endpoint: str, reporter: Reporter) -> None:
             )
 
 
-def delete_files(service: OpenAITuning, state: RunState, endpoint: str, reporter: Reporter) -> ProviderError | None:
-    """Delete what was uploaded. Why a file could not be, if so: that is told, and the others are deleted."""
-    failure: ProviderError | None = None
+def delete_files(
+    service: OpenAITuning,
+    state: RunState,
+    endpoint: str,
+    reporter: Reporter,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> tuple[int, ProviderError | None]:
+    """Delete what was uploaded, also what arrived unnoticed or in part: it is found by its name.
+
+    Args:
+        service: The endpoint.
+        state: What the run has done.
+        endpoint: Its name.
+        reporter: Told what was deleted, and what could not be.
+        clock: Unix time.
+
+    Returns:
+        How many files were deleted, and why something could not be, if so: the others are deleted.
+    """
+    failure = _find_files(service, state, clock())
+    if failure is not None:
+        reporter.event(f"Whether more of this run lies at {endpoint} is not known: {failure.message}", level="warning")
+    deleted = 0
     for file_id in tuple(state.files):
         try:
             service.delete_file(file_id)
@@ -124,8 +145,32 @@ def delete_files(service: OpenAITuning, state: RunState, endpoint: str, reporter
             failure = error
             reporter.event(f"The file {file_id} could not be deleted: {error.message}", level="warning")
             continue
+        deleted += 1
         state.files.remove(file_id)
-        reporter.event(f"Deleted {file_id} at {endpoint}.")
+        for one in state.uploads:  # those that are still to be looked for: another copy may be there
+            one.file = "" if one.file == file_id else one.file
         state.validation = state.validation if state.validation in state.files else ""
         state.save()
-    return failure
+        reporter.event(f"Deleted {file_id} at {endpoint}.")
+    return deleted, failure
+
+
+def _find_files(service: OpenAITuning, state: RunState, now: float) -> ProviderError | None:
+    """Learn which files of this run's names lie there. Why that is not known, if so: they are looked for again then."""
+    if not state.uploads:
+        return None
+    try:
+        listed = service.files_named([one.name for one in state.uploads])
+    except ProviderError as error:
+        return error
+    state.files = [*dict.fromkeys((*state.files, *(file_id for file_id, _ in listed)))]
+    seen = {name for _, name in listed}
+    state.uploads = [one for one in state.uploads if not one.file and one.name not in seen and now - one.at < AGAIN_S]
+    state.save()
+    if not state.uploads:
+        return None
+    return ProviderError(
+        f"{service.where} does not list {state.uploads[0].name}, whose arrival it never confirmed, and may do so later: it is "
+        f"looked for again when {AGAIN_S:.0f} s have passed.",
+        code="fine-tuning-unlisted",
+    )

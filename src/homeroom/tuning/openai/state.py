@@ -109,8 +109,26 @@ class Deployment:
 
 
 @dataclass(slots=True)
+class Upload:
+    """A file that was sent there, or was about to be.
+
+    Attributes:
+        name: Under which; only this run's files have it.
+        at: Unix time of the last attempt.
+        file: Its id there; empty while nobody knows whether it arrived.
+    """
+
+    name: str
+    at: float
+    file: str = ""
+
+
+@dataclass(slots=True)
 class RunState:
-    """A run. ``save`` after every change."""
+    """A run. ``save`` after every change.
+
+    ``files`` are the ids of what is known to lie there. What lies there besides has a name of ``uploads``.
+    """
 
     path: Path
     tag: str
@@ -119,6 +137,7 @@ class RunState:
     validation: str = ""
     admitted: bool = False
     files: list[str] = field(default_factory=list)
+    uploads: list[Upload] = field(default_factory=list)
     model: str = ""
     deployed: list[Deployment] = field(default_factory=list)
 
@@ -148,7 +167,29 @@ class RunState:
         record = json.loads(path.read_text("utf-8"))
         rungs = [Rung(**rung) for rung in record["rungs"]]
         deployed = [Deployment(**one) for one in record.get("deployed", ())]
-        return cls(**{**record, "path": path, "rungs": rungs, "deployed": deployed})
+        uploads = [Upload(**one) for one in record.get("uploads", ())]
+        return cls(**{**record, "path": path, "rungs": rungs, "deployed": deployed, "uploads": uploads})
+
+    def uploading(self, name: str) -> Upload:
+        """Note, before it is sent, that a file of this name may lie there from now on."""
+        found = next((one for one in self.uploads if one.name == name), None)
+        if found is None:
+            found = Upload(name, 0.0)
+            self.uploads.append(found)
+        found.at = time.time()
+        self.save()
+        return found
+
+    def uploaded(self, one: Upload, file_id: str) -> None:
+        """Note the id that a file has there."""
+        one.file = file_id
+        self.files = [*dict.fromkeys((*self.files, file_id))]
+        self.save()
+
+    @property
+    def perhaps(self) -> int:
+        """How many files may lie there of which nobody knows."""
+        return sum(not one.file for one in self.uploads)
 
     @property
     def unfinished(self) -> bool:

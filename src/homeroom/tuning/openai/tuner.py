@@ -228,7 +228,5 @@ class OpenAITuner:
             write_atomically(path, "".join(line + "\n" for line in lines).encode("utf-8", errors="replace"))
         name = f"{state.tag}-{part}.jsonl"
         found = follower.send(path, name)
-        state.files = [*dict.fromkeys((*state.files, found))]
-        state.save()
         path.unlink(missing_ok=True)
         return found
