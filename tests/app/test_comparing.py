@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from homeroom.app.compare_entries import PROBE, default_run, known_methods
 from homeroom.app.compare_facts import label_of, text_goes
-from homeroom.app.comparing import PROBE, Wanted, default_run, known_methods, lineup, submit_comparison
+from homeroom.app.comparing import Wanted, lineup, submit_comparison
 from homeroom.app.deleting import delete_model
 from homeroom.app.evaluation import held_out_items, left_out, opened, seen_elsewhere, submit_evaluation
 from homeroom.app.probing import Question, submit_probe

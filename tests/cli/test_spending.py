@@ -24,7 +24,7 @@ PAID = {
     "a batch": (*RUN, *FAR, "--method", "dspy", "--minutes", "5"),
     "a prompt model": (*RUN, *DATA, "--method", "dspy", "--prompt-model", "far/gpt-4.1"),
     "compare": ("tune", "compare", "--no-wait", *FAR, "--methods", "dspy"),
-    "compare on weights": ("tune", "compare", "--no-wait", *FAR, "--methods", "huggingface"),
+    "compare a recipe": ("tune", "compare", "--no-wait", *FAR, "--recipe", "recipes/demo.yaml"),
     "probe": ("tune", "recommend", "--probe", *FAR),
 }
 
@@ -124,7 +124,7 @@ def test_a_program_has_to_agree_as_well(far, homeroom):
             lambda: steps.tune(home, "small-course", recipe),
             lambda: steps.tune(home, "small-course", recipe, spend=plan.cost_high_usd * 0.99),
             lambda: choosing.probe(home, "small-course", base="far/gpt-4.1-mini", task="tutor"),
-            lambda: choosing.compare(home, "small-course", base="far/gpt-4.1-mini", methods=["huggingface"], spend=0.0001),
+            lambda: choosing.compare(home, "small-course", base="far/gpt-4.1-mini", recipes=[recipe], spend=0.0001),
         ):
             with pytest.raises(ConfigError, match="spend=") as error:
                 ask()

@@ -54,7 +54,7 @@ DATA = ("--dataset", "small-course", "--task", "tutor")
 ASKS: dict[str, tuple[str, ...]] = {
     "demo": ("--base", FAR, "--data", "COURSE", "--no-serve"),
     "tune run": (*DATA, "--base", FAR, "--no-wait"),
-    "tune compare": (*DATA, "--base", FAR, "--methods", "huggingface", "--no-wait"),
+    "tune compare": (*DATA, "--base", FAR, "--recipe", "recipes/demo.yaml", "--no-wait"),
     "tune recommend": (*DATA, "--base", FAR, "--probe"),
     "tune resume": ("JOB", "--no-wait"),
     "tune traces": (FAR, *DATA, "--out", "traces.jsonl"),
@@ -122,7 +122,7 @@ VERBS: dict[str, Callable[[Homeroom], Any] | None] = {
     "batch": lambda home: package.batch(home, "small-course", [RECIPE]),
     "resume": package.resume,
     "evaluate": lambda home: package.evaluate(home, home.registry.get(MINE)),
-    "compare": lambda home: package.compare(home, "small-course", base=FAR, methods=["huggingface"], task="tutor"),
+    "compare": lambda home: package.compare(home, "small-course", base=FAR, recipes=[RECIPE], task="tutor"),
     "probe": lambda home: package.probe(home, "small-course", base=FAR, task="tutor"),
     "unsolved": lambda home: package.unsolved(home, [MINE]),
     "traces": lambda home: package.traces(home, MINE, "small-course"),
@@ -461,7 +461,7 @@ def test_what_is_no_amount_agrees_to_nothing(school, spend):
         for ask in (
             lambda: package.tune(home, "small-course", RECIPE, spend=spend),
             lambda: package.evaluate(home, home.registry.get(MINE), spend=spend),
-            lambda: package.compare(home, "small-course", base=FAR, methods=["huggingface"], task="tutor", spend=spend),
+            lambda: package.compare(home, "small-course", base=FAR, recipes=[RECIPE], task="tutor", spend=spend),
             lambda: package.traces(home, MINE, "small-course", spend=spend),
             lambda: said(package.conversation(home, FAR, spend=spend), lambda talk: talk.ask("Hello?")),
         ):
@@ -509,7 +509,7 @@ def test_going_on_takes_along_what_a_comparison_waits_for(school, monkeypatch):
     with Homeroom.open() as home:
         from homeroom.app.comparing import submit_comparison
 
-        wanted = Wanted("small-course", ("huggingface",), task="tutor", base=FAR)
+        wanted = Wanted("small-course", recipes=(run_of(RECIPE),), task="tutor", base=FAR)
         submitted = submit_comparison(home, lineup(home, wanted), wanted)
         ((_, tuning),) = submitted.tunings
         for job in (submitted.job, tuning):

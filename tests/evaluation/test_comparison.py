@@ -42,6 +42,7 @@ def compared(
     few_shot: Writer = gives_answers,
     base: Writer = loops,
     ease: int | None = None,
+    works: Mapping[str, Mapping[str, float | str]] = {},
 ) -> Comparison:
     """A comparison of writers, tuned ones in the order in which they are given."""
     rows: list[tuple[str, Role, Writer]] = [
@@ -58,7 +59,10 @@ def compared(
         )
         for name, role, w in rows
     ]
-    facts = [Facts(name, "huggingface", ease=ease) if role == "candidate" else Facts(name, "") for name, role, _ in rows]
+    facts = [
+        Facts(name, "huggingface", ease=ease, work=works.get(name, {})) if role == "candidate" else Facts(name, "")
+        for name, role, _ in rows
+    ]
     return compare(asked, replies, facts, plan=replace(protocol(task), draws=400), dataset="course@test")
 
 
@@ -98,13 +102,31 @@ def test_a_model_that_is_clearly_better_than_another_tuned_one_is_advised_though
     assert found.advice.system == "trained"
 
 
+WORK = {"dataset": "x", "tokens": 41_493, "epochs": 1.0, "learning rate": 0.001, "of a step": "2 examples"}
+
+
 @SLOW
 def test_one_tuner_behind_two_doors_must_agree_and_it_is_told_when_it_does_not() -> None:
-    same = compared({"huggingface": authored, THIS_SERVER: authored})
+    alike = {"huggingface": WORK, THIS_SERVER: {**WORK, "tokens": 41_500}}
+    same = compared({"huggingface": authored, THIS_SERVER: authored}, works=alike)
     assert any(f"{THIS_SERVER} agrees with huggingface within noise" in reason for reason in same.advice.reasons)
-    other = compared({"huggingface": authored, THIS_SERVER: often(lambda i: i % 2 == 0)})
+    assert Comparison.from_dict(json.loads(json.dumps(same.to_dict()))).facts == same.facts
+    other = compared({"huggingface": authored, THIS_SERVER: often(lambda i: i % 2 == 0)}, works=alike)
     assert any(f"{THIS_SERVER} and huggingface do NOT agree" in reason for reason in other.advice.reasons)
     assert not any("plumbing" in reason for reason in compared({"huggingface": authored}).advice.reasons)
+
+
+@SLOW
+@pytest.mark.parametrize("writer", [authored, often(lambda i: i % 2 == 0)], ids=["they agree", "they do not"])
+def test_of_two_that_were_not_trained_alike_nothing_is_concluded(writer: Writer) -> None:
+    shorter = {"huggingface": {**WORK, "tokens": 15_987, "epochs": 0.39}, THIS_SERVER: WORK}
+    for works, told in (
+        (shorter, "were not trained alike (tokens 41,493 and 15,987; epochs 1 and 0.39), so whether they agree shows nothing."),
+        ({"huggingface": WORK}, "what both were trained on is not known, so whether they agree shows nothing."),
+    ):
+        reasons = compared({"huggingface": authored, THIS_SERVER: writer}, works=works).advice.reasons
+        assert sum(told in reason for reason in reasons) == 1
+        assert not any("as it must" in reason or "do NOT agree" in reason for reason in reasons)
 
 
 def test_equal_models_show_no_difference() -> None:

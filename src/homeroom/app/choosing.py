@@ -152,7 +152,7 @@ def compare(
     Args:
         home: The open home.
         dataset: Name, ``name@version`` or id.
-        methods: ``dspy``, ``huggingface`` (or ``local``), ``openai``.
+        methods: ``dspy``, ``huggingface`` (or ``local``), ``openai``; each also on a base of its own, ``METHOD=BASE``.
         recipes: Recipes, their keys, or files, whose runs take part.
         models: Tuned models that take part.
         task: ``tutor`` or ``learner``; the models' own, else the dataset's, when empty.

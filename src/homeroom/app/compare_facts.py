@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from homeroom.app.compare_answers import place_of
+from homeroom.app.compare_twins import work_of
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.engines import memory_need
 from homeroom.app.metering import leaves_this_machine
@@ -47,6 +48,7 @@ def facts_of(home: Homeroom, label: str, base: str, model: TunedModel | None, re
         where,
         leaves,
         ease_of(home, model),
+        work_of(home, model),
     )
 
 

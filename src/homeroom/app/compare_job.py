@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from homeroom import __version__
 from homeroom.app.agreements import purse_of_job
 from homeroom.app.compare_answers import Asked, Participant, ask_all, place_identity
+from homeroom.app.compare_entries import of_a_probe
 from homeroom.app.compare_facts import ease_of, facts_of, label_of
-from homeroom.app.comparing import compared_quote, models_of, of_a_probe
+from homeroom.app.comparing import compared_quote, models_of
 from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, opened, seen_elsewhere
 from homeroom.app.spending import Quote, answering
 from homeroom.data.datasets import Dataset

@@ -6,8 +6,20 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
+from homeroom.app.compare_entries import (
+    Entry,
+    Task,
+    add_runs,
+    at_providers,
+    for_task,
+    is_checkpoint,
+    known_methods,
+    missing_for,
+    of_method,
+    on_base,
+)
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import (
     DEFAULT_ITEMS,
@@ -25,23 +37,15 @@ from homeroom.app.spending import Asked, Quote, answering, quotes_of, replies_qu
 from homeroom.app.tuning import job_of, standing_job, submit_tuning
 from homeroom.app.work import When, key_of, submit_once
 from homeroom.data.datasets import Dataset
-from homeroom.errors import ConfigError, MissingExtraError, NotFoundError
+from homeroom.errors import ConfigError, NotFoundError
 from homeroom.evaluation.written_prompt import WRITTEN
 from homeroom.schema.examples import Item
 from homeroom.schema.jobs import Job
-from homeroom.schema.models import Method, TunedModel
-from homeroom.tuning.recipe import Recipe
-from homeroom.tuning.recipe_file import METHODS, Run, load_runs
+from homeroom.schema.models import TunedModel
+from homeroom.tuning.recipe_file import Run, load_runs
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
-
-DEFAULT_RECIPES = {"huggingface": "recipes/demo.yaml", "dspy": "recipes/prompt.yaml"}
-ORDER: tuple[Method, ...] = ("dspy", "huggingface", "openai")
-"""From the one that is easiest to take back."""
-PROBE = "homeroom-probe"
-"""How the recipe of a probe's short tune is named: such a model is no candidate."""
-Task = Literal["tutor", "learner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Wanted:
 
     Attributes:
         dataset: Id, name or name@version.
-        methods: To take part; with no method, recipe and model every known one.
+        methods: To take part, each on its own base where one is given: ``METHOD=BASE``; with no method, recipe and model every
+            known one.
         recipes: Files whose runs take part, or runs.
         models: Tuned models that take part, by name, id8 or suffix.
         task: ``tutor`` or ``learner``; empty for the models' own, else the dataset's.
@@ -73,19 +78,6 @@ class Wanted:
     max_tokens: int = DEFAULT_MAX_TOKENS
     prompt: str = ""
     again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One that takes part: a model that is there, or a run that will make it."""
-
-    model: TunedModel | None = None
-    run: Run | None = None
-
-    @property
-    def label(self) -> str:
-        """For a person, before there is a model."""
-        return self.model.name if self.model is not None else f"{self.run.method} ({self.run.name})" if self.run else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +108,6 @@ class Submitted:
     notes: tuple[str, ...] = ()
 
 
-def known_methods() -> tuple[Method, ...]:
-    """The methods that can be tuned with here, the easiest to take back first."""
-    return tuple(name for name in ORDER if name in METHODS)
-
-
 def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
     """Who takes part; starts nothing.
 
@@ -146,20 +133,24 @@ def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
     notes += [missing] if (missing := left_out(dataset, task, seen)) else []
     for recipe in wanted.recipes:
         runs = load_runs(recipe) if isinstance(recipe, Path) else [recipe]
-        entries += [Entry(run=_on(base, for_task(run, task))) for run in runs if task in run.tasks]
+        add_runs(home, [on_base(base, for_task(run, task)) for run in runs if task in run.tasks], entries, notes)
     methods = wanted.methods or (() if wanted.recipes or wanted.models else known_methods())
     for method in methods:
-        entry = _of_method(home, dataset, task, base, method)
-        missing = _missing(entry.run) if entry.run is not None and not wanted.methods else ""
+        entry = of_method(home, dataset, task, base, method, methods)
+        missing = missing_for(entry.run) if entry.run is not None and not wanted.methods else ""
         if missing:
             notes.append(f"{method}: left out, {missing}")
+        elif entry.run is not None:
+            add_runs(home, [entry.run], entries, notes)
         else:
             entries.append(entry)
+    notes += at_providers(home, dataset, task, base, methods)
     unique = {e.model.name if e.model else repr(e.run): e for e in entries}
     if not unique:
+        why = "".join(f" {note.rstrip('.')}." for note in notes)
         raise ConfigError(
-            f"Nothing takes part in the comparison for the task {task!r}. Name models, methods or recipes: homeroom tune compare "
-            "--methods huggingface",
+            f"Nothing takes part in the comparison for the task {task!r}.{why} Name models, methods or recipes: homeroom tune "
+            "compare --methods dspy",
             code="nothing-to-compare",
         )
     return Lineup(dataset, task, base, tuple(unique.values()), tuple(notes))
@@ -293,7 +284,7 @@ def _models(home: Homeroom, entry: dict[str, str], task: str) -> Iterator[TunedM
     result = home.jobs.get(entry["job"]).result or {}
     for name in (result.get("model"), *result.get("models", ())):  # one for each run: what it is for
         model = home.registry.get(str(name))
-        if model.task in (task, "any") and not _is_checkpoint(model):
+        if model.task in (task, "any") and not is_checkpoint(model):
             yield model
             return
 
@@ -315,63 +306,3 @@ def _task(dataset: Dataset, asked: str, named: Sequence[TunedModel]) -> Task:
             code="compare-task",
         )
     return "learner" if task == "learner" else "tutor"
-
-
-def _of_method(home: Homeroom, dataset: Dataset, task: Task, base: str, method: str) -> Entry:
-    """The newest model of a method that was tuned on this version and base, else the method's own recipe.
-
-    Raises:
-        ConfigError: ``unknown-method``.
-    """
-    name = "huggingface" if method == "local" else method
-    if name not in METHODS:
-        raise ConfigError(f"There is no method {method!r} here. Known are: {', '.join(known_methods())}", code="unknown-method")
-    for model in home.registry.list():
-        fits = (model.method, model.dataset) == (name, dataset.info.id) and model.task in (task, "any")
-        if fits and base in (model.base, model.recipe.get("base")) and not of_a_probe(model) and not _is_checkpoint(model):
-            return Entry(model)
-    return Entry(run=_on(base, default_run(name, task)))
-
-
-def default_run(method: str, task: Task) -> Run:
-    """What a method is tuned with when nobody names a recipe: its bundled one, else what it makes of the one on weights."""
-    for path in dict.fromkeys((DEFAULT_RECIPES.get(method, ""), DEFAULT_RECIPES["huggingface"])):
-        for run in load_runs(Path(path)) if path else ():
-            if task in run.tasks:
-                found = for_task(run, task)
-                # Each method's recipe says itself what it takes over from one on weights.
-                return found if found.method == method else METHODS[method].of(found)  # type: ignore[union-attr, arg-type]
-    raise AssertionError(f"the bundled recipe has no run for {task!r}")
-
-
-def _is_checkpoint(model: TunedModel) -> bool:
-    return "checkpoint_of" in model.metrics
-
-
-def of_a_probe(model: TunedModel) -> bool:
-    """Whether it was tuned for a probe alone."""
-    return str(model.recipe.get("name", "")).startswith(PROBE)
-
-
-def for_task(run: Run, task: Task) -> Run:
-    """A run for one task alone."""
-    if isinstance(run, Recipe):
-        return run.for_task(task) if run.task == "any" else run
-    return run if run.task == task else run.model_copy(update={"task": task})
-
-
-def _on(base: str, run: Run) -> Run:
-    return run.model_copy(update={"base": base}) if not run.base else run
-
-
-def _missing(run: Run) -> str:
-    """Why a run cannot be made on this machine; empty when it can."""
-    if run.method != "dspy":
-        return ""
-    from homeroom.tuning.dspy.packages import require_dspy
-
-    try:
-        require_dspy()
-    except MissingExtraError as error:
-        return error.message
-    return ""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeroom.app.comparing import PROBE, Submitted, Task, compared_quote, default_run, for_task
+from homeroom.app.compare_entries import PROBE, Task, default_run, for_task
+from homeroom.app.comparing import Submitted, compared_quote
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, DEFAULT_SHOTS, MAX_TURNS, spread
 from homeroom.app.field_programs import require_dialogue

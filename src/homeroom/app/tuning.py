@@ -159,8 +159,16 @@ def prompt_recipe(recipe: Recipe) -> PromptRecipe:
     """What stands in for a run on weights where the base is at an endpoint: a search for the prompt.
 
     Raises:
-        ConfigError: ``recipe-task``: one prompt cannot play both parts.
+        ConfigError: ``recipe-task``: one prompt cannot play both parts; ``recipe-method``: weights were asked for by name, and
+            who did so may have meant that no example leaves this machine.
     """
+    if names_method(recipe):
+        raise ConfigError(
+            f"The method {recipe.method!r} trains weights on this machine, and those of {recipe.base!r} are at an endpoint. "
+            "Leave the base out and train one that is here: homeroom tune run --method huggingface; or let the endpoint see the "
+            f"examples: homeroom tune run --base {recipe.base} tunes its prompt, with --method openai its weights",
+            code="recipe-method",
+        )
     if recipe.task == "any":
         raise ConfigError(
             f"{recipe.base!r} is at an endpoint, where the prompt is tuned, and one prompt cannot play both parts. Choose one: "
@@ -168,6 +176,11 @@ def prompt_recipe(recipe: Recipe) -> PromptRecipe:
             code="recipe-task",
         )
     return PromptRecipe.of(recipe, recipe.task)
+
+
+def names_method(recipe: Recipe) -> bool:
+    """Whether a run says itself that it trains weights here, by ``method``: then nothing else stands in for that."""
+    return "method" in recipe.model_fields_set
 
 
 def submit_tuning(

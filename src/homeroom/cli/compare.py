@@ -24,7 +24,7 @@ LONGEST_PROMPT_BYTES = 100_000
 
 @click.command(name="compare")
 @click.option("--dataset", default="homeroom-course", show_default=True, help="Dataset: id, name or name@version.")
-@click.option("--methods", default="", help="Methods to compare, with commas; every one that is known when nothing is named.")
+@click.option("--methods", default="", help="Methods to compare, with commas: METHOD or METHOD=BASE; all when nothing is named.")
 @click.option("--recipe", "recipes", multiple=True, type=click.Path(path_type=Path), help="Recipe file whose run takes part.")
 @click.option("--models", multiple=True, metavar="NAME", help="Tuned model that takes part: name, id8 or suffix.")
 @click.option("--task", type=click.Choice(["tutor", "learner"]), help="The part that is compared; the models' own when omitted.")

@@ -175,7 +175,8 @@ def chosen_runs(
         )
     found: list[Run] = []
     if here:
-        found += with_examples(home, dataset, _applied(path, here, base, task), quiet=quiet)
+        named = [run.model_copy(update={"method": method.name}) for run in here] if method.name else here
+        found += with_examples(home, dataset, _applied(path, named, base, task), quiet=quiet)
     if there and method.name != "dspy":
         found += tune_openai.openai_runs(home, dataset, there, base, task, quiet=quiet)
     if prompts and method.name != "openai":

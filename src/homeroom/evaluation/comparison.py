@@ -52,6 +52,7 @@ class Facts:
         text_goes: Where examples and questions go.
         leaves: Whether that is another machine.
         ease: How easily it is taken back, as a number: of systems alike in that the better one is advised. None: by its place.
+        work: What its weights were really trained on: tokens, epochs, learning rate and so on. Empty where that is not known.
     """
 
     label: str
@@ -67,6 +68,7 @@ class Facts:
     text_goes: str = "this machine"
     leaves: bool = False
     ease: int | None = None
+    work: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ def compare(
     few = next((_too_few(plan, verdict) for verdict in verdicts.values()), ())
     eases = {standing.name: fact.ease for standing, fact in zip(standings, facts, strict=True) if fact.ease is not None}
     advice = advise(standings, pairs, items=len(items), topics=resampler.groups, too_few=few, eases=eases)
-    advice = replace(advice, reasons=(*advice.reasons, *one_tuner(standings, pairs)))
+    works = {standing.name: fact.work for standing, fact in zip(standings, facts, strict=True)}
+    advice = replace(advice, reasons=(*advice.reasons, *one_tuner(standings, pairs, works)))
     return Comparison(standings, tuple(facts), tuple(pairs), verdicts, advice, evaluation, opening or {})
 
 

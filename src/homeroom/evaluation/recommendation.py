@@ -194,20 +194,51 @@ def _between(one: Standing, other: Standing, pairs: Sequence[Pair]) -> str:
     return pair.text if pair.difference.candidate == one.name else f"the other way round {pair.text}"
 
 
-def one_tuner(standings: Sequence[Standing], pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """Whether `THIS_SERVER` and `TWIN`, of one tuner, agree as they must; nothing where one was not compared."""
+def one_tuner(
+    standings: Sequence[Standing], pairs: Sequence[Pair], works: Mapping[str, Mapping[str, float | str]]
+) -> tuple[str, ...]:
+    """Whether `THIS_SERVER` and `TWIN`, of one tuner, agree as they must; nothing where one was not compared.
+
+    Args:
+        standings: Every system.
+        pairs: Every two that are believed.
+        works: What each was really trained on. Only of the same work anything follows.
+    """
     here, twin = (next((s for s in standings if s.name == name), None) for name in (THIS_SERVER, TWIN))
     if here is None or twin is None:
         return ()
-    look = "one tuner made both, so look for what differs in their recipes."
+    ours, theirs = works.get(THIS_SERVER, {}), works.get(TWIN, {})
+    if not ours or not theirs:
+        return (f"{THIS_SERVER} and {TWIN}: what both were trained on is not known, so whether they agree shows nothing.",)
+    apart = [key for key in {**ours, **theirs} if not _alike(ours.get(key), theirs.get(key))]
+    if apart:
+        told = "; ".join(f"{key} {_figure(ours.get(key))} and {_figure(theirs.get(key))}" for key in apart)
+        return (f"{THIS_SERVER} and {TWIN} were not trained alike ({told}), so whether they agree shows nothing.",)
     pair = _pair(here, twin, pairs)
+    look = "one tuner did the same work for both, so look for a fault on the way to it."
     if pair is None:
         one = next((s.name for s in (here, twin) if s.doubts), "") if bool(here.doubts) != bool(twin.doubts) else ""
         return (f"{THIS_SERVER} and {TWIN} do NOT agree ({one} is not believed): {look}",) if one else ()
     told = f"({_between(here, twin, pairs)})"
     if pair.better:
         return (f"{THIS_SERVER} and {TWIN} do NOT agree {told}: {look}",)
-    return (f"{THIS_SERVER} agrees with {TWIN} within noise {told}, as it must: one tuner made both. It tests the plumbing.",)
+    return (
+        f"{THIS_SERVER} agrees with {TWIN} within noise {told}, as it must: one tuner did the same work for both. It tests the "
+        "plumbing.",
+    )
+
+
+def _alike(one: float | str | None, other: float | str | None) -> bool:
+    """Equal; of numbers within a hundredth, as where a long example is cut."""
+    if isinstance(one, str) or isinstance(other, str) or one is None or other is None:
+        return one == other
+    return abs(one - other) <= 0.01 * max(abs(one), abs(other))
+
+
+def _figure(value: float | str | None) -> str:
+    if value is None:
+        return "unknown"
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _none(standings: Sequence[Standing], seen: str) -> str:

@@ -154,11 +154,11 @@ def _recipe(home: Homeroom, order: Json, base: BaseFiles, examples: Sequence[Exa
         method=request["asked"]["method"],
         suffix=request["asked"]["suffix"],
         seed=int(request["seed"]),
-        longest_tokens=min(limit, _longest(ChatTokenizer(base.weights), examples)),
+        longest_tokens=min(limit, longest_tokens(ChatTokenizer(base.weights), examples)),
     )
 
 
-def _longest(tokenizer: ChatTokenizer, examples: Sequence[Example]) -> int:
+def longest_tokens(tokenizer: ChatTokenizer, examples: Sequence[Example]) -> int:
     """Tokens of the longest conversation, those that end in a rejected reply included."""
     longest = 0
     for example in examples:

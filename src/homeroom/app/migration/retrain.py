@@ -95,6 +95,8 @@ def recipe_of(folder: MigrationFolder, tuned: Tuned, recipe: Recipe) -> Recipe:
             code="migration-method",
         )
     record = recipe.to_dict() | {"objective": DPO}
+    if "method" not in recipe.model_fields_set:  # nobody asked for it by name
+        del record["method"]
     if recipe.objective != DPO:
         beta = ((method.get(DPO) or {}).get("hyperparameters") or {}).get("beta")
         record["beta"] = beta if isinstance(beta, int | float) and 0 < beta <= 2 else recipe.beta  # "auto" too
