@@ -455,7 +455,7 @@ def test_a_job_that_is_begun_again_has_no_more_to_spend_until_somebody_asks_for_
         assert purse_of_job(home, context, list) is None
 
 
-@pytest.mark.parametrize("spend", [math.nan, -1.0])
+@pytest.mark.parametrize("spend", [math.nan, -1.0, "5"])
 def test_what_is_no_amount_agrees_to_nothing(school, spend):
     with Homeroom.open() as home:
         for ask in (

@@ -132,3 +132,8 @@ def test_a_killed_sweep_goes_on_in_the_middle_of_its_trial(homeroom, start, data
         (model,) = opened.registry.list()
         found = json.loads(study.read_text())["batch_tokens"]
     assert model.recipe["batch_tokens"] == found >= 384, "one number for every trial"
+
+
+def test_a_report_of_a_sweep_that_has_not_ended_is_not_promised(homeroom, dataset, swept, tmp_path):
+    told = homeroom("tune", "sweep", "--dataset", dataset, "--recipe", swept, "--output", tmp_path / "out", "--no-wait")
+    assert told.code == 2 and "--no-wait" in told.error and not (tmp_path / "out").exists()

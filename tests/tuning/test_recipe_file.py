@@ -8,7 +8,7 @@ import pytest
 
 from homeroom.errors import ConfigError
 from homeroom.tuning.recipe import fill_system_prompt
-from homeroom.tuning.recipe_file import RECIPES, dump_recipe, load_recipes, load_runs, load_sweep, parse_recipe
+from homeroom.tuning.recipe_file import RECIPES, dump_recipe, load_recipes, load_runs, load_sweep, parse_recipe, run_of
 from homeroom.tuning.sweep.space import SweepSpec
 
 WRONG = """
@@ -191,3 +191,16 @@ def test_mistakes_in_the_ranges_are_reported_with_what_is_allowed(tmp_path: Path
     assert "  sweep.tries: unknown key; did you mean 'trials'?" in lines
     assert "  sweep.rank[0] = 0: must be a whole number at least 1 and at most 256" in lines
     assert any("sweep.learning_rate" in line and "low below high" in line for line in lines)
+
+
+@pytest.mark.parametrize("given", ["recipes/demo.yaml", Path("recipes/demo.yaml"), None, [1], 3])
+def test_what_is_no_recipe_is_told_as_that(given: object) -> None:
+    with pytest.raises(ConfigError, match="is no recipe") as caught:
+        run_of(given)  # type: ignore[arg-type]
+    assert caught.value.code == "recipe-invalid" and repr(given) in caught.value.message
+
+
+def test_a_mistake_in_keys_names_no_file_to_look_at() -> None:
+    with pytest.raises(ConfigError, match="Mend them") as caught:
+        run_of({"name": "x", "epochs": -1})
+    assert "homeroom tune plan" not in caught.value.message

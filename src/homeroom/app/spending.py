@@ -248,7 +248,7 @@ def require_amount(spend: float) -> None:
     Raises:
         ConfigError: ``usd-invalid``: it is less than 0, or no number.
     """
-    if not spend >= 0:
+    if not isinstance(spend, int | float) or not spend >= 0:
         raise ConfigError(
             f"spend={spend!r} is no amount of US dollars to agree to. Write one from 0 up: {SPEND}", code="usd-invalid"
         )

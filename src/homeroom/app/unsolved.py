@@ -114,6 +114,8 @@ def unsolved(
         PurseSpent: ``run-spent``: what was agreed to is used up, as replies were lost. What was answered is kept.
     """
     models = [_tuned(home, name) for name in names]
+    if not models:
+        raise ConfigError("No model is named. Name tuned ones: homeroom models list", code="unsolved-base")
     reference = dataset or models[0].dataset
     if not reference:
         raise ConfigError(f"{models[0].name!r} was imported without a dataset. Name one: --dataset NAME", code="no-dataset")

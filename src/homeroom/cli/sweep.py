@@ -65,6 +65,8 @@ def command(
     from homeroom.errors import ConfigError
     from homeroom.tuning.recipe_file import load_sweep
 
+    if output is not None and not wait:
+        raise click.UsageError("--output takes the report of a sweep that has ended. Leave --no-wait out.", ctx)
     if output is not None:
         require_place(next(p for p in (output, *output.absolute().parents) if p.exists()) / "report.html", "--output")
     home = open_home(ctx)

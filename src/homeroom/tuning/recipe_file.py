@@ -37,6 +37,8 @@ METHODS: Mapping[str, type[Recipe] | type[DspyRecipe] | type[OpenAIRecipe]] = {
 """``local`` is another name of ``huggingface``."""
 
 Plain = dict[str, Any]  # what YAML holds: any JSON
+GIVEN = "recipe"
+"""What messages call a recipe of which only the keys are given."""
 
 
 def load_recipes(path: Path) -> list[Recipe]:
@@ -95,7 +97,7 @@ def parse_sweep(record: Mapping[str, Any]) -> SweepSpec:
     Raises:
         ConfigError: ``recipe-invalid`` with one line for each mistake.
     """
-    return _sweep_of({"sweep": dict(record)}, Path("recipe"))
+    return _sweep_of({"sweep": dict(record)}, Path(GIVEN))
 
 
 def _sweep_of(record: Plain, file: Path) -> SweepSpec:
@@ -106,7 +108,7 @@ def _sweep_of(record: Plain, file: Path) -> SweepSpec:
     raise _invalid(file, list(dict.fromkeys(lines)))
 
 
-def parse_run(record: Mapping[str, Any], source: str = "recipe") -> Run:
+def parse_run(record: Mapping[str, Any], source: str = GIVEN) -> Run:
     """A recipe of any method from plain data: the keys of a file with one run. The name is the method's where none is given.
 
     Raises:
@@ -122,10 +124,18 @@ def run_of(recipe: Run | Mapping[str, Any]) -> Run:
     Raises:
         ConfigError: as `parse_run`.
     """
-    return parse_run(recipe) if isinstance(recipe, Mapping) else recipe
+    if isinstance(recipe, Mapping):
+        return parse_run(recipe)
+    if not isinstance(recipe, BaseModel):  # a file's name, or nothing at all
+        raise ConfigError(
+            f"{recipe!r} is no recipe. Give its keys, such as {{'name': 'fractions', 'task': 'tutor'}}; yaml.safe_load reads "
+            "those of a file",
+            code="recipe-invalid",
+        )
+    return recipe
 
 
-def parse_recipe(record: Mapping[str, Any], source: str = "recipe") -> Recipe:
+def parse_recipe(record: Mapping[str, Any], source: str = GIVEN) -> Recipe:
     """A recipe from plain data, such as a stored one.
 
     Raises:
@@ -196,8 +206,9 @@ def _validated(records: Mapping[str, Plain], file: Path) -> list[Run]:
 def _invalid(file: Path, lines: list[str]) -> ConfigError:
     count = f"{len(lines)} mistake{'s' if len(lines) != 1 else ''}"
     text = "\n".join(f"  {line}" for line in lines)
+    again = "Mend them" if str(file) == GIVEN else f"Mend them and look again: homeroom tune plan --recipe {file}"
     return ConfigError(
-        f"The recipe {str(file)!r} has {count}:\n{text}\nMend them and look again: homeroom tune plan --recipe {file}",
+        f"The recipe {str(file)!r} has {count}:\n{text}\n{again}",
         code="recipe-invalid",
     )
 
