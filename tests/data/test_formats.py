@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from homeroom.data.convert import write_examples
 from homeroom.data.formats import FORMATS, detect
+from homeroom.data.metadata import problems
 from homeroom.data.reading import load_examples, read_examples
 from homeroom.schema.examples import Example, Message
 from tests.data.strategies import examples
@@ -210,6 +211,15 @@ def test_dspy_fields_reach_the_metadata_and_stay_fields(tmp_path):
     written = json.loads((tmp_path / "own.jsonl").read_text())
     assert written["input"] == {"learner_says": "q", "context": ["p"]}
     assert written["output"] == {"tutor_says": "a", "steps": [1, 2]}
+
+
+@pytest.mark.parametrize(("language", "kept"), [("English", None), ("es-MX", "es-MX")])
+def test_a_dspy_field_called_language_is_metadata_only_where_it_is_a_tag(tmp_path, language, kept):
+    record = {"input": {"text": "The cat sat.", "language": language}, "output": {"summary": "A cat sits."}}
+    (example,) = read(tmp_path, record)
+    assert example.metadata.get("language") == kept and not list(problems(example.metadata))
+    assert example.extra["fields"]["input"] == {"language": language}
+
 
 
 def test_a_reply_about_an_answer_is_read_as_that_and_a_topic_is_asked_about_where_nothing_else_is(tmp_path):

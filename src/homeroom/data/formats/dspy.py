@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from homeroom.data.formats.base import RecordFormat, Written, alternates, beside, dialogue, parts
-from homeroom.data.metadata import FIELDS
+from homeroom.data.metadata import FIELDS, problems
 from homeroom.schema.examples import Example, Json
 
 _QUESTIONS = (
@@ -68,6 +68,8 @@ def _read(record: Json) -> Iterable[Json]:
     fields |= {"input": inputs} if inputs else {}
     fields |= {"output": outputs} if outputs else {}
     copied = {key: given[key] for key in _COPIED if isinstance(given.get(key), str | int)}
+    if "language" in copied and any(problems({"language": copied["language"]})):  # a field of that name: "English", no tag
+        del copied["language"]
     metadata = rest.get("metadata")
     if copied and (metadata is None or isinstance(metadata, dict)):
         read["metadata"] = {**copied, **(metadata or {})}
