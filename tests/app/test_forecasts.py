@@ -22,6 +22,19 @@ def test_without_a_forecast_nothing_is_told():
     assert told({"seconds": 20.0}) == ""
 
 
+CHARGED = {"tokens_expected": 12_000, "tokens_low": 10_000, "tokens_high": 15_000, "tokens_most": 40_000, "counted": True}
+PRICED = {"priced": True, "cost_usd": 0.06, "cost_high_usd": 0.2}
+
+
+def test_a_run_at_an_endpoint_is_told_in_tokens_and_money():
+    took = {"trained_tokens": 9_000, "cost_usd": 0.045, "seconds": 700.0}
+    said = "Forecast 12,000 tokens (10,000 to 15,000), trained 9,000: 25% fewer"
+    assert told({"forecast": CHARGED | PRICED, **took}) == f"{said}; money $0.0600 (at most $0.2000), charged $0.0450"
+    assert told({"forecast": CHARGED | PRICED | {"counted": False}, **took}) == said
+    assert told({"forecast": CHARGED | {"priced": False}, **took, "cost_usd": None}) == f"{said}; money: no price is known"
+    assert "the endpoint told none" in told({"forecast": CHARGED | PRICED, **took, "trained_tokens": None})
+
+
 CALLS = {"calls": 96, "calls_low": 30, "calls_most": 240}
 MONEY = {"counted": True, "priced": True, "cost_usd": 0.0213, "cost_high_usd": 0.4}
 SEARCH = {**CALLS, **MONEY, "time_s": 50.0, "time_low_s": 20.0, "time_high_s": 150.0}

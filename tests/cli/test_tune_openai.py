@@ -59,6 +59,11 @@ def test_it_asks_before_money_is_spent_and_the_model_answers_in_the_chat(school,
     assert told.code == 0, told.err
     assert "Registered ft:" in told.out and len(school.paid) == 1
     assert " tokens: $" in told.err, "what it cost is told at the end"
+    line = next(line for line in told.err.splitlines() if "Forecast " in line)
+    assert " tokens (" in line and "trained " in line and "charged $" in line
+    history = homeroom("tune", "plan", "--history")
+    assert line[line.index("Forecast ") :].split(" (")[0] in history.out and "No run with a forecast" not in history.out
+    assert homeroom("tune", "plan", "--history", "--json").json["at_endpoints"][0]["told"] in line
     with Homeroom.open() as home, closing(running_directory(home)) as directory:
         (model,) = home.registry.list()
         assert (model.kind, model.method, model.task) == ("remote", "openai", "tutor")
@@ -152,6 +157,61 @@ def test_without_an_endpoint_this_machine_s_own_server_trains_and_the_model_answ
             reply = directory.chat_model(name).complete([Message("user", "Half of 14 is 8.")], GenerationSettings(max_tokens=8))
         assert reply.usage.completion_tokens > 0
     assert processes_of(Path(os.environ["HOMEROOM_HOME"])) in ([], [os.getpid()]), "nothing is left running"
+
+
+def test_checkpoints_that_this_machine_s_own_server_kept_are_models_with_files_of_their_own(homeroom, dataset, tmp_path):
+    recipe = tmp_path / "here.yaml"
+    recipe.write_text(json.dumps({"method": "openai", "task": "tutor", "epochs": 3, "suffix": "own", "checkpoints": "all"}))
+    told = homeroom("tune", "run", "--dataset", "small-course", "--recipe", recipe, "--json")
+    assert told.code == 0, told.err
+    name = told.json[0]["result"]["model"]
+    with Homeroom.open() as home:
+        models = {model.name: model for model in home.registry.list()}
+        made = models.pop(name)
+        assert len(models) == len(made.metrics["checkpoints"]) > 0 and "checkpoint_of" not in made.metrics
+        assert set(told.json[0]["result"]["models"]) == {name, *models}
+    assert homeroom("models", "delete", name, "--yes").code == 0
+    with Homeroom.open() as home:
+        for one in models.values():
+            assert (one.kind, one.method, one.metrics["checkpoint_of"], one.remote_id) == ("lora", "openai", name, "")
+            with talking(home, one.name, "tutor") as (directory, _):
+                reply = directory.chat_model(one.name).complete([Message("user", "Half?")], GenerationSettings(max_tokens=4))
+            assert reply.usage.completion_tokens > 0, "it answers when the model and the server's copies are gone"
+
+
+def test_a_run_that_failed_here_is_told_and_ended_there_with_its_files(school, homeroom, dataset):
+    school.script = ("validating_files", *["running"] * 1000)
+
+    def after(number: int, method: str, path: str) -> None:
+        if path.endswith("/events"):
+            school.after = lambda number, method, path: None
+            school.faults = [("GET", "/fine_tuning/jobs/ftjob-1", "401")]
+
+    school.after = after
+    assert homeroom(*AT_SCHOOL, "--yes", "--delete-files").code == 1
+    job = homeroom("jobs", "list", "--json").json[0]["id"]
+    told = homeroom("tune", "files").out
+    assert "when its job there is over" in told and f"homeroom jobs cancel {job}" in told
+    ended = homeroom("jobs", "cancel", job)
+    assert ended.code == 0 and "had failed; what it left at its endpoint has ended" in ended.out
+    assert school.paid[0]["status"] == "cancelled" and costs(homeroom)["held"] == 0.0
+    assert "No run has left a file" in homeroom("tune", "files").out
+    again = homeroom("jobs", "cancel", job)
+    assert again.code == 2 and "has already failed" in again.error
+
+
+def test_a_file_whose_arrival_nobody_confirmed_is_listed_as_perhaps(school, homeroom, dataset):
+    def after(number: int, method: str, path: str) -> None:
+        if (method, path) == ("POST", "/v1/files"):
+            school.after = lambda number, method, path: None
+            school.faults = [("GET", "/files", "401")]
+
+    school.after, school.faults = after, [("POST", "/files", "lost")]
+    assert homeroom(*AT_SCHOOL, "--yes").code == 1
+    (row,) = homeroom("tune", "files", "--json").json
+    assert (row["files"], row["perhaps"]) == ([], 1) and "perhaps 1" in homeroom("tune", "files").out
+    told = homeroom("tune", "files", "--delete", row["job"])
+    assert told.code == 0 and "1 file deleted" in told.err and school.files == {}
 
 
 def test_a_run_that_is_cancelled_while_paused_ends_there_too_and_its_files_are_told_and_deleted(school, homeroom, dataset, start):

@@ -265,6 +265,7 @@ def test_a_model_that_ends_soon_is_warned_of(bench: Bench) -> None:
 
 FAULTS = ("silence", "lost", "cut", "garbage", "500", "429", "429 0")
 REQUESTS = (
+    ("GET", "/files"),
     ("POST", "/files"),
     ("POST", "/jobs"),
     ("GET", "/jobs/ftjob-1"),
@@ -304,6 +305,73 @@ def test_whatever_goes_wrong_once_the_run_ends_well_and_pays_once(bench: Bench, 
     assert model.remote_id == "school/ft:gpt-4.1-mini:org:fractions:1"
     assert bench.money == {"spent": 0.015, "held": 0.0}
     assert len([f for f in bench.double.files.values() if f["purpose"] == "fine-tune"]) == 2, "no file is there twice"
+
+
+def then(bench: Bench, method: str, path: str, *faults: tuple[str, str, str]) -> None:
+    """Once this was asked for, and done, a first time (a job: after the probe), these go wrong."""
+    left = [faults]
+
+    def after(number: int, asked: str, where: str) -> None:
+        if (asked, where) == (method, path) and (bench.double.jobs or "jobs" not in path) and left:
+            bench.double.faults += left.pop()
+
+    bench.double.after = after
+
+
+SEEN = {("files", "500"), ("jobs", "garbage"), ("cancel", "lost"), ("delete", "cut")}
+
+
+@pytest.mark.parametrize(
+    ("request_", "fault"),
+    [
+        pytest.param(one, fault, marks=() if (one, fault) in SEEN else pytest.mark.slow)
+        for one in ("files", "jobs", "cancel", "delete")
+        for fault in FAULTS
+    ],
+)
+def test_whatever_goes_wrong_while_it_looks_ends_or_deletes_it_pays_once_and_leaves_nothing(
+    bench: Bench, request_: str, fault: str
+) -> None:
+    """Looking for an upload and for a job whose answers were lost, ending a job, deleting files: each goes wrong once."""
+    if request_ == "files":
+        bench.double.faults = [("POST", "/files", "lost")]
+        then(bench, "POST", "/v1/files", *[("GET", "/v1/files", fault)] * 2)  # a GET is tried again at once
+    if request_ == "jobs":
+        creates = bench.double._create
+
+        def create(body: dict[str, Any]) -> Any:
+            made = creates(body)
+            if made[0] == 200 and len(bench.double.paid) == 1:
+                bench.double.faults += [("GET", "/v1/fine_tuning/jobs", fault)] * 2
+            return made
+
+        bench.double._create = create  # type: ignore[method-assign]
+        real, lost = bench.double.take_fault, []
+
+        def take(method: str, path: str) -> str:
+            found = real(method, path)
+            if (method, path) == ("POST", "/v1/fine_tuning/jobs") and bench.double.files and not lost:
+                lost.append(path)
+                return "lost"
+            return found
+
+        bench.double.take_fault = take  # type: ignore[method-assign]
+    recipe = RECIPE.model_copy(update={"delete_files": True})
+    if request_ == "delete":
+        bench.double.faults = [("DELETE", "/v1/files", fault)]
+    if request_ == "cancel":
+        bench.double.faults = [("POST", "/cancel", fault)]
+        bench.double.script = ("validating_files", *["running"] * 500)
+        bench.told.stops = lambda: bool(bench.double.paid) and bench.double.paid[0]["polls"] >= 2
+        with pytest.raises(JobCancelled):
+            bench.run(recipe)
+    else:
+        assert bench.run(recipe).remote_id == "school/ft:gpt-4.1-mini:org:fractions:1"
+        assert bench.money["spent"] == 0.015
+    assert bench.double.faults == [], "it did go wrong"
+    assert [job["status"] for job in bench.double.paid] == ["cancelled" if request_ == "cancel" else "succeeded"]
+    assert bench.money["held"] == 0.0
+    assert [f for f in bench.double.files.values() if f["purpose"] == "fine-tune"] == [], "nothing that was uploaded stays"
 
 
 @pytest.mark.parametrize("broken", [{"bytes": 7}, {"status": "error"}])

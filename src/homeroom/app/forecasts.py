@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 IN_COMPANY = ("batch", "sweep")
 """Kinds of jobs that make several runs in one process: the base is read once, and the peak of its memory is not one run's."""
 MOST_JOBS = 10_000
+TOKENS = "tokens_expected"
+"""In the forecast of a run at an endpoint, which tells tokens and money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def record(home: Homeroom) -> list[Past]:
     for model in _forecast_models(home):
         alone = model.job_id not in together
         forecast, metrics = model.metrics["forecast"], model.metrics
-        if model.method == "dspy":
+        if model.method == "dspy" or TOKENS in forecast:
             continue
         done = float(metrics.get("tokens") or 0) / max(1.0, float(forecast.get("trained_tokens") or 1))
         train_s, seconds = float(metrics.get("train_seconds") or 0), float(metrics.get("seconds") or 0)
@@ -74,6 +76,11 @@ def made_runs(home: Homeroom) -> tuple[list[MadeRun], Accuracy | None]:
     return runs, accuracy(run.past for run in trained if not run.note)
 
 
+def charged_runs(home: Homeroom) -> list[tuple[TunedModel, str]]:
+    """Runs at endpoints, where nobody knows the time and memory, the oldest first: tokens and money, forecast and charged."""
+    return [(model, told(model.metrics)) for model in _forecast_models(home) if TOKENS in model.metrics["forecast"]]
+
+
 def told(metrics: Mapping[str, Any], *, alone: bool = True) -> str:
     """A line that sets what a run took beside its forecast; empty where there is none.
 
@@ -86,6 +93,8 @@ def told(metrics: Mapping[str, Any], *, alone: bool = True) -> str:
         return ""
     if "calls" in forecast:
         return _told_search(metrics, forecast)
+    if TOKENS in forecast:
+        return _told_charged(metrics, forecast)
     past = _past(metrics, forecast, alone=alone)
     took = f"took {past.actual_s:.0f} s: {abs(past.ratio - 1):.0%} {'longer' if past.ratio > 1 else 'shorter'}"
     if _was_continued(metrics):
@@ -109,6 +118,22 @@ def _told_search(metrics: Mapping[str, Any], forecast: Mapping[str, Any]) -> str
         between = f"{forecast['time_low_s']:.0f} to {forecast['time_high_s']:.0f} s"
         said.append(f"time {forecast['time_s']:.0f} s ({between}), took {float(metrics.get('seconds') or 0):.0f} s")
     return "; ".join(said)
+
+
+def _told_charged(metrics: Mapping[str, Any], forecast: Mapping[str, Any]) -> str:
+    """The same of a run at an endpoint: tokens and money, of all its jobs and attempts."""
+    planned, trained, spent = int(forecast[TOKENS]), metrics.get("trained_tokens"), metrics.get("cost_usd")
+    between = f"{forecast['tokens_low']:,} to {forecast['tokens_high']:,}"
+    took = "the endpoint told none"
+    if trained is not None:
+        off = f": {abs(trained / planned - 1):.0%} {'more' if trained > planned else 'fewer'}" if planned else ""
+        took = f"trained {trained:,}{off}"
+    said = f"Forecast {planned:,} tokens ({between}), {took}"
+    if not forecast.get("counted"):
+        return said
+    if not forecast.get("priced") or spent is None:
+        return f"{said}; money: no price is known"
+    return f"{said}; money ${forecast['cost_usd']:.4f} (at most ${forecast['cost_high_usd']:.4f}), charged ${spent:.4f}"
 
 
 def _was_continued(metrics: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 from homeroom import __version__
 from homeroom.app.directory import key_of_endpoint
 from homeroom.app.endpoints import endpoint_of
+from homeroom.app.fine_tuning.checkpoints import CheckpointStore
+from homeroom.app.forecasts import told
 from homeroom.app.local_runs import registered
 from homeroom.app.openai_here import Here, own_server
 from homeroom.app.openai_plan import base_named, data_of, place_of
@@ -19,9 +22,11 @@ from homeroom.errors import ConflictError, NotFoundError
 from homeroom.ledger.records import About
 from homeroom.models.openai_tuning import OpenAITuning
 from homeroom.registry.names import new_model_name
-from homeroom.schema.jobs import JobContext
+from homeroom.schema.jobs import OUTCOME, JobContext
 from homeroom.schema.models import TunedModel
+from homeroom.schema.tuning import Plan
 from homeroom.settings import Endpoint
+from homeroom.storage.artifacts import MANIFEST
 from homeroom.tuning.openai.outcome import DEPLOYED
 from homeroom.tuning.openai.place import Place, Work
 from homeroom.tuning.openai.purse import Purse
@@ -59,11 +64,26 @@ def tune_remote(context: JobContext, home: Homeroom) -> list[TunedModel]:
             created=here.work_on if here is not None else lambda job: None,
             code_version=__version__,
         )
-        model = OpenAITuner(place, work).run(data, recipe, context)
+        tuner = OpenAITuner(place, work)
+        model = tuner.run(data, recipe, context)
     endpoint = endpoint_of(home.settings, recipe.base)
     if here is not None or (endpoint is not None and is_this_server(home, endpoint)):
-        return [_taken_over(home, model)]
+        return _taken_over(home, model)
+    model = replace(model, metrics={**model.metrics, "forecast": forecast_of(tuner.plan(data, recipe))})
+    if line := told(model.metrics):
+        context.event(line, type=OUTCOME)
     return [registered(home, found) for found in (*_checkpoints(model), model)]
+
+
+def forecast_of(plan: Plan) -> dict[str, object]:
+    """What is kept of a plan beside what the run took. Tokens that are charged, and US dollars."""
+    return {
+        **{f"tokens_{name}": number for name, number in plan.details["tokens"].items()},
+        "cost_usd": plan.cost_usd,
+        "cost_high_usd": plan.cost_high_usd,
+        "priced": plan.details["priced"],
+        "counted": plan.details["counted"],
+    }
 
 
 def purse_of(home: Homeroom, place: Place, job_id: str) -> Purse:
@@ -107,25 +127,38 @@ def _checkpoints(model: TunedModel) -> list[TunedModel]:
     return found
 
 
-def _taken_over(home: Homeroom, model: TunedModel) -> TunedModel:
-    """A model that our own server made. It is in the list already, as the API named it, and learns whose it is.
+def _taken_over(home: Homeroom, model: TunedModel) -> list[TunedModel]:
+    """A model that our own server made, after the checkpoints of it that are wanted.
 
-    Its weights are here, so the engine answers for it whether a server runs or not.
+    It is in the list already, as the API named it, and learns whose it is. Its weights are here, so the engine answers for it
+    whether a server runs or not.
     """
     made = home.registry.get(model.remote_id.partition("/")[2])
     with suppress(NotFoundError):
         home.artifacts.delete(model.artifact)  # what the endpoint told of the job; the model's own folder tells it better
-    return home.registry.update(
-        replace(
-            model,
-            name=made.name,
-            base=made.base,
-            base_identity=made.base_identity,
-            kind=made.kind,
-            suffix=made.suffix,
-            suitability=made.suitability,
-            artifact=made.artifact,
-            metrics={**made.metrics, **model.metrics},
-            remote_id="",
-        )
+    taken = replace(
+        model,
+        name=made.name,
+        base=made.base,
+        base_identity=made.base_identity,
+        kind=made.kind,
+        suffix=made.suffix,
+        suitability=made.suitability,
+        artifact=made.artifact,
+        metrics={**made.metrics, **model.metrics},
+        remote_id="",
     )
+    found = [_of_our_own(home, one) for one in _checkpoints(taken)]
+    return [*(registered(home, one) for one in found if one is not None), home.registry.update(taken)]
+
+
+def _of_our_own(home: Homeroom, model: TunedModel) -> TunedModel | None:
+    """A checkpoint that our own server kept, with a folder of its own: the server's copy goes when it makes room."""
+    kept = CheckpointStore(home.database, home.artifacts).find(model.remote_id.partition("/")[2])
+    if kept is None or kept.base_identity != model.base_identity:
+        return None
+    with home.artifacts.write("model") as draft:
+        for path in home.artifacts.path(kept.artifact).iterdir():
+            if path.name != MANIFEST:
+                shutil.copyfile(path, draft.folder / path.name)
+    return replace(model, artifact=draft.id, remote_id="")

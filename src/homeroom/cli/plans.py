@@ -76,12 +76,13 @@ def money_of(plan: Plan) -> str:
 
 def history(home: Homeroom, *, as_json: bool) -> None:
     """Runs that were made here: forecast beside actual, and how well forecasts held."""
-    from homeroom.app.forecasts import made_runs
+    from homeroom.app.forecasts import charged_runs, made_runs
 
     runs, found = made_runs(home)
+    charged = charged_runs(home)
 
     def text() -> None:
-        if not runs:
+        if not runs and not charged:
             click.echo("No run with a forecast yet. Make one: homeroom tune run")
             return
         rows = [
@@ -96,12 +97,16 @@ def history(home: Homeroom, *, as_json: bool) -> None:
             )
             for run in runs
         ]
-        table(("made", "model", "forecast", "took", "forecast off by", "memory forecast", "used"), rows)
+        if runs:
+            table(("made", "model", "forecast", "took", "forecast off by", "memory forecast", "used"), rows)
         if found is not None:
             inside = f", {found.inside:.0%} inside their interval" if found.inside is not None else ""
             memory = f"; memory: median {found.memory_median_error:.0%}" if found.memory_median_error is not None else ""
             runs_told = plural(found.runs, "whole run")
             click.echo(f"{runs_told}: median error {found.median_error:.0%}, p90 {found.p90_error:.0%}{inside}{memory}")
+        if charged:
+            table(("made", "model", "at an endpoint"), [(when(model.created_at), model.name, line) for model, line in charged])
 
     rows = [{**dataclasses.asdict(run), "ratio": run.past.ratio if run.past.forecast_s else None} for run in runs]
-    emit({"runs": rows, "accuracy": dataclasses.asdict(found) if found else None}, as_json, text)
+    there = [{"model": model.name, "created_at": model.created_at, "told": line} for model, line in charged]
+    emit({"runs": rows, "at_endpoints": there, "accuracy": dataclasses.asdict(found) if found else None}, as_json, text)

@@ -147,7 +147,7 @@ class OpenAITuning:
                 yield job
 
     def cancel(self, job_id: str) -> None:
-        """Have a job end; one that is over is no error.
+        """Have a job end; one that is over is no error. Whether it has ended, `job` tells.
 
         Raises:
             ProviderError: or one of its subclasses.
@@ -155,7 +155,7 @@ class OpenAITuning:
         try:
             self._wire.post(f"{JOBS}/{quote(job_id, safe='')}/cancel", {})
         except ProviderError as error:
-            if error.status not in (400, 404, 409):
+            if error.status not in (400, 404, 409) and error.code != "provider-answer":  # it was told to, whatever it answered
                 raise
 
     def events_after(self, job_id: str, last: str) -> list[Json]:
