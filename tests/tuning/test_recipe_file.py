@@ -204,3 +204,10 @@ def test_a_mistake_in_keys_names_no_file_to_look_at() -> None:
     with pytest.raises(ConfigError, match="Mend them") as caught:
         run_of({"name": "x", "epochs": -1})
     assert "homeroom tune plan" not in caught.value.message
+
+
+def test_a_folder_is_told_from_a_recipe_that_is_not_there(tmp_path: Path) -> None:
+    for path, told in ((tmp_path, "is a folder"), (tmp_path / "x.yaml", "does not exist")):
+        with pytest.raises(ConfigError, match=told) as caught:
+            load_runs(path)
+        assert caught.value.code == "recipe-missing" and repr(str(path)) in caught.value.message
