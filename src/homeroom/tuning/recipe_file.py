@@ -159,7 +159,8 @@ def _find(path: Path) -> Path:
     if str(path) in (path.name, f"recipes/{path.name}") and bundled.is_file():
         return bundled
     known = ", ".join(sorted(file.name for file in RECIPES.glob("*.yaml")))
-    what = "is a folder, and a recipe is a file" if path.is_dir() else "is no ordinary file" if path.exists() else "does not exist"
+    there = "is a folder, and a recipe is a file" if path.is_dir() else "is no ordinary file"
+    what = there if path.exists() else "does not exist"
     raise ConfigError(
         f"The recipe {str(path)!r} {what}. Bundled are: {known}. Try: homeroom tune plan --recipe recipes/demo.yaml",
         code="recipe-missing",
