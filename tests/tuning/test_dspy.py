@@ -439,6 +439,35 @@ def test_a_strong_model_writes_new_instructions(run, optimiser):
     assert len(run.model.asked) + len(run.writer.asked) == found.metrics["requests"] <= 400
 
 
+@pytest.mark.parametrize("bad", [1, 1_000_000], ids=["once", "always"])
+def test_a_strong_model_that_does_not_answer_in_form_costs_its_optimiser_at_most(run, bad):
+    def stumbles(messages: Asks, settings: GenerationSettings) -> str:
+        return "Sure, here you are!" if len(run.writer.asked) <= bad else writes(messages, settings)
+
+    run.writer.reply = stumbles
+    found = run("mipro", "zero-shot", "labelled", prompt_model="school/wise", candidates=2, demonstrations=1, max_calls=400)
+    rows = {row["optimiser"]: row for row in found.table}
+    assert "selection_score" in rows["zero-shot"] and "selection_score" in rows["labelled"]
+    if bad == 1:
+        assert "selection_score" in rows["mipro"], "it was asked once more"
+        return
+    assert rows["mipro"]["not_tried"] == "it could not read a reply, asked for twice: 'Sure, here you are!'"
+    asked = len(run.writer.asked)
+    run("mipro", "plain", prompt_model="school/wise", candidates=2, demonstrations=1, max_calls=400)
+    assert len(run.writer.asked) == asked, "what is known to fail is not paid again"
+
+
+def test_what_ends_a_run_is_not_taken_for_an_optimiser_s_fault(run):
+    class Lost(NullReporter):
+        def progress(self, share: float, text: str = "") -> None:
+            if run.writer.asked:
+                raise ConflictError("another worker has the job", code="lease-lost")
+
+    run.writer.reply, run.reporter = writes, Lost()
+    with pytest.raises(ConflictError, match="another worker"):
+        run("zero-shot", "mipro", prompt_model="school/wise", candidates=2, demonstrations=1, max_calls=400)
+
+
 def test_without_a_strong_model_instructions_are_left_alone(run):
     found = run("plain", "gepa")
     assert "prompt_model" in found.table[-1]["not_tried"] and not run.writer.asked

@@ -14,6 +14,7 @@ from typing import Any
 
 import dspy
 from dspy import lm15
+from dspy.utils.exceptions import AdapterParseError
 
 from homeroom.errors import ProviderError
 from homeroom.schema.chat import Completion, GenerationSettings
@@ -64,6 +65,21 @@ class SpecAdapter(dspy.ChatAdapter):  # type: ignore[misc]  # untyped
         """Whether it is the spec's, and not one of those that write instructions."""
         return set(signature.input_fields) == self._names
 
+    def __call__(
+        self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """The fields of each reply. One of those who write instructions that cannot be read is asked for once more.
+
+        Raises:
+            AdapterParseError: it cannot be read.
+        """
+        try:
+            return super().__call__(lm, lm_kwargs, signature, demos, inputs)  # type: ignore[no-any-return]
+        except AdapterParseError:
+            if self.is_ours(signature):  # it counts as no reply
+                raise
+            return super().__call__(lm, lm_kwargs, signature, demos, inputs)  # type: ignore[no-any-return]
+
     def format(self, signature: Any, demos: Sequence[Any], inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The messages of a request."""
         if not self.is_ours(signature):
@@ -93,8 +109,6 @@ class SpecAdapter(dspy.ChatAdapter):  # type: ignore[misc]  # untyped
         try:
             record = outputs.read(completion)
         except ProviderError as error:
-            from dspy.utils.exceptions import AdapterParseError
-
             raise AdapterParseError(adapter_name="SpecAdapter", signature=signature, lm_response=completion) from error
         return {field.name: record[field.name] for field in self._spec.outputs}
 

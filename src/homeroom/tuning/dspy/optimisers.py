@@ -12,7 +12,7 @@ import dspy
 
 from homeroom.tuning.dspy.iterative import bootstrap_iterative
 from homeroom.tuning.dspy.recipe import MEMBERS
-from homeroom.tuning.dspy.task import Bench, Candidate, Program, quiet
+from homeroom.tuning.dspy.task import Bench, Candidate, Program
 from homeroom.tuning.dspy.together import better_together, bootstrap_finetune
 
 Named = Iterator[tuple[str, tuple[Program, ...]]]
@@ -46,9 +46,8 @@ def _bootstrap(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
         max_errors=1_000_000,  # the desk decides what is too much
         teacher_settings={"lm": bench.teacher_lm},
     )
-    with bench.asking(), quiet():
+    with bench.library():
         made = optimiser.compile(bench.student(), trainset=bench.pool)
-    bench.desk.check()
     yield f"bootstrap, {_own(made)} of {len(made.demos)} its own", (made,)
 
 
@@ -65,10 +64,9 @@ def _random_search(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Nam
         teacher_settings={"lm": bench.teacher_lm},
     )
     for seed in range(number):  # one at a time: the budget may end between two
-        with bench.asking(), quiet():
+        with bench.library():
             best = optimiser.compile(bench.student(), trainset=bench.pool, valset=bench.selection[:1], restrict=[seed])
-        bench.desk.check()
-        made = best.candidate_programs[0]["program"]
+            made = best.candidate_programs[0]["program"]
         yield f"random search {seed + 1}, {_own(made)} of {len(made.demos)} its own", (made,)
 
 
@@ -96,9 +94,8 @@ def _gepa(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
         seed=bench.recipe.seed,
         use_merge=False,  # merges need several predictors
     )
-    with bench.asking(), quiet():
+    with bench.library():
         made = optimiser.compile(bench.student(), trainset=bench.pool, valset=bench.selection)
-    bench.desk.check()
     yield "gepa, new instructions", (made,)
 
 
@@ -118,11 +115,10 @@ def _mipro(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
         seed=bench.recipe.seed,
         verbose=False,
     )
-    with bench.asking(), quiet():
+    with bench.library():
         made = optimiser.compile(
             bench.student(), trainset=bench.pool, valset=bench.selection, num_trials=number * 2, minibatch=False
         )
-    bench.desk.check()
     yield f"mipro, new instructions, {len(made.demos)} shown", (made,)
 
 

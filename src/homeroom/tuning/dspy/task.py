@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import dspy
 
+from homeroom.errors import HomeroomError, ProviderError
 from homeroom.models.reply_choice import middle_reply, word_overlap
 from homeroom.schema.examples import Example, Item
-from homeroom.tuning.dspy.desk import CallDesk
+from homeroom.schema.jobs import JobCancelled
+from homeroom.tuning.dspy.desk import BudgetSpent, CallDesk
 from homeroom.tuning.dspy.library import SpecAdapter, program_of, twin
 from homeroom.tuning.dspy.recipe import DspyRecipe
 from homeroom.tuning.dspy.spec import HISTORY, SYSTEM, ProgramSpec
@@ -84,15 +86,9 @@ def values_of(spec: ProgramSpec, item: Item, system_prompt: str) -> Values:
     """An item as the fields of a program, its authored reply included where the item has every output."""
     fields = item.example.extra.get("fields")
     kept: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
-    given = {**item.example.metadata, **_mapping(kept.get("input"))}
     said = item.prompt[0].content if item.prompt and item.prompt[0].role == "system" else system_prompt
     turns = [m for m in item.prompt if m.role != "system"]
-    values: Values = {SYSTEM: said, HISTORY: [{"role": m.role, "content": m.content} for m in turns[:-1]]}
-    for field in spec.inputs:
-        values[field.name] = "" if given.get(field.name) is None else given[field.name]
-    values[spec.main] = turns[-1].content if turns else ""
-    if "context" in values and item.example.context:
-        values["context"] = list(item.example.context)
+    values: Values = {SYSTEM: said, HISTORY: [{"role": m.role, "content": m.content} for m in turns[:-1]], **spec.given(item)}
     return {**values, **_outputs(spec, item.gold, _mapping(kept.get("output")))}
 
 
@@ -251,6 +247,23 @@ class Bench:
         """A block in which programs ask the task's model, or another, as our prompt programs do."""
         return dspy.context(lm=lm or self.lm, adapter=adapter or self._adapter, max_errors=1_000_000)  # type: ignore[no-any-return]
 
+    @contextmanager
+    def library(self, lm: Any | None = None, adapter: SpecAdapter | None = None) -> Iterator[io.StringIO]:
+        """A block like `asking` in which an optimiser of DSPy's works: yields what it says, ends with what has ended the run.
+
+        Raises:
+            NotTried: the optimiser failed: by a reply that it could not read, say. The others can be tried all the same.
+            What has ended the run.
+        """
+        try:
+            with self.asking(lm, adapter), quiet() as said:
+                yield said
+        # DSPy, GEPA and Optuna raise what they please, and wrap what was raised below them.
+        except Exception as error:
+            self.desk.check()
+            raise _ended_by(error) or NotTried(_why(error)) from error
+        self.desk.check()
+
     def metric(self, example: Any, prediction: Any, trace: Any = None) -> float:
         """What one reply is worth, in DSPy's form. Raises what has ended the run."""
         self.desk.check()
@@ -294,6 +307,25 @@ class Bench:
     def score(self, programs: Sequence[Program]) -> tuple[float, ...]:
         """What each selection reply is worth."""
         return tuple(self.judge.scores(self.material.items, self.replies(programs)))
+
+
+def _ended_by(error: BaseException) -> BaseException | None:
+    """What ends a run among an error and its causes; None where an optimiser failed by itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        ours = isinstance(cause, HomeroomError) and not isinstance(cause, ProviderError)  # one reply may fail: the desk counts
+        if ours or isinstance(cause, JobCancelled | BudgetSpent | NotTried):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _why(error: Exception) -> str:
+    """One line."""
+    if isinstance(error, dspy.utils.exceptions.AdapterParseError):
+        return f"it could not read a reply, asked for twice: {str(error.lm_response)[:80]!r}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"it failed: {type(error).__name__}: {lines[0] if lines else 'without a reason'}"[:200]
 
 
 @dataclass(frozen=True, slots=True)

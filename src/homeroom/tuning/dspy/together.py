@@ -20,7 +20,7 @@ from homeroom.schema.jobs import JobCancelled
 from homeroom.tuning.dspy.desk import Asked, CallDesk
 from homeroom.tuning.dspy.library import SpecAdapter, model_of, twin
 from homeroom.tuning.dspy.provider import none_good
-from homeroom.tuning.dspy.task import Bench, Candidate, NotTried, Program, quiet
+from homeroom.tuning.dspy.task import Bench, Candidate, NotTried, Program
 from homeroom.tuning.dspy.weights import WeightTrainer
 
 
@@ -177,7 +177,8 @@ def better_together(bench: Bench, tried: Sequence[Candidate]) -> Iterator[tuple[
         tied = program.lm if model_of(program) in bench.weights.tuned else None
         yield f"together {step['strategy']}", (twin(program, bench.spec, lm=tied),)
     if made.flag_compilation_error_occurred:  # by a fault that DSPy has only written to its log
-        raise _nothing(bench) if bench.weights.nothing else RuntimeError(f"a step of BetterTogether failed:\n{said}")
+        last = [line.strip() for line in said.splitlines() if line.strip()][-1:]
+        raise _nothing(bench) if bench.weights.nothing else NotTried(f"a step failed: {''.join(last)}"[:200])
 
 
 def _best(bench: Bench, tried: Sequence[Candidate]) -> Program:
@@ -197,14 +198,12 @@ def _finetune(bench: Bench, *, exclude_demos: bool) -> Any:
 def _compiled(bench: Bench, compile: Callable[[], Any]) -> tuple[Any, str]:
     """What an optimiser of DSPy's makes, and what it says."""
     try:
-        with bench.asking(bench.tracing[0], TraceAdapter(bench)), quiet() as said:
+        with bench.library(bench.tracing[0], TraceAdapter(bench)) as said:
             return compile(), said.getvalue()
     except DataError as error:
         if error.code != "finetune-data":
             raise
         raise _nothing(bench) from error
-    finally:
-        bench.desk.check()  # what ended the run, whatever became of it in the library
 
 
 def _nothing(bench: Bench) -> NotTried:
