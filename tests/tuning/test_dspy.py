@@ -376,6 +376,18 @@ def test_an_ensemble_is_served_without_dspy(run):
     assert said.text in ("half of fourteen", "think of half of fourteen") and said.usage == Usage(30, 6)
 
 
+def test_what_finds_nothing_to_work_on_says_so(run):
+    run.model.reply = lambda messages, settings: "no"
+    with pytest.raises(DataError) as told:
+        run("iterative", "ensemble", attempts=2)
+    assert told.value.code == "nothing-tried"
+    number = len(run.material.pool)
+    assert f"iterative: of {2 * number} replies to {number} questions not one reached the threshold 0.9" in told.value.message
+    assert "ensemble: an ensemble is made of two prompts at least, and 0 could be scored" in told.value.message
+    rows = {row["optimiser"]: row for row in run("ensemble", "iterative", "zero-shot", "labelled").table}
+    assert "not_tried" in rows["iterative"] and "selection_score" in rows["ensemble"], "of what is tried after it in the list"
+
+
 def test_an_optimised_program_is_json_that_loads_into_its_own_signature_only(run, tmp_path):
     found = run("labelled").envelope
     found.save(tmp_path / "program.json")

@@ -17,15 +17,24 @@ from typing import Any
 
 import dspy
 
-from homeroom.tuning.dspy.task import Bench, Candidate, Program
+from homeroom.tuning.dspy.task import Bench, Candidate, NotTried, Program
 
 
 def bootstrap_iterative(bench: Bench, tried: Sequence[Candidate]) -> Iterator[tuple[str, tuple[Program, ...]]]:
-    """The program of each round in which something was accepted for showing; the caller scores them."""
+    """The program of each round in which something was accepted for showing; the caller scores them.
+
+    Raises:
+        NotTried: in the first round nothing was.
+    """
     incumbent, best = _start(bench, tried)
     without_gain = 0
     for number in range(1, bench.recipe.rounds + 1):
         traces = _traces(bench, incumbent)
+        if not traces and number == 1:
+            asked = len(bench.pool) * bench.recipe.attempts
+            raise NotTried(
+                f"of {asked} replies to {len(bench.pool)} questions not one reached the threshold {bench.recipe.threshold:g}"
+            )
         if not traces:
             return
         candidate = bench.student(incumbent.signature.instructions, _chosen(bench, traces, number))

@@ -12,7 +12,7 @@ import dspy
 
 from homeroom.tuning.dspy.iterative import bootstrap_iterative
 from homeroom.tuning.dspy.recipe import MEMBERS
-from homeroom.tuning.dspy.task import Bench, Candidate, Program
+from homeroom.tuning.dspy.task import Bench, Candidate, NotTried, Program
 from homeroom.tuning.dspy.together import better_together, bootstrap_finetune
 
 Named = Iterator[tuple[str, tuple[Program, ...]]]
@@ -77,8 +77,9 @@ def _iterative(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
 def _ensemble(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
     single = sorted((c for c in tried if len(c.programs) == 1 and not c.weights), key=lambda c: (-c.score, c.size))
     programs = tuple(c.programs[0] for c in single[: min(MEMBERS, bench.recipe.candidates)])
-    if len(programs) > 1:
-        yield f"ensemble of {len(programs)}", programs
+    if len(programs) < 2:
+        raise NotTried(f"an ensemble is made of two prompts at least, and {len(programs)} could be scored")
+    yield f"ensemble of {len(programs)}", programs
 
 
 def _gepa(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:

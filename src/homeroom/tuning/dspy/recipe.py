@@ -56,7 +56,7 @@ class DspyRecipe(BaseModel):
         base: The model whose prompt is tuned: one of this machine, or ``ENDPOINT/MODEL``.
         suffix: What the tuned model's name carries; the recipe's name when empty.
         system_prompt: The visible prompt, shared by base and tuned model.
-        optimisers: What is tried, in this order; the best on the selection examples is kept.
+        optimisers: What is tried, in this order, ``ensemble`` last; the best on the selection examples is kept.
         prompt_model: A strong model, ``ENDPOINT/MODEL``, that writes instructions for ``gepa`` and ``mipro``; both are tried
             in addition when it is given and ``optimisers`` is left at its default.
         teacher_model: A stronger model, ``ENDPOINT/MODEL``, whose replies ``bootstrap``, ``random-search`` and ``iterative`` show
@@ -135,9 +135,9 @@ class DspyRecipe(BaseModel):
 
     @property
     def tried(self) -> tuple[Optimiser, ...]:
-        """The optimisers, with those that a prompt model makes possible."""
+        """The optimisers, with those that a prompt model makes possible; what is made of the others' programs comes last."""
         more = PROMPT_MODEL if self.prompt_model and self.optimisers == SEVERAL else ()
-        return (*dict.fromkeys((*self.optimisers, *more)),)
+        return (*sorted(dict.fromkeys((*self.optimisers, *more)), key="ensemble".__eq__),)
 
     @property
     def others(self) -> dict[Part, str]:
