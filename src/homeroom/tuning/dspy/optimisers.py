@@ -97,7 +97,7 @@ def _gepa(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
     )
     with bench.library():
         made = optimiser.compile(bench.student(), trainset=bench.pool, valset=bench.selection)
-    yield "gepa, new instructions", (made,)
+    yield f"gepa, {_told(bench, made)}", (made,)
 
 
 def _mipro(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
@@ -120,7 +120,7 @@ def _mipro(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
         made = optimiser.compile(
             bench.student(), trainset=bench.pool, valset=bench.selection, num_trials=number * 2, minibatch=False
         )
-    yield f"mipro, new instructions, {len(made.demos)} shown", (made,)
+    yield f"mipro, {_told(bench, made)}, {len(made.demos)} shown", (made,)
 
 
 def _bootstrap_finetune(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
@@ -129,6 +129,12 @@ def _bootstrap_finetune(bench: Bench, tried: Sequence[Candidate], writer: Any) -
 
 def _better_together(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
     yield from better_together(bench, tried)
+
+
+def _told(bench: Bench, program: Program) -> str:
+    """Whether an optimiser found instructions that are better than those it began with."""
+    same = program.signature.instructions.strip() == bench.student().signature.instructions.strip()
+    return "no better instructions found" if same else "new instructions"
 
 
 def _own(program: Program) -> int:
