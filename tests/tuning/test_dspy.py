@@ -22,6 +22,7 @@ from homeroom.schema.examples import Example, Message
 from homeroom.schema.jobs import JobCancelled, NullReporter
 from homeroom.tuning.dspy.desk import Asked
 from homeroom.tuning.dspy.envelope import Envelope
+from homeroom.tuning.dspy.expected import expected_calls
 from homeroom.tuning.dspy.recipe import DspyRecipe
 from homeroom.tuning.dspy.shipped import ANSWER, FEEDBACK_LEARNER, LEARNER, SHIPPED
 from homeroom.tuning.dspy.spec import HISTORY, SYSTEM, ProgramSpec
@@ -214,6 +215,16 @@ def test_a_round_takes_over_only_when_it_is_strictly_better(run):
     rounds = [row for row in found.table if row["optimiser"] == "iterative"]
     assert len(rounds) == 2, "two rounds without a gain end it"
     assert found.metrics["kept"] == "zero-shot"
+
+
+@pytest.mark.parametrize("listed", ["zero-shot", "labelled", ""])
+def test_rounds_begin_with_the_better_of_zero_shot_and_labelled_whichever_is_listed(run, listed):
+    found = run(*filter(None, [listed]), "iterative", rounds=1)
+    warm = [messages for messages, settings in run.model.asked if settings.temperature > 0 and shows(messages)]
+    assert warm, "the examples that help were shown to the teacher of the first round"
+    recipe = DspyRecipe(name="x", optimisers=(*filter(None, [listed]), "iterative"), rounds=1)
+    expected = expected_calls(recipe, len(run.material.pool), len(run.material.items))["task"]
+    assert round(expected.low) <= found.metrics["requests"] <= expected.most
 
 
 def test_replies_below_the_threshold_are_not_shown(run):
@@ -446,7 +457,7 @@ def test_a_strong_model_writes_new_instructions(run, optimiser):
     run.model.reply = lambda messages, settings: gold(number_of(messages[-1].content)) if "MAGIC" in messages[0].content else "no"
     found = run("zero-shot", optimiser, prompt_model="school/wise", candidates=2, demonstrations=1, max_calls=400)
     assert run.writer.asked, "the strong model was asked"
-    assert "MAGIC" in found.envelope.compiled("b", "i").instructions
+    assert "MAGIC" in found.envelope.compiled("b", "i").instructions and "new instructions" in found.metrics["kept"]
     assert (found.metrics["selection_score"], found.metrics["selection_score_first"]) == (1, 0)
     assert len(run.model.asked) + len(run.writer.asked) == found.metrics["requests"] <= 400
 
@@ -478,6 +489,15 @@ def test_what_ends_a_run_is_not_taken_for_an_optimiser_s_fault(run):
     run.writer.reply, run.reporter = writes, Lost()
     with pytest.raises(ConflictError, match="another worker"):
         run("zero-shot", "mipro", prompt_model="school/wise", candidates=2, demonstrations=1, max_calls=400)
+
+
+@pytest.mark.parametrize("optimiser", ["gepa", "mipro"])
+def test_instructions_that_stayed_as_they_were_are_not_called_new(run, optimiser):
+    run.writer.reply = writes
+    run.model.reply = lambda messages, settings: "no" if "MAGIC" in messages[0].content else gold(number_of(messages[-1].content))
+    found = run("zero-shot", optimiser, prompt_model="school/wise", candidates=2, demonstrations=1, max_calls=400)
+    (row,) = [row for row in found.table if row["optimiser"] == optimiser]
+    assert row["candidate"].startswith(f"{optimiser}, no better instructions found")
 
 
 def test_without_a_strong_model_instructions_are_left_alone(run):

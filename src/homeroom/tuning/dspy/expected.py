@@ -103,7 +103,7 @@ def _of(name: Optimiser, recipe: DspyRecipe, pool: int, items: int) -> Asks:
         return _joined(("task", score.of(sets, 1, sets)), (teaches, each.of(sets, sets, sets)))
     if name == "iterative":
         rounds = (min(recipe.patience, recipe.rounds) + recipe.rounds) / 2
-        start = 0 if {"zero-shot", "labelled"} & set(recipe.tried) else 2
+        start = len({"zero-shot", "labelled"} - set(recipe.tried))  # it begins with the better of both
         attempts = Calls(recipe.attempts * pool, recipe.attempts * pool, recipe.attempts * pool)
         scored = score.of(rounds + start, start, recipe.rounds + start)
         return _joined(("task", scored), (teaches, attempts.of(rounds, 1, recipe.rounds)))

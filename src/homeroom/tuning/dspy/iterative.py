@@ -49,15 +49,15 @@ def bootstrap_iterative(bench: Bench, tried: Sequence[Candidate]) -> Iterator[tu
 
 
 def _start(bench: Bench, tried: Sequence[Candidate]) -> tuple[Program, float]:
-    """The better of zero-shot and labelled few-shot; of equals the one that shows nothing."""
-    known = [c for c in tried if c.optimiser in ("zero-shot", "labelled")]
-    if not known:
-        labelled = dspy.LabeledFewShot(k=bench.recipe.demonstrations).compile(bench.student(), trainset=bench.pool, sample=False)
-        known = [
-            Candidate(name, name, (program,), bench.score((program,)))
-            for name, program in (("zero-shot", bench.student()), ("labelled", labelled))
-        ]
-    start = min(known, key=lambda c: (-c.score, c.size))
+    """The better of zero-shot and labelled few-shot, whichever were tried before; of equals the one that shows nothing."""
+    known = {c.optimiser: c for c in tried if c.optimiser in ("zero-shot", "labelled")}
+    if "zero-shot" not in known:
+        student = bench.student()
+        known["zero-shot"] = Candidate("zero-shot", "zero-shot", (student,), bench.score((student,)))
+    if "labelled" not in known:
+        shown = dspy.LabeledFewShot(k=bench.recipe.demonstrations).compile(bench.student(), trainset=bench.pool, sample=False)
+        known["labelled"] = Candidate("labelled", "labelled", (shown,), bench.score((shown,)))
+    start = min(known.values(), key=lambda c: (-c.score, c.size))
     return start.programs[0], start.score
 
 
