@@ -54,7 +54,12 @@ def test_what_was_set_aside_belongs_to_no_part_of_any_version(database, artifact
     assert log.set_aside("probe-1", "mine", dataset.info.id, "tutor", ["other"]).examples == tuple(taken)
     child = store.create("mine", [*examples, example(99, "new")], parent=dataset.info.id)
     assert not {e.id for split in ("train", "validation", "test") for e in child.part(split)} & set(taken)
-    assert store.create("other", examples).set_aside == frozenset(), "another dataset is another matter"
+    copy = store.create("other", examples)
+    assert not {e.id for split in ("train", "validation", "test") for e in copy.part(split)} & set(taken), (
+        "nor under another name"
+    )
+    apart = DatasetStore(database, artifacts, scope=Scope("local", "other")).create("other", examples)
+    assert apart.set_aside == frozenset(), "another owner's probes are another matter"
 
 
 def test_a_probe_is_found_again_with_its_report(database):

@@ -1,7 +1,7 @@
 """A probe: prompt, demonstrations and a short tune, judged on training examples that nothing uses again. No test split is opened.
 
 The examples are cut off by whole topics before anything is tuned, and recorded: they belong to no part of the dataset any more,
-in this version and every later one. The same question finds the same probe again.
+in this version, in every other one, and in other datasets with the same examples. The same question finds the same probe again.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class DatasetStore:
         counts |= {"changes": changes} if before else {}
         counts |= {"note": note} if note else {}
         info = self._insert(name, dataset_id, pending.id, parent or "", counts)
-        return Dataset(info, unique, splits, self._aside(name))
+        return Dataset(info, unique, splits, self._aside())
 
     def get(self, reference: str) -> Dataset:
         """By id, by a unique beginning of it (8 or more digits), by ``name`` (newest version) or ``name@version``.
@@ -141,7 +141,7 @@ class DatasetStore:
         lines = (folder / "examples.jsonl").read_text("utf-8").split("\n")
         examples = tuple(Example.from_dict(json.loads(line)) for line in lines if line)
         splits: dict[str, Split] = json.loads((folder / "splits.json").read_text("utf-8"))
-        return Dataset(info, examples, splits, self._aside(info.name))
+        return Dataset(info, examples, splits, self._aside())
 
     def card(self, reference: str) -> str:
         """The version's data card, in Markdown; made now for a version that is older than cards are."""
@@ -179,9 +179,9 @@ class DatasetStore:
         with self._database.read() as session:
             return [_info(row) for row in session.scalars(query)]
 
-    def _aside(self, name: str) -> frozenset[str]:
+    def _aside(self) -> frozenset[str]:
         with self._database.read() as session:
-            return set_aside_examples(session, self._scope, name)
+            return set_aside_examples(session, self._scope)
 
     def _row(self, dataset_id: str) -> DatasetInfo | None:
         return next((i for i in self.list() if i.id == dataset_id), None)

@@ -61,7 +61,7 @@ class SetAside:
 
     Attributes:
         probe: Its id.
-        name: Of the dataset, whose later versions keep these examples aside too.
+        name: Of the dataset. Its other versions, and other datasets with the same examples, keep them aside too.
         dataset: Id of the version.
         task: Whose examples.
         examples: Their ids.
@@ -160,9 +160,9 @@ class HeldOutLog:
         return Opening(row.job_id, row.dataset, row.task, row.number, total, tuple(row.models), row.created_at)
 
 
-def set_aside_examples(session: Session, scope: Scope, name: str) -> frozenset[str]:
-    """Ids of the examples of a dataset, of any of its versions, that probes used up."""
-    rows = session.scalars(select(SetAsideRow.examples).filter_by(**scope.columns(), name=name))
+def set_aside_examples(session: Session, scope: Scope) -> frozenset[str]:
+    """Ids of the examples that probes used up, of every dataset: an id is a hash of the content, so a copy has the same one."""
+    rows = session.scalars(select(SetAsideRow.examples).filter_by(**scope.columns()))
     return frozenset(example for examples in rows for example in examples)
 
 
