@@ -125,6 +125,8 @@ def test_from_bundled_examples_to_a_tuned_program_in_use(school, homeroom, progr
     asked = len(school.charged)
     assert homeroom("tune", "score", name, "--json").json == found, "the same again is no further look"
     assert len(school.charged) == asked, "and nobody is asked"
+    longer = homeroom("tune", "score", name, "--max-tokens", "700", "--json").json
+    assert "Look number 3" in longer["look"] and len(school.charged) > asked, "other replies are a further look"
 
 
 def test_good_fields_become_examples_for_the_next_round(school, homeroom):

@@ -110,7 +110,7 @@ def score_program(
     form = Fields(chosen)
     drawn = _Drawn(home, form, tuned.name if tuned else model, max_tokens)
     limit = agreed(_quotes(home, model, tuned, chosen, drawn.missing(items), max_tokens), spend)
-    look = hashlib.sha256(f"{tuned.name if tuned else model} {found.info.id}".encode()).hexdigest()[:24]
+    look = hashlib.sha256(f"{tuned.name if tuned else model} {found.info.id} {drawn.depends_on}".encode()).hexdigest()[:24]
     opening = opened(home, f"score-{look}", found, "tutor", [tuned] if tuned else [])
     with program(home, chosen, model=model, max_tokens=max_tokens, spend=limit, use=Use("judging", "dspy")) as asked:
         replies = drawn.replies(asked, items, on_progress)
@@ -149,6 +149,11 @@ class _Drawn:
             "cache_dir": self.home.settings.home / "answers",
             "identity": f"{identity_of(self.home, card)}:{self.form.program}:{card.generation}",
         }
+
+    @property
+    def depends_on(self) -> str:
+        """What the replies depend on besides the examples: other replies to the same examples are a further look at them."""
+        return f"{self._about['identity']} {self._settings}"
 
     @property
     def _settings(self) -> GenerationSettings:
