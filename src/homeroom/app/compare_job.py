@@ -13,12 +13,13 @@ from homeroom.app.compare_entries import of_a_probe
 from homeroom.app.compare_facts import ease_of, facts_of, label_of
 from homeroom.app.comparing import compared_quote, models_of
 from homeroom.app.evaluation import few_shot_control, held_out_items, judged_settings, left_out, opened, seen_elsewhere
+from homeroom.app.program_inputs import asked_of, beside, several_inputs
 from homeroom.app.spending import Quote, answering
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError
 from homeroom.evaluation.comparison import Comparison, compare
 from homeroom.evaluation.comparison_report import write_comparison
-from homeroom.evaluation.prompts import FewShotPrompt, PlainPrompt, PromptBuilder
+from homeroom.evaluation.prompts import PlainPrompt, PromptBuilder
 from homeroom.evaluation.protocol import protocol
 from homeroom.evaluation.transcripts import picked
 from homeroom.evaluation.written_prompt import WRITTEN, WrittenPrompt
@@ -124,7 +125,8 @@ def _quote(
 ) -> Quote:
     tuned = [asked for model in models for asked in answering(home, model)]
     systems = [str(model.settings.get("system_prompt") or "") for model in models]
-    return compared_quote(home, "comparison", dataset, payload, items, tuned, systems)
+    program = several_inputs(home, models)
+    return compared_quote(home, "comparison", dataset, payload, items, tuned, systems, program=program)
 
 
 def _participants(
@@ -133,10 +135,12 @@ def _participants(
     """The controls and the models, the easiest to take back first."""
     task = str(payload["task"])
     visible = next((text for m in models if (text := str(m.settings.get("system_prompt") or ""))), "")
-    written = WrittenPrompt(str(payload.get("prompt") or WRITTEN[task]))
+    program = several_inputs(home, models)
+    plain = beside(PlainPrompt(visible), program)
+    written = beside(WrittenPrompt(str(payload.get("prompt") or WRITTEN[task])), program)
 
-    def shown(asked: Asked) -> FewShotPrompt:
-        return few_shot_control(
+    def shown(asked: Asked) -> PromptBuilder:
+        control = few_shot_control(
             dataset,
             task,
             items,
@@ -144,20 +148,25 @@ def _participants(
             system_text=visible,
             count=asked.count,
             context_tokens=asked.context_tokens,
+            program=program,
         )
+        return beside(control, program)
 
     labels = _labels(home, models)
     return [
-        Participant("base", "base", lambda asked: PlainPrompt(visible)),
+        Participant("base", "base", lambda asked: plain),
         Participant("prompt", "other", lambda asked: written),
         Participant("few-shot", "few-shot", shown),
-        *(Participant(label, "candidate", _own(model), model, "tuned") for label, model in zip(labels, models, strict=True)),
+        *(
+            Participant(label, "candidate", _own(home, model), model, "tuned")
+            for label, model in zip(labels, models, strict=True)
+        ),
     ]
 
 
-def _own(model: TunedModel) -> Callable[[Asked], PromptBuilder]:
-    """A tuned model's own visible prompt, whoever asks."""
-    prompt = PlainPrompt(str(model.settings.get("system_prompt") or ""))
+def _own(home: Homeroom, model: TunedModel) -> Callable[[Asked], PromptBuilder]:
+    """A tuned model's own visible prompt and program, whoever asks."""
+    prompt = asked_of(home, model)
     return lambda asked: prompt
 
 

@@ -31,6 +31,7 @@ from homeroom.app.evaluation import (
     shown_by_shots,
 )
 from homeroom.app.field_programs import require_dialogue
+from homeroom.app.program_inputs import several_inputs, whole_items
 from homeroom.app.promised import promised
 from homeroom.app.sizes import TURN_BYTES, json_bytes, question
 from homeroom.app.spending import Asked, Quote, answering, quotes_of, replies_quote
@@ -42,6 +43,8 @@ from homeroom.evaluation.written_prompt import WRITTEN
 from homeroom.schema.examples import Item
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import TunedModel
+from homeroom.tuning.dspy.recipe import DspyRecipe
+from homeroom.tuning.dspy.spec import ProgramSpec
 from homeroom.tuning.recipe_file import Run, load_runs
 
 if TYPE_CHECKING:
@@ -212,7 +215,9 @@ def comparison_quotes(home: Homeroom, found: Lineup, wanted: Wanted) -> list[Quo
     tuned = [asked for entry in found.entries for asked in _answers(home, found.dataset, entry)]
     systems = [str(entry.model.settings.get("system_prompt") or "") for entry in found.entries if entry.model is not None]
     systems += [run.system_prompt for _, run in runs]
-    replies = compared_quote(home, "comparison", found.dataset, _payload(found, wanted, ()), items, tuned, systems)
+    program = _program(home, found)
+    payload = _payload(found, wanted, ())
+    replies = compared_quote(home, "comparison", found.dataset, payload, items, tuned, systems, program=program)
     return [*quotes, *([replies] if replies.paid else [])]
 
 
@@ -225,6 +230,7 @@ def compared_quote(
     tuned: Sequence[Asked],
     systems: Sequence[str],
     count: int = 0,
+    program: ProgramSpec | None = None,
 ) -> Quote:
     """What the replies of a comparison will cost: of the base, of a well-written prompt, of demonstrations, and of the tuned.
 
@@ -237,16 +243,17 @@ def compared_quote(
         tuned: Who answers for the models.
         systems: The models' own visible prompts, of which one is the controls' as well.
         count: Replies of each; one to each item when 0.
+        program: One of a model's that has several inputs: everybody is asked with them.
 
     Raises:
         ConfigError: ``key-not-set``.
     """
     task: Task = "learner" if payload["task"] == "learner" else "tutor"
     base, written = str(payload["base"]), str(payload["prompt"] or WRITTEN[task])
-    usual, most = question([item.prompt for item in items])
+    usual, most = question([item.prompt for item in whole_items(items, program)])
     most += max((json_bytes(text) for text in systems), default=0) + TURN_BYTES
     shown = (float(len(written)), float(json_bytes(written) + TURN_BYTES))
-    controls = [Asked(base), Asked(base, shown), Asked(base, shown_by_shots(dataset, task, int(payload["shots"])))]
+    controls = [Asked(base), Asked(base, shown), Asked(base, shown_by_shots(dataset, task, int(payload["shots"]), program))]
     return replies_quote(home, label, [*controls, *tuned], count or len(items), (usual, most), int(payload["max_tokens"]))
 
 
@@ -256,6 +263,16 @@ def _answers(home: Homeroom, dataset: Dataset, entry: Entry) -> list[Asked]:
         return answering(home, entry.model)
     assert entry.run is not None
     return promised(home, dataset, entry.run)
+
+
+def _program(home: Homeroom, found: Lineup) -> ProgramSpec | None:
+    """The program of several inputs that is asked, or that one of the runs will tune a prompt for."""
+    from homeroom.app.dspy_plan import chosen
+
+    known = several_inputs(home, [entry.model for entry in found.entries if entry.model is not None])
+    runs = [entry.run for entry in found.entries if isinstance(entry.run, DspyRecipe)] if known is None else []
+    specs = (chosen(home, found.dataset, run).spec for run in runs)
+    return known or next((spec for spec in specs if len(spec.inputs) > 1), None)
 
 
 def _named(home: Homeroom, model: TunedModel, task: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from homeroom.app.evaluation import (
 )
 from homeroom.app.metering import Use
 from homeroom.app.own_weights import own_files, own_identity
+from homeroom.app.program_inputs import asked_of, beside, several_inputs
 from homeroom.app.talk import running_directory
 from homeroom.app.tuning import CHARACTERS_A_TOKEN
 from homeroom.data.datasets import Dataset
@@ -153,18 +154,26 @@ def _answer_and_judge(
     missing: str,
 ) -> Evaluation:
     prompt_text = str(model.settings.get("system_prompt") or "")
-    plain = PlainPrompt(prompt_text)
+    program = several_inputs(home, [model])
+    plain = beside(PlainPrompt(prompt_text), program)
     task, shots = str(context.job.payload["task"]), int(context.job.payload["shots"])
     shown = few_shot_control(
-        dataset, task, items, shots=shots, system_text=prompt_text, count=asked.count, context_tokens=asked.context_tokens
+        dataset,
+        task,
+        items,
+        shots=shots,
+        system_text=prompt_text,
+        count=asked.count,
+        context_tokens=asked.context_tokens,
+        program=program,
     )
     count = len(shown.demonstrations)
     demonstrations = f"Base, {count} demonstration{'s' if count != 1 else ''}"
     tuned_identity = f"{asked.identity}:{model.artifact or model.remote_id}"
     systems = [
         System("base", "base", asked.base, plain, asked.identity, "Base", losses.get("base")),
-        System("few-shot", "few-shot", asked.base, shown, asked.identity, demonstrations),
-        System("tuned", "candidate", asked.tuned, plain, tuned_identity, "Tuned", losses.get("tuned")),
+        System("few-shot", "few-shot", asked.base, beside(shown, program), asked.identity, demonstrations),
+        System("tuned", "candidate", asked.tuned, asked_of(home, model), tuned_identity, "Tuned", losses.get("tuned")),
     ]
     return evaluate(
         items,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.agreements import lift_limit
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.field_programs import require_dialogue
+from homeroom.app.program_inputs import several_inputs, whole_examples, whole_items
 from homeroom.app.sizes import question
 from homeroom.app.spending import Asked, Quote, Spend, agreed, answering, replies_quote
 from homeroom.app.tuning import standing_job
@@ -25,6 +26,7 @@ from homeroom.schema.chat import GenerationSettings
 from homeroom.schema.examples import Example, Item, Message
 from homeroom.schema.jobs import Job
 from homeroom.schema.models import TunedModel
+from homeroom.tuning.dspy.spec import ProgramSpec
 
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
@@ -178,6 +180,7 @@ def few_shot_control(
     system_text: str,
     count: Callable[[str], int],
     context_tokens: int,
+    program: ProgramSpec | None = None,
 ) -> FewShotPrompt:
     """The control "base with demonstrations" from the training part.
 
@@ -189,8 +192,9 @@ def few_shot_control(
         system_text: The visible prompt.
         count: Tokens of a text, exactly or roughly.
         context_tokens: Longest prompt plus reply.
+        program: Whose inputs stand beside the words of what is asked, and so of what is shown.
     """
-    train = dataset.part("train", task)
+    train = whole_examples(dataset.part("train", task), program)
     # Where every dialogue is long, the shortest one is shown; where even that leaves no room for the question, none is.
     shortest = min((sum(count(m.content) + TURN_TOKENS for m in e.messages) for e in train), default=0)
     budget = max(SHOTS_BUDGET_TOKENS, shortest)
@@ -272,7 +276,14 @@ def judged_as(
             code="eval-program",
         )
     require_dialogue(found)
-    about = {"task": found.tasks[0] if task == "any" else task, "items": items, "shots": shots, "max_tokens": max_tokens}
+    about: dict[str, Any] = {
+        "task": found.tasks[0] if task == "any" else task,
+        "items": items,
+        "shots": shots,
+        "max_tokens": max_tokens,
+    }
+    if (program := several_inputs(home, [model])) is not None:  # an evaluation without them was another question
+        about["inputs"] = [field.name for field in program.inputs]
     return found, {"model": model.name, "dataset": found.info.id, **about}
 
 
@@ -297,7 +308,18 @@ def evaluation_quotes(
         return []
     longest = judged_settings(model, int(payload["max_tokens"])).max_tokens
     system = str(model.settings.get("system_prompt") or "")
-    judged = Judged(model.base, answering(home, model), dataset, task, items, int(payload["shots"]), longest, system)
+    program = several_inputs(home, [model])
+    judged = Judged(
+        model.base,
+        answering(home, model),
+        dataset,
+        task,
+        whole_items(items, program),
+        int(payload["shots"]),
+        longest,
+        system,
+        program,
+    )
     return judging_quotes(home, f"judging {model.name}", judged)
 
 
@@ -314,6 +336,7 @@ class Judged:
         shots: Demonstrations of the few-shot control.
         max_tokens: Of a reply.
         system: The candidate's visible prompt, which the controls have too.
+        program: The candidate's, where it has several inputs: the items hold them already.
     """
 
     base: str
@@ -324,6 +347,7 @@ class Judged:
     shots: int
     max_tokens: int
     system: str = ""
+    program: ProgramSpec | None = None
 
 
 def judging_quotes(home: Homeroom, label: str, judged: Judged) -> list[Quote]:
@@ -334,12 +358,13 @@ def judging_quotes(home: Homeroom, label: str, judged: Judged) -> list[Quote]:
     """
     before = [Message("system", judged.system)] if judged.system else []
     asked = question([[*before, *item.prompt] for item in judged.items])
-    systems = [Asked(judged.base), Asked(judged.base, shown_by_shots(judged.dataset, judged.task, judged.shots)), *judged.tuned]
+    shown = shown_by_shots(judged.dataset, judged.task, judged.shots, judged.program)
+    systems = [Asked(judged.base), Asked(judged.base, shown), *judged.tuned]
     quote = replies_quote(home, label, systems, len(judged.items), asked, judged.max_tokens)
     return [quote] if quote.paid else []
 
 
-def shown_by_shots(dataset: Dataset, task: str, shots: int) -> tuple[float, float]:
-    """So many demonstrations: characters usually, and bytes at most."""
-    usual, most = question(example.messages for example in dataset.part("train", task))
+def shown_by_shots(dataset: Dataset, task: str, shots: int, program: ProgramSpec | None = None) -> tuple[float, float]:
+    """So many demonstrations: characters usually, and bytes at most; with the inputs of a program that has several."""
+    usual, most = question(example.messages for example in whole_examples(dataset.part("train", task), program))
     return shots * usual, shots * most

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from homeroom.app.program_inputs import NamedInputs
 from homeroom.errors import ProviderError
 from homeroom.evaluation.field_checks import REPLY, FieldReply, fields_of, score_fields
 from homeroom.evaluation.metrics.sound_turn import failed_checks
@@ -15,6 +16,7 @@ from homeroom.schema.chat import ChatModel, Completion, GenerationSettings
 from homeroom.schema.evaluation import Answer
 from homeroom.schema.examples import Item, Message
 from homeroom.tuning.dspy.shipped import shipped
+from homeroom.tuning.dspy.spec import ProgramSpec
 
 Json = dict[str, Any]
 
@@ -38,12 +40,19 @@ class Form(Protocol):
         """What the assistant says in the example, and what else its record holds."""
 
 
+@dataclass(frozen=True, slots=True)
 class Words:
-    """A reply that is a text. Implements `Form`."""
+    """A reply that is a text. Implements `Form`.
+
+    Attributes:
+        spec: The program of several inputs that the model was tuned for, if any.
+    """
+
+    spec: ProgramSpec | None = None
 
     def prompt(self, system: str) -> PromptBuilder:
-        """The conversation."""
-        return PlainPrompt(system)
+        """The conversation; of several inputs its last turn holds all of them."""
+        return NamedInputs(self.spec, system) if self.spec is not None else PlainPrompt(system)
 
     def complete(self, model: ChatModel, messages: Sequence[Message], settings: GenerationSettings) -> Completion:
         """As it comes."""

@@ -134,7 +134,7 @@ def _form(home: Homeroom, card: ModelCard, dataset: Dataset) -> Form:
     spec = spec_of(home, tuned) if tuned is not None else None
     if spec is None or spec.fields is None:
         require_dialogue(dataset)
-        return Words()
+        return Words(spec if spec is not None and len(spec.inputs) > 1 else None)
     if shipped_as(spec) not in MAIN:
         raise ConfigError(
             f"{card.name!r} replies with the fields of the program {spec.name!r}, for which there are no checks; there are for "

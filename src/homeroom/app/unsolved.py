@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from homeroom.app.endpoints import endpoint_of
 from homeroom.app.evaluation import DEFAULT_MAX_TOKENS, spread
 from homeroom.app.metering import Use
+from homeroom.app.program_inputs import asked_of
 from homeroom.app.spending import ASK_AGAIN, Quote, Spend, agreed, answering, questions_quote
 from homeroom.app.talk import talking
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.answers import generate, unanswered
 from homeroom.evaluation.metrics.sound_turn import failed_of_set
-from homeroom.evaluation.prompts import PlainPrompt
 from homeroom.ledger.purse import Purse
 from homeroom.models.pull import installed
 from homeroom.schema.chat import GenerationSettings
@@ -204,7 +204,7 @@ def _drawn(model: TunedModel) -> GenerationSettings:
 def _about(home: Homeroom, model: TunedModel) -> dict[str, Any]:  # keywords of what asks and of what looks which are kept
     return {
         "system": "tuned",
-        "prompt": PlainPrompt(str(model.settings.get("system_prompt") or "")),
+        "prompt": asked_of(home, model),
         "cache_dir": home.settings.home / "answers",
         "identity": f"{model.base_identity}:{home.settings.engine_weights}:{model.artifact or model.remote_id}",
     }

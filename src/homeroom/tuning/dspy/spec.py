@@ -11,7 +11,7 @@ from typing import Any
 from homeroom.errors import ConfigError
 from homeroom.models.prompt_fields import OutputFields, Slot, field_text, fill
 from homeroom.models.prompt_program import PromptProgram, ShownAs
-from homeroom.schema.examples import Message
+from homeroom.schema.examples import Item, Message
 
 SYSTEM, HISTORY = "system", "history"
 """Names of the fields that every program has besides its own: the conversation's system text and its earlier turns."""
@@ -123,6 +123,21 @@ class ProgramSpec:
                 f"That is no program's spec ({error!r} in {str(record)[:60]!r}). Tune it again: homeroom tune run --method dspy",
                 code="program-spec",
             ) from error
+
+    def given(self, item: Item) -> Json:
+        """The values of the inputs in an example: the turn that is answered, its passages, its ``fields`` and its metadata.
+
+        The same for the search, for whoever judges what it found, and for who is asked beside it. What is nowhere is empty.
+        """
+        fields = item.example.extra.get("fields")
+        more = fields.get("input") if isinstance(fields, Mapping) else None
+        known = {**item.example.metadata, **(more if isinstance(more, Mapping) else {})}
+        values: Json = {f.name: "" if known.get(f.name) is None else known[f.name] for f in self.inputs}
+        turns = [m for m in item.prompt if m.role != "system"]
+        values[self.main] = turns[-1].content if turns else ""
+        if "context" in values and item.example.context:
+            values["context"] = list(item.example.context)
+        return values
 
     def told(self, instructions: str) -> str:
         """``instructions`` with what a reply of several fields must hold."""
