@@ -12,6 +12,7 @@ from homeroom.app.home import Homeroom
 from homeroom.cli import recommend as shown
 from homeroom.cli.main import cli
 from homeroom.runtime.ports import has_route
+from homeroom.tuning.recipe_file import load_recipes
 from homeroom.tuning.recommend import INPUTS
 from tests.app import material
 
@@ -60,7 +61,7 @@ def test_json_says_where_each_value_is_from_and_every_command_exists(homeroom, c
     assert inputs["private"] == {"value": True, "from": "given"}
     assert inputs["quality"]["from"].startswith("homeroom data check: ")
     assert inputs["standards"] == {"value": False, "from": "taken for granted"}
-    assert inputs["access"] == {"value": "none", "from": "no key of OpenAI is set"}
+    assert inputs["access"] == {"value": "none", "from": "no key of OpenAI or of another endpoint that fine-tunes is set"}
     assert told.json["method"] != "openai" and told.json["second"] != "openai"
     lines = [line for found in told.json["commands"].values() for line in found]
     assert any("--dataset small@1" in line for line in lines)
@@ -145,11 +146,68 @@ def test_no_command_sends_away_what_has_to_stay(homeroom, home, stays):
 def test_tuning_at_a_provider_is_planned_before_it_is_run(homeroom, home):
     wanted = ("tune", "recommend", "--examples", "400", "--access", "other", "--consistency", "yes", "--json")
     assert homeroom(*wanted).json["method"] == "openai"
-    steps = [f"homeroom tune {step} --method openai --dataset DATASET --base ENDPOINT/MODEL" for step in ("plan", "run")]
-    assert homeroom(*wanted).json["commands"]["openai"] == steps
+    steps = [f"homeroom tune {step} --method openai --dataset DATASET" for step in ("plan", "run")]
+    alone = homeroom(*wanted).json
+    assert alone["commands"]["openai"] == steps and "--base ENDPOINT/MODEL" in alone["about"]["openai"][0]
     home.mkdir(exist_ok=True)
     (home / "config.yaml").write_text(FAR_AND_NEAR)
-    assert all("--base provider/large" in line for line in homeroom(*wanted).json["commands"]["openai"])
+    assert homeroom(*wanted).json["commands"]["openai"] == steps, "neither is known to fine-tune"
+    (home / "prices.yaml").write_text("endpoints: {provider/large: {input: 1, output: 1, training: 2}}\n")
+    assert homeroom(*wanted).json["commands"]["openai"] == [f"{step} --base provider/large" for step in steps]
+
+
+SEVERAL = """endpoints:
+- {name: ollama, base_url: 'http://127.0.0.1:9/v1', models: [llama3.2]}
+- {name: nebius, base_url: 'https://api.tokenfactory.nebius.com/v1', api_key_env: NEBIUS_KEY, models: [one, two]}
+- {name: openai, base_url: 'https://api.openai.com/v1', api_key_env: OPENAI_API_KEY, models: [embedder, gpt-4.1-mini]}
+"""
+
+
+def test_only_what_fine_tunes_is_named_for_fine_tuning(homeroom, home, monkeypatch):
+    home.mkdir(exist_ok=True)
+    (home / "config.yaml").write_text(SEVERAL)
+    (home / "prices.yaml").write_text("endpoints: {nebius/two: {input: 1, output: 1, training: 2}}\n")
+    wanted = ("tune", "recommend", "--examples", "400", "--consistency", "yes", "--today", "2026-06-01", "--json")
+
+    def named(*more: str) -> str:
+        return homeroom(*wanted, *more).json["commands"]["openai"][1].partition(" --base ")[2]
+
+    assert named("--access", "other") == "", "no key is set"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-canary")
+    found = homeroom(*wanted).json["inputs"]["access"]
+    assert found == {"value": "key", "from": "OPENAI_API_KEY is set"}
+    assert named("--access", "active") == "openai/gpt-4.1-mini", "the one that is known to be tunable, not the first"
+    assert named("--access", "none") == "", "this machine's server"
+    monkeypatch.setenv("NEBIUS_KEY", "test-canary")
+    found = homeroom(*wanted).json["inputs"]["access"]
+    assert found == {"value": "other", "from": "NEBIUS_KEY is set, and the endpoint 'nebius' fine-tunes"}
+    assert named() == "nebius/two"
+
+
+def test_many_examples_get_a_recipe_that_sees_them(homeroom, course):
+    assert homeroom("data", "split", course, "--name", "small").code == 0
+    asked = ("tune", "recommend", "small", "--examples", "3000", "--private", "yes", "--json")
+    told = homeroom(*asked).json
+    assert told["method"] == "huggingface" and "recipes/course.yaml" in told["about"]["huggingface"][0]
+    for line in told["commands"]["huggingface"]:
+        named = Path(shlex.split(line)[shlex.split(line).index("--recipe") + 1])
+        assert all(run.max_trained_tokens is None for run in load_recipes(named)), "nothing stops it after some minutes"
+    few = homeroom("tune", "recommend", "--examples", "30", "--private", "yes", "--json").json
+    assert not any("--recipe" in line for line in few["commands"]["huggingface"])
+
+
+def test_few_examples_are_shown_word_for_word(homeroom, tmp_path):
+    records = material.tutor_records()[:3]
+    few = material.write_jsonl(tmp_path / "few.jsonl", records)
+    told = homeroom("tune", "recommend", few, "--json").json
+    assert told["method"] == "prompt"
+    (line,) = told["commands"]["prompt"]
+    system = shlex.split(line)[-1]
+    said = [m["content"] for record in records for m in record["messages"] if m["role"] != "system"]
+    assert said and all(text in system for text in said) and exists(line)
+    assert line in homeroom("tune", "recommend", few).out
+    without = homeroom("tune", "recommend", "--examples", "3", "--json").json
+    assert "homeroom tune recommend FILE" in without["about"]["prompt"][0]
 
 
 OPENAI = """endpoints:

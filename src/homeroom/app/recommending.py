@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,12 +16,16 @@ from homeroom.app.checking import check_dataset
 from homeroom.app.field_programs import program_of
 from homeroom.app.metering import leaves_this_machine
 from homeroom.data.lint.run import LintResult, lint
+from homeroom.data.reading import read_examples
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.field_checks import REPLY
 from homeroom.ledger.prices import load_prices
 from homeroom.runtime.hardware import hardware
 from homeroom.runtime.ports import has_route
+from homeroom.schema.examples import Example
+from homeroom.settings import Endpoint
 from homeroom.tuning.dspy.shipped import shipped
+from homeroom.tuning.openai.dialect import NEBIUS, dialect_of
 from homeroom.tuning.recommend.inputs import INPUTS, Quality, Situation, Value
 from homeroom.tuning.recommend.rules import Method
 
@@ -28,6 +34,13 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 200_000_000  # of a file or folder that is looked through; some minutes
 WARNINGS_SHARE = 0.1  # of the examples; with warnings on more than that the data is not called good
+SHOWN = 4  # examples that are put into a prompt word for word: below the number from which demonstrations are chosen
+MOST_SHOWN = 8_000  # characters of them in one command
+SHORT_RUN = 50
+"""Examples up to which the bundled recipe demo.yaml, held to 16,000 tokens, sees about all of them; from there on course.yaml."""
+MANNER = "Guide with a question. Never give the answer away."
+OPENAI_HOST = "api.openai.com"
+_AZURE = re.compile(r".+\.(openai|cognitiveservices|services\.ai)\.azure\.(com|us|cn)")
 SOON = timedelta(days=90)
 """A model that ends within it is not advised: what is tuned on it ends with it."""
 
@@ -41,12 +54,18 @@ class Offered:
         leaves: Whether what is sent there leaves this machine.
         missing_key: The variable that should hold its key and does not; empty where nothing is missing.
         ends: The day on which it is reported to end; None where none is known.
+        tunes: Whether its endpoint fine-tunes, as far as is known: see `_fine_tunes`.
+        known: Whether a price of training is known for it: it can be tuned.
+        host: Of its endpoint.
     """
 
     name: str
     leaves: bool = False
     missing_key: str = ""
     ends: date | None = None
+    tunes: bool = False
+    known: bool = False
+    host: str = ""
 
     def why_not(self, today: date) -> str:
         """Why it is not advised; empty where nothing speaks against it."""
@@ -68,6 +87,7 @@ class Found:
         dataset: Of it the name and version of a dataset; empty where a file or nothing was.
         offered: Models of the settings' endpoints, in their order.
         program: The shipped program of several fields that the examples are for; empty where they are dialogues.
+        few: The examples themselves as text, where there are so few that a prompt shows them all.
     """
 
     values: Mapping[str, Value] = field(default_factory=dict)
@@ -76,6 +96,7 @@ class Found:
     dataset: str = ""
     offered: tuple[Offered, ...] = ()
     program: str = ""
+    few: str = ""
 
 
 def look(home: Homeroom, data: str | None = None, task: str = "", *, today: Callable[[], date] = date.today) -> Found:
@@ -100,15 +121,16 @@ def look(home: Homeroom, data: str | None = None, task: str = "", *, today: Call
     }
     if not has_route():
         found["connectivity"] = ("none", "this machine has no way to other networks")
-    dataset = program = ""
+    dataset = program = few = ""
     if data is not None:
         dataset, counted, result = _checked(home, data, task)
+        few = _few(home, data, dataset, task) if 0 < counted[0] <= SHOWN else ""
         program = program_of(home.datasets.get(dataset)) if dataset else ""
         found["examples"] = counted
         found["quality"] = (_quality(result), f"homeroom data check: {result.summary['errors']} errors, "
                                               f"{result.summary['warnings']} warnings")  # fmt: skip
     values, where = {k: v for k, (v, _) in found.items()}, {k: w for k, (_, w) in found.items()}
-    return Found(values, where, data or "", dataset, tuple(_offered(home)), program)
+    return Found(values, where, data or "", dataset, tuple(_offered(home)), program, few)
 
 
 def situation_of(values: Mapping[str, Value]) -> Situation:
@@ -137,16 +159,39 @@ def commands(method: Method, found: Found, situation: Situation) -> tuple[str, .
         return (f"homeroom tune ask {endpoint or 'BASE'} --program {found.program} {first}='...'",)
     if method == "prompt":
         model = f" --model {endpoint}" if endpoint else ""
-        return (f'homeroom chat{model} --system "Guide with a question. Never give the answer away."',)
+        system = f"{MANNER}\n\nReply as in these examples.\n\n{found.few}" if _shows(found, situation) else MANNER
+        return (f"homeroom chat{model} --system {shlex.quote(system)}",)
     if method == "dspy":
         base = f" --base {endpoint}" if endpoint else ""
         how = f"--recipe recipes/feedback.yaml --program {found.program}" if found.program else "--method dspy"
         return tuple(f"homeroom tune {step} {how} --dataset {data}{base}" for step in ("plan", "run"))
     if method == "openai":
-        # Without access to a provider it is Homeroom's own server, which trains a base of this machine.
-        base = f" --base {endpoint or 'ENDPOINT/MODEL'}" if endpoint or situation.access != "none" else ""
+        # Where no endpoint is known to tune it is Homeroom's own server, which trains a base of this machine.
+        tuned = _tunable(found, situation)
+        base = f" --base {tuned}" if tuned else ""
         return tuple(f"homeroom tune {step} --method openai --dataset {data}{base}" for step in ("plan", "run"))
-    return (f"homeroom tune plan --dataset {data}", f"homeroom tune run --dataset {data}")
+    recipe = " --recipe recipes/course.yaml" if situation.examples >= SHORT_RUN else ""
+    return tuple(f"homeroom tune {step}{recipe} --dataset {data}" for step in ("plan", "run"))
+
+
+def explained(method: Method, found: Found, situation: Situation) -> tuple[str, ...]:
+    """What is to be known about the commands of ``method``; empty where nothing is."""
+    if method == "huggingface" and situation.examples >= SHORT_RUN:
+        return (
+            "the bundled recipes/course.yaml goes through all examples, at most 4 times; without it recipes/demo.yaml is taken, "
+            "which stops after 16,000 tokens",
+        )
+    if method == "prompt" and 0 < situation.examples <= SHOWN and not found.program and not _shows(found, situation):
+        if found.few:
+            return ("the examples are too long for a command: paste them into the system prompt",)
+        return ("to see the command with the examples in it, name their file: homeroom tune recommend FILE",)
+    if method == "openai" and not _tunable(found, situation):
+        told = "no endpoint of the settings that fine-tunes and may be asked was found" if situation.access != "none" else ""
+        return (
+            f"{told or 'no access to a provider'}: this trains at Homeroom's own server. To train at a provider, name it in "
+            "config.yaml of the home (endpoints) and add --base ENDPOINT/MODEL",
+        )
+    return ()
 
 
 def passed_over(found: Found, situation: Situation) -> tuple[str, ...]:
@@ -178,6 +223,62 @@ def _allowed(found: Found, situation: Situation) -> list[Offered]:
     return [offered for offered in found.offered if not (offered.leaves and _stays_here(situation))]
 
 
+def _tunable(found: Found, situation: Situation) -> str:
+    """The model to fine-tune: of the first endpoint that does it, one that is known to be tunable where there is one; or empty.
+
+    Access to another provider than OpenAI is used there.
+    """
+    if situation.access in ("none", "closed"):
+        return ""
+    open_ones = [
+        offered
+        for offered in _allowed(found, situation)
+        if offered.tunes
+        and not offered.why_not(situation.today)
+        and not (situation.access == "other" and offered.host == OPENAI_HOST)
+    ]
+    first = [o for o in open_ones if o.name.partition("/")[0] == open_ones[0].name.partition("/")[0]]
+    return next((o.name for o in sorted(first, key=lambda o: not o.known)), "")
+
+
+def _shows(found: Found, situation: Situation) -> bool:
+    """Whether the prompt's command holds the examples."""
+    return 0 < situation.examples <= SHOWN and 0 < len(found.few) <= MOST_SHOWN
+
+
+def _few(home: Homeroom, data: str, dataset: str, task: str) -> str:
+    """The examples that were counted, turn by turn, without system turns."""
+    if dataset:
+        held = home.datasets.get(dataset)
+        part = task or ("tutor" if "tutor" in held.tasks else held.tasks[0])
+        examples: Iterable[Example] = held.part("train", part)
+    elif Path(data).is_file():
+        examples = read_examples(data).examples
+    else:
+        examples = ()
+    names = {"user": "Learner", "assistant": "Tutor"}
+    return "\n\n".join(
+        "\n".join(f"{names[turn.role]}: {turn.content}" for turn in example.messages if turn.role in names and turn.content)
+        for example in examples
+    )
+
+
+def _fine_tunes(home: Homeroom, endpoint: Endpoint) -> bool:
+    """Whether an endpoint is known to fine-tune: by its host, its setting, or a price of training that is written for it."""
+    host = _host(endpoint)
+    if host == OPENAI_HOST or endpoint.fine_tuning or _AZURE.fullmatch(host):
+        return True
+    if dialect_of("", endpoint.base_url) is NEBIUS:
+        return True
+    prices = load_prices(home.settings.home)
+    own = [prices.at(endpoint.name, model) for model in endpoint.models]
+    return any(price is not None and price.training is not None for price in own)
+
+
+def _host(endpoint: Endpoint) -> str:
+    return (urlsplit(endpoint.base_url).hostname or "").lower()
+
+
 def _stays_here(situation: Situation) -> bool:
     """Whether no other machine may be asked: for privacy, for want of a network, or because each request would be paid."""
     free = situation.no_running_costs or situation.budget_usd == 0
@@ -189,9 +290,13 @@ def _offered(home: Homeroom) -> Iterator[Offered]:
     for endpoint in home.settings.endpoints:
         leaves = leaves_this_machine(endpoint)
         missing = endpoint.api_key_env if endpoint.api_key_env and not os.environ.get(endpoint.api_key_env) else ""
+        tunes, host = _fine_tunes(home, endpoint), _host(endpoint)
         for model in endpoint.models:
             ends = prices.ending(model) if leaves else ""
-            yield Offered(f"{endpoint.name}/{model}", leaves, missing, date.fromisoformat(ends) if ends else None)
+            price = prices.price(model, endpoint.name)
+            known = price is not None and price.training is not None
+            day = date.fromisoformat(ends) if ends else None
+            yield Offered(f"{endpoint.name}/{model}", leaves, missing, day, tunes, known, host)
 
 
 def _checked(home: Homeroom, data: str, task: str) -> tuple[str, tuple[int, str], LintResult]:
@@ -240,12 +345,12 @@ def _quality(result: LintResult) -> Quality:
 
 
 def _access(home: Homeroom) -> tuple[Value, str]:
-    """Whether a key of OpenAI is set: as the environment has it, or by an endpoint of the settings."""
-    named = [
-        ("OPENAI_API_KEY", "api.openai.com"),
-        *((e.api_key_env, urlsplit(e.base_url).hostname) for e in home.settings.endpoints),
-    ]
-    for variable, host in named:
-        if host == "api.openai.com" and variable and os.environ.get(variable):
+    """Whether there is a key for fine-tuning: of another endpoint of the settings that does it, else of OpenAI."""
+    keyed = [e for e in home.settings.endpoints if e.api_key_env and os.environ.get(e.api_key_env)]
+    for endpoint in keyed:
+        if _host(endpoint) != OPENAI_HOST and _fine_tunes(home, endpoint):
+            return "other", f"{endpoint.api_key_env} is set, and the endpoint {endpoint.name!r} fine-tunes"
+    for variable in ("OPENAI_API_KEY", *(e.api_key_env for e in keyed if _host(e) == OPENAI_HOST)):
+        if os.environ.get(variable):
             return "key", f"{variable} is set"
-    return "none", "no key of OpenAI is set"
+    return "none", "no key of OpenAI or of another endpoint that fine-tunes is set"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homeroom.cli.common import emit, json_option, open_home, size, table
+from homeroom.cli.common import emit, json_option, open_home, size, table, visible
 from homeroom.cli.probe import run_probe, show_probe
 from homeroom.cli.values import COUNT, FiniteRange
 from homeroom.tuning.recommend.inputs import INPUTS, Input, shown
@@ -20,7 +20,8 @@ from homeroom.tuning.recommend.inputs import INPUTS, Input, shown
 if TYPE_CHECKING:
     from homeroom.app.recommending import Found
     from homeroom.tuning.recommend.decide import Recommendation
-    from homeroom.tuning.recommend.inputs import Value
+    from homeroom.tuning.recommend.inputs import Situation, Value
+    from homeroom.tuning.recommend.rules import Method
 
 TOLD_BYTES = 5_000_000  # from here on looking at data takes noticeably long
 YES_NO = {"yes": True, "no": False}
@@ -164,7 +165,7 @@ def asked(found: Found, given: dict[str, Value]) -> dict[str, Value]:
 
 def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
     """The answer for a person."""
-    from homeroom.app.recommending import commands, measured_by, passed_over
+    from homeroom.app.recommending import measured_by, passed_over
 
     click.secho(f"{answer.scores[0].title}  ({answer.method})", bold=True)
     click.echo(f"  {answer.on_examples}")
@@ -172,13 +173,11 @@ def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
         click.echo(f"  - {reason}")
     named = [f"{name} = {shown(getattr(answer.situation, name))}" for name in answer.decided_by]
     click.echo(f"  Decided by: {', '.join(named)}")
-    for line in commands(answer.method, found, answer.situation):
-        click.echo(f"    {line}")
+    _show_commands(answer.method, found, answer.situation)
     second = next(s for s in answer.scores if s.method == answer.second)
     later = f", {answer.second_later}" if answer.second_later else ""
     click.echo(f"Second choice: {second.title}  ({answer.second}){later}")
-    for line in commands(answer.second, found, answer.situation):
-        click.echo(f"    {line}")
+    _show_commands(answer.second, found, answer.situation)
     for warning in (*answer.warnings, *passed_over(found, answer.situation)):
         click.secho(f"warning: {warning}", fg="yellow", err=True)
     if whole:
@@ -202,8 +201,17 @@ def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
     click.echo(f"    {compare}")
 
 
+def _show_commands(method: Method, found: Found, situation: Situation) -> None:
+    from homeroom.app.recommending import commands, explained
+
+    for line in commands(method, found, situation):
+        click.echo(f"    {visible(line)}")
+    for line in explained(method, found, situation):
+        click.echo(f"  ({line})")
+
+
 def _plain(answer: Recommendation, found: Found, given: dict[str, Value]) -> dict[str, Any]:  # JSON
-    from homeroom.app.recommending import commands, measured_by, passed_over
+    from homeroom.app.recommending import commands, explained, measured_by, passed_over
 
     record = dataclasses.asdict(answer)
     inputs = {
@@ -215,5 +223,6 @@ def _plain(answer: Recommendation, found: Found, given: dict[str, Value]) -> dic
     }
     record.pop("situation")
     both = {method: list(commands(method, found, answer.situation)) for method in (answer.method, answer.second)}
-    more = {"notes": list(passed_over(found, answer.situation)), "measure": list(measured_by(found))}
+    about = {method: list(explained(method, found, answer.situation)) for method in both}
+    more = {"about": about, "notes": list(passed_over(found, answer.situation)), "measure": list(measured_by(found))}
     return {**record, "reasons": list(answer.reasons), "inputs": inputs, "commands": both, **more}
