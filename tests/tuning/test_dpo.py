@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from homeroom.errors import DataError
+from homeroom.errors import ConfigError, DataError
 from homeroom.schema.examples import Example, Message
 from homeroom.schema.jobs import JobCancelled, NullReporter
 from homeroom.schema.tuning import TrainingData
@@ -135,6 +135,42 @@ def test_what_the_base_says_is_computed_once_and_kept(lora, tokenizer, tmp_path,
     others = encode_pairs(HELD_OUT, dpo_recipe(), tokenizer)
     with pytest.raises(JobCancelled):  # other pairs are measured anew, and that can be stopped
         dpo.Preferences(lora, dpo_recipe(), others, none, tmp_path, Recorder(stop_at=1))
+
+
+def test_the_base_is_measured_in_smaller_batches_where_memory_runs_out(lora, tokenizer, tmp_path, monkeypatch) -> None:
+    recipe = dpo_recipe(batch_tokens=1024)
+    pairs, none = encode_pairs(PAIRS, recipe, tokenizer), encode_pairs([], recipe, tokenizer)
+    sequences = [*pairs.chosen.sequences, *pairs.rejected]
+    expected = dpo.reference(lora, sequences, 1024, tmp_path / "whole", NullReporter())
+    sizes: list[int] = []
+    real = dpo.measure
+
+    def small(model, batch, most=1):
+        if len(batch.counts) > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        sizes.append(len(batch.counts))
+        return real(model, batch)
+
+    monkeypatch.setattr(dpo, "measure", small)
+    recorder = Recorder()
+    found = dpo.reference(lora, sequences, 1024, tmp_path / "halved", recorder)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    assert sizes == [1] * len(sequences)
+    told = [message for _, message, _ in recorder.events]
+    assert told and all(message.startswith("Memory ran out while the base was measured") for message in told)
+    monkeypatch.setattr(dpo, "measure", lambda model, batch: small(model, batch, most=0))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        dpo.Preferences(lora, recipe, pairs, none, tmp_path / "none", NullReporter())
+
+
+def test_a_base_that_cannot_be_measured_at_all_is_an_error_with_a_next_step(tuner, monkeypatch) -> None:
+    def refused(model, batch):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(dpo, "measure", refused)
+    with pytest.raises(ConfigError, match="Halve it in the recipe") as caught:
+        tuner().run(TrainingData("p", PAIRS, HELD_OUT), dpo_recipe(batch_tokens=1024), Recorder())
+    assert caught.value.code == "out-of-memory"
 
 
 def test_preference_rises_on_pairs_that_were_not_trained(tuner) -> None:

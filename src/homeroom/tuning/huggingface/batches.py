@@ -8,6 +8,7 @@ so a plan is exact and a resumed run continues at a step number.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -81,6 +82,12 @@ def _epoch(lengths: Sequence[int], recipe: Recipe, epoch: int, parts: Sequence[s
         rng.shuffle(cut)
         batches += cut
     return _grouped(batches, lengths, recipe, epoch)
+
+
+def cut(micro_batches: Sequence[tuple[int, ...]], split: int) -> list[tuple[int, ...]]:
+    """Each micro-batch in at most ``split`` parts of equal size. The loss of a step is a mean over all of them, so it stays."""
+    sizes = [math.ceil(len(batch) / split) for batch in micro_batches]
+    return [batch[at : at + size] for batch, size in zip(micro_batches, sizes, strict=True) for at in range(0, len(batch), size)]
 
 
 def _in_equal_shares(order: Sequence[int], lengths: Sequence[int], parts: Sequence[str], left: int) -> list[int]:

@@ -23,9 +23,10 @@ from torch.nn import functional  # noqa: TID253
 from homeroom.schema.jobs import JobCancelled, Reporter
 from homeroom.storage.errors import disk_errors
 from homeroom.storage.files import write_atomically
-from homeroom.tuning.huggingface.batches import length_batches
+from homeroom.tuning.huggingface.batches import cut, length_batches
 from homeroom.tuning.huggingface.encode import TokenSequence
 from homeroom.tuning.huggingface.loss import HEAD_CHUNK, Batch, Totals, collate, cross_entropy, label_states, measure
+from homeroom.tuning.huggingface.memory import free_memory, refused
 from homeroom.tuning.huggingface.model import LoraModel
 from homeroom.tuning.huggingface.pairs import EncodedPairs
 from homeroom.tuning.recipe import Recipe
@@ -44,6 +45,7 @@ class Preferences:
         validation: Every validation pair.
         folder: The run's own.
         reporter: Told how far the base's log-probabilities are; asked whether to stop.
+        split: In how many parts the base's batches are computed at first.
 
     Raises:
         JobCancelled: the reporter asked to stop.
@@ -58,13 +60,14 @@ class Preferences:
         validation: EncodedPairs,
         folder: Path,
         reporter: Reporter,
+        split: int = 1,
     ) -> None:
         self._model, self._beta = model, recipe.beta
         self._training, self._validation = training, validation
         self._lengths = training.lengths
         self._batches = length_batches(validation.lengths, recipe.batch_tokens)
         both = [_flat(training), _flat(validation)]
-        known = reference(model, [*both[0], *both[1]], recipe.batch_tokens, folder / FILE, reporter)
+        known = reference(model, [*both[0], *both[1]], recipe.batch_tokens, folder / FILE, reporter, split)
         self._base_training, self._base_validation = known.split([len(both[0]), len(both[1])])
 
     @property
@@ -119,12 +122,15 @@ class Preferences:
 
 
 def reference(
-    model: LoraModel, sequences: Sequence[TokenSequence], batch_tokens: int, path: Path, reporter: Reporter
+    model: LoraModel, sequences: Sequence[TokenSequence], batch_tokens: int, path: Path, reporter: Reporter, split: int = 1
 ) -> torch.Tensor:
     """Log-probability of each sequence's reply under the base, (S,) float64: read from ``path``, or computed and kept there.
 
+    Batches are computed in ``split`` parts, and in twice as many wherever memory runs out.
+
     Raises:
         JobCancelled: the reporter asked to stop.
+        MemoryError, RuntimeError: no room for one sequence alone; see `homeroom.tuning.huggingface.memory.memory_errors`.
         StorageError: ``no-space``.
     """
     from safetensors import SafetensorError
@@ -143,16 +149,38 @@ def reference(
     found = torch.zeros(len(sequences), dtype=torch.float64)
     batches = length_batches([s.input_length for s in sequences], batch_tokens)
     with adapter_off(model):
-        for number, indexes in enumerate(batches):
-            if reporter.should_stop():
-                raise JobCancelled
+        for number, whole in enumerate(batches):
             reporter.progress(0.0, f"measuring the base on {len(sequences)} replies: {number / len(batches):.0%}")
-            batch = collate([sequences[i] for i in indexes], model.compute.device, packed=model.packs)
-            found[list(indexes)] = _sums(-measure(model, batch)[0], batch)
+            while (part := _measured(model, sequences, cut([whole], split), reporter, alone=split >= len(whole))) is None:
+                free_memory()
+                split *= 2
+                reporter.event(
+                    f"Memory ran out while the base was measured: its batches have {batch_tokens // split} tokens from here on.",
+                    level="warning",
+                )
+            found[list(whole)] = part
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, save({name: found}))
     return found
+
+
+def _measured(
+    model: LoraModel, sequences: Sequence[TokenSequence], parts: Sequence[tuple[int, ...]], reporter: Reporter, *, alone: bool
+) -> torch.Tensor | None:
+    """Log-probabilities of the ``parts`` in their order, (S,). None when memory ran out and there is something to halve."""
+    found: list[torch.Tensor] = []
+    try:
+        for indexes in parts:
+            if reporter.should_stop():
+                raise JobCancelled
+            batch = collate([sequences[i] for i in indexes], model.compute.device, packed=model.packs)
+            found.append(_sums(-measure(model, batch)[0], batch))
+    except (MemoryError, RuntimeError) as error:
+        if alone or not refused(error):
+            raise
+        return None
+    return torch.cat(found)
 
 
 @contextmanager

@@ -34,6 +34,36 @@ def memory_errors(batch_tokens: int) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def loading_errors(base: str) -> Iterator[None]:
+    """An allocator's refusal while the base is read, as an error that says what takes less.
+
+    Raises:
+        ConfigError: ``out-of-memory``.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not refused(error):
+            raise
+        raise ConfigError(
+            f"Memory ran out while the base {base!r} was loaded. Close other programs and run the same command, or name a "
+            "smaller base in the recipe (on a GPU also quantise: 8bit or nf4). See what fits: homeroom tune plan --recipe FILE",
+            code="out-of-memory",
+        ) from error
+
+
+def no_room_for_optimiser(step: int) -> ConfigError:
+    """The error ``out-of-memory`` of an optimiser's step, which needs room for every trained weight, whatever the batch is."""
+    return ConfigError(
+        f"Memory ran out in the optimiser at step {step}: it keeps two numbers for each trained weight, and a smaller "
+        "batch_tokens does not change that. Close other programs and run the same command, which goes on from the last "
+        "checkpoint; or train fewer weights (a smaller lora.rank, lora.last_layers, weights: lora) and start again: homeroom "
+        "tune run --recipe FILE",
+        code="out-of-memory",
+    )
+
+
 def refused(error: BaseException) -> bool:
     """Whether an allocator had no room, on the host or on a GPU."""
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(text in str(error) for text in _CPU_REFUSALS)

@@ -30,13 +30,15 @@ def make_optimiser(model: LoraModel, recipe: Optimiser) -> torch.optim.AdamW:
 
 
 def optimiser_step(optimiser: torch.optim.AdamW, model: LoraModel, rate: float, clip_norm: float) -> float:
-    """Clip, step, clear. The gradient's length before clipping."""
+    """Clip, step, clear. The gradient's length before clipping; where that is no number the weights stay as they are."""
     norm = torch.nn.utils.clip_grad_norm_(list(model.trainable().values()), clip_norm)
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    optimiser.step()
+    length = float(norm)
+    if math.isfinite(length):
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return float(norm)
+    return length
 
 
 def optimiser_tensors(optimiser: torch.optim.AdamW, model: LoraModel) -> dict[str, torch.Tensor]:

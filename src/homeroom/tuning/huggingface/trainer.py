@@ -13,9 +13,10 @@ import torch  # noqa: TID253 - this package is torch's leaf: only a run imports 
 from homeroom.errors import ConfigError
 from homeroom.schema.jobs import JobCancelled, Reporter
 from homeroom.tuning.huggingface import checkpoint
-from homeroom.tuning.huggingface.batches import Step
+from homeroom.tuning.huggingface.attempts import Attempts
+from homeroom.tuning.huggingface.batches import Step, cut
 from homeroom.tuning.huggingface.loss import Totals
-from homeroom.tuning.huggingface.memory import free_memory, memory_errors, refused
+from homeroom.tuning.huggingface.memory import free_memory, memory_errors, no_room_for_optimiser, refused
 from homeroom.tuning.huggingface.model import LoraModel
 from homeroom.tuning.huggingface.objective import Objective
 from homeroom.tuning.huggingface.progress import Progress
@@ -54,6 +55,7 @@ class State:
     Attributes:
         split: In how many parts each micro-batch is computed: doubled whenever memory runs out.
         diverged_step: Where the loss stopped being a number, and the run with it; 0 when it did not.
+        sound_step: The last step whose weights gave a loss that is a number, while validation has seen no best ones.
     """
 
     step: int = 0
@@ -68,6 +70,7 @@ class State:
     compute: str = ""
     split: int = 1
     diverged_step: int = 0
+    sound_step: int = 0
     history: list[Row] = field(default_factory=list)
 
 
@@ -87,6 +90,7 @@ class Run:
     reporter: Reporter
     optimiser: torch.optim.AdamW
     best: dict[str, torch.Tensor]  # the best LoRA weights so far; empty before there are any
+    sound: dict[str, torch.Tensor]  # those of `State.sound_step`; empty where that is 0 or there are best ones
     publish: Publish | None
     batch_done: Callable[[], None]
 
@@ -100,21 +104,26 @@ def train(
     reporter: Reporter,
     publish: Publish | None = None,
     batch_done: Callable[[], None] = lambda: None,
+    attempts: Attempts | None = None,
 ) -> State:
     """Train ``model`` in place and leave its best weights in it (the last ones when there is nothing to validate on).
 
     Continues from the newest whole checkpoint in ``folder``; on one machine and thread count the result is then bit for bit
     that of an uninterrupted run. Where memory runs out it goes on with smaller micro-batches and the same steps; where the loss
-    stops being a number it ends there, with the best weights so far. ``batch_done`` is called after each micro-batch.
+    stops being a number it ends there, with the best weights so far, or else the last ones whose loss was a number.
+    ``batch_done`` is called after each micro-batch; ``attempts`` is told of each step and bounds the size of micro-batches.
 
     Raises:
         JobCancelled: the reporter asked to stop; a checkpoint was written first.
-        ConfigError: ``loss-diverged`` before there were any best weights; ``out-of-memory`` with one item alone.
+        ConfigError: ``loss-diverged`` where no step's weights gave a loss that is a number; ``out-of-memory`` with one item
+            alone, or in the optimiser.
         StorageError: ``no-space``.
     """
     optimiser = make_optimiser(model, recipe.optimiser)
-    run = Run(model, recipe, objective, steps, folder, reporter, optimiser, {}, publish, batch_done)
+    run = Run(model, recipe, objective, steps, folder, reporter, optimiser, {}, {}, publish, batch_done)
     state = resume(run)
+    if attempts is not None:
+        state.split = max(state.split, attempts.split)
     progress = Progress(reporter, steps, objective.lengths, state.tokens)
     saved_step = state.step
     try:
@@ -125,6 +134,8 @@ def train(
                 at_milestone(run, state)
                 if state.step == len(steps) or out_of_patience(run, state):
                     break
+                if attempts is not None:
+                    attempts.begins(state.step + 1)
                 train_step(run, state, progress)
                 if state.step % recipe.checkpoint.every_steps == 0:
                     save(run, state, progress)
@@ -135,9 +146,7 @@ def train(
         reporter.event(f"Stopped at step {state.step}; it can be continued from there.")
         raise
     except LossDiverged as error:
-        if not run.best:
-            raise
-        end_with_best(run, state, error)
+        end_with_kept(run, state, error)
     if not state.finished:
         state.finished = True
         save(run, state, progress)
@@ -157,6 +166,7 @@ def resume(run: Run) -> State:
     restore_optimiser(run.optimiser, run.model, found.tensors.get("optimiser", {}))
     set_rng(found.tensors["rng"])
     run.best.update(found.tensors.get("best", {}))
+    run.sound.update(found.tensors.get("sound", {}))
     history = [Row(**row) for row in found.state["history"]]
     state = State(**{**found.state, "history": history, "best_loss": _finite(found.state["best_loss"])})
     run.reporter.event(f"Continuing from the checkpoint at step {state.step} of {len(run.steps)}.")
@@ -179,6 +189,7 @@ def save(run: Run, state: State, progress: Progress) -> None:
         "optimiser": optimiser_tensors(run.optimiser, run.model),
         "rng": rng_state(),
         "best": run.best,
+        "sound": run.sound,
     }
     checkpoint.save(run.folder, state.step, record, tensors, run.recipe.checkpoint.keep)
     run.reporter.saved(state.step, of=run.folder.parent.name)  # a job may hold several runs, each in a folder of its own
@@ -192,7 +203,15 @@ def train_step(run: Run, state: State, progress: Progress) -> None:
         totals = step_gradient(run, state, run.steps[state.step])
     rate = learning_rate(state.step, len(run.steps), run.recipe.optimiser)
     require_finite(totals.loss, state.step + 1, run.recipe)
-    norm = optimiser_step(run.optimiser, run.model, rate, run.recipe.optimiser.clip_norm)
+    if state.step and not run.best:  # these weights have just given a loss that is a number; those of the step may not
+        run.sound.update(run.model.copy_weights())
+        state.sound_step = state.step
+    try:
+        norm = optimiser_step(run.optimiser, run.model, rate, run.recipe.optimiser.clip_norm)
+    except (MemoryError, RuntimeError) as error:  # weights and moments may be half changed: it cannot be done again
+        if not refused(error):
+            raise
+        raise no_room_for_optimiser(state.step + 1) from error
     require_finite(norm, state.step + 1, run.recipe)
     state.step += 1
     state.tokens += totals.tokens
@@ -222,12 +241,6 @@ def step_gradient(run: Run, state: State, step: Step) -> Totals | None:
             raise
     free_memory()  # only here: the error held on to the tensors
     return None
-
-
-def cut(micro_batches: Sequence[tuple[int, ...]], split: int) -> list[tuple[int, ...]]:
-    """Each micro-batch in at most ``split`` parts of equal size. The loss of a step is a mean over all of them, so it stays."""
-    sizes = [math.ceil(len(batch) / split) for batch in micro_batches]
-    return [batch[at : at + size] for batch, size in zip(micro_batches, sizes, strict=True) for at in range(0, len(batch), size)]
 
 
 def halve(run: Run, state: State, micro_batches: Sequence[tuple[int, ...]]) -> bool:
@@ -266,6 +279,7 @@ def validate(run: Run, state: State, progress: Progress) -> None:
     if totals.loss < state.best_loss:
         state.best_loss, state.best_step, state.misses = totals.loss, state.step, 0
         run.best.update(run.model.copy_weights())
+        run.sound.clear()
     else:
         state.misses += 1
 
@@ -312,15 +326,21 @@ def out_of_patience(run: Run, state: State) -> bool:
     return True
 
 
-def end_with_best(run: Run, state: State, error: LossDiverged) -> None:
-    """The loss is no number any more: the run ends with the best weights that validation has seen."""
+def end_with_kept(run: Run, state: State, error: LossDiverged) -> None:
+    """The loss is no number any more: the run ends with the best weights that validation has seen, or the last sound ones.
+
+    Raises:
+        LossDiverged: there are none, as it was so in the first steps.
+    """
+    kept = run.best or run.sound
+    if not kept or not all(bool(torch.isfinite(weight).all()) for weight in kept.values()):
+        raise error
     state.diverged_step = error.step
-    run.model.set_weights(run.best)
-    run.reporter.event(
-        f"{error.message} The run ends here with the weights of step {state.best_step}, the best so far (validation loss "
-        f"{state.best_loss:.3f}).",
-        level="warning",
-    )
+    run.model.set_weights(kept)
+    which = f"step {state.best_step}, the best so far (validation loss {state.best_loss:.3f})"
+    if not run.best:
+        which = f"step {state.sound_step}, the last that gave a number; no validation has seen them, so judge them first"
+    run.reporter.event(f"{error.message} The run ends here with the weights of {which}.", level="warning")
 
 
 def epochs_done(run: Run, state: State) -> float:

@@ -195,6 +195,8 @@ class HuggingFaceTuner:
         _prepare_packages()
         from homeroom.tuning.huggingface import device, model
         from homeroom.tuning.huggingface.artifact import CardFacts, write_artifact
+        from homeroom.tuning.huggingface.attempts import Attempts
+        from homeroom.tuning.huggingface.memory import loading_errors, memory_errors
         from homeroom.tuning.huggingface.milestones import publisher
         from homeroom.tuning.huggingface.needs import Shape, memory_bytes
         from homeroom.tuning.huggingface.trainer import train
@@ -211,14 +213,16 @@ class HuggingFaceTuner:
         self._check_parity(prepared, reporter)
         name = self._claim_folder(data, given, prepared, recipe.batch_tokens)
         limit = memory_bytes(Shape.of(self._base), recipe, compute)
-        with device.computing(compute, recipe.seed), keeping_freed_memory(limit) as give_back:
+        attempts, computing = Attempts(self._work_dir, steps, reporter), device.computing(compute, recipe.seed)
+        with attempts.attempt(), memory_errors(recipe.batch_tokens), computing, keeping_freed_memory(limit) as give_back:
             reporter.progress(0.0, f"loading {self._base.name} ({compute.name})")
-            lora = self._loaded(recipe, compute)
-            objective = self._objective(lora, recipe, prepared, steps, reporter)
+            with loading_errors(self._base.name):
+                lora = self._loaded(recipe, compute)
+            objective = self._objective(lora, recipe, prepared, steps, reporter, attempts.split)
             publish = None
             if self._milestones is not None:
                 publish = publisher(lora, self._base, name, self._artifacts, self._milestones, reporter)
-            state = train(lora, recipe, objective, steps, self._work_dir / "checkpoints", reporter, publish, give_back)
+            state = train(lora, recipe, objective, steps, self._work_dir / "checkpoints", reporter, publish, give_back, attempts)
             metrics = _metrics(state, time.monotonic() - started, compute.name)
             if forecast:
                 metrics["forecast"] = forecast
@@ -248,14 +252,14 @@ class HuggingFaceTuner:
         return model.attach_lora(frozen, recipe.lora, self._base, compute)
 
     def _objective(
-        self, lora: LoraModel, recipe: Recipe, prepared: Prepared, steps: Sequence[Step], reporter: Reporter
+        self, lora: LoraModel, recipe: Recipe, prepared: Prepared, steps: Sequence[Step], reporter: Reporter, split: int
     ) -> Objective:
         from homeroom.tuning.huggingface.dpo import Preferences
         from homeroom.tuning.huggingface.frozen import FOLDER
         from homeroom.tuning.huggingface.objective import Replies
 
         if prepared.pairs is not None:
-            return Preferences(lora, recipe, *prepared.pairs, self._work_dir, reporter)
+            return Preferences(lora, recipe, *prepared.pairs, self._work_dir, reporter, split)
         training, validation = prepared.training.sequences, prepared.validation.sequences
         return Replies(lora, recipe, training, validation, steps, self._work_dir / FOLDER, reporter)
 
@@ -359,7 +363,7 @@ def _metrics(state: State, seconds: float, compute: str) -> dict[str, Any]:
         "valid_loss": best.valid_loss if best else None,
         "valid_accuracy": best.valid_accuracy if best else None,
         "base_valid_loss": base_loss,
-        "best_step": state.best_step if validated else state.step,
+        "best_step": state.best_step if validated else state.sound_step if state.diverged_step else state.step,
         "steps": state.step,
         "epochs": last.epoch if last else 0.0,
         "tokens": state.tokens,
@@ -379,7 +383,7 @@ def _metrics(state: State, seconds: float, compute: str) -> dict[str, Any]:
 
 def _warn_if_no_better(state: State, reporter: Reporter) -> None:
     base_loss = next((row.valid_loss for row in state.history if row.step == 0), None)
-    if base_loss is not None and state.best_loss >= base_loss:
+    if base_loss is not None and state.best_step and state.best_loss >= base_loss:
         reporter.event(
             f"Validation loss did not fall below the base model's ({state.best_loss:.3f} against {base_loss:.3f}): more "
             "examples, more steps or a lower learning rate may help.",

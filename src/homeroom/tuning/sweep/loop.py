@@ -101,8 +101,9 @@ def spent(study: Study, spec: SweepSpec) -> bool:
 
 def _whole(trial: Trial, model: TunedModel) -> None:
     loss = model.metrics.get("valid_loss")
-    if loss is None:  # the very first check was not a number
+    if loss is None:  # it diverged before the first check of trained weights
         trial.state, trial.note = "diverged", "no validation loss was a number"
+        trial.model = asdict(model)  # its weights go with what is no longer the best
         return
     trial.state, trial.loss, trial.best_step = "complete", float(loss), int(model.metrics["best_step"])
     if step := model.metrics.get("diverged_step"):
