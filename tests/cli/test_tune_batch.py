@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from homeroom.app import several
 from homeroom.app.home import Homeroom
+from homeroom.errors import JobFailed
 from homeroom.models import tiny
+from homeroom.tuning.recipe_file import run_of
 from tests.app import material
 from tests.cli.commands import eventually
 
@@ -142,3 +146,42 @@ def test_a_killed_batch_goes_on_with_the_run_it_was_in(homeroom, start, dataset,
     with Homeroom.open() as opened:
         (job,) = opened.jobs.list()
         assert any("Continuing from the checkpoint" in event.message for event in opened.jobs.events(job.id))
+
+
+class Watching:
+    """A `homeroom.app.several.Follower` of a batch whose job dies with one run made; the others are not waited for."""
+
+    def __init__(self, home: Homeroom) -> None:
+        self.home, self.told = home, []
+
+    def begun(self, label, job) -> None:
+        self.told.append(f"begun {label}")
+
+    def wait(self, job):
+        if job.kind != "batch":
+            return
+        held = self.home.jobs.claim("a worker", 60.0, job.id)
+        work = self.home.work_root / job.id / "work"
+        work.mkdir(parents=True)
+        made = {"run": "small", "base": tiny.NAME, "method": "huggingface", "state": "made", "models": []}
+        (work / "batch.json").write_text(json.dumps({"rows": {"small": made}, "seconds": 1.0}))
+        self.home.jobs.finish(job.id, held.token, "failed", None, "It died 3 times in a row.")
+        raise JobFailed("It died 3 times in a row.", job_id=job.id)
+
+    def failed(self, label, error) -> None:
+        self.told.append(f"failed {label}")
+
+
+def test_a_job_that_dies_costs_the_other_runs_nothing(homeroom, dataset):
+    search = run_of({"method": "dspy", "name": "search", "task": "tutor", "max_calls": 60, "base": tiny.NAME})
+    small, large = (run_of({**TUTOR, "base": tiny.NAME, "name": name, "seed": at}) for at, name in enumerate(("small", "large")))
+    with Homeroom.open() as opened:
+        follower = Watching(opened)
+        runs = [("large", large), ("search", search), ("small", small)]
+        jobs, rows = several.Batch(opened, dataset, runs, several.Budget((), None)).make(follower)
+    assert [job.kind for job in jobs] == ["batch", "tune"] and jobs[0].state == "failed", "the search was submitted"
+    assert [(row["run"], row["state"], row.get("error", "")) for row in rows] == [
+        ("large", "failed", "It died 3 times in a row."),
+        ("small", "made", ""),
+    ]
+    assert follower.told == ["begun large, small", "failed large, small", "begun search"]

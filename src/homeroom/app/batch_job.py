@@ -67,6 +67,12 @@ def _record(path: Path, home: Homeroom, before: str) -> dict[str, Any]:  # JSON
     return {"rows": {row["run"]: row for row in there}, "seconds": 0.0}
 
 
+def made_before_end(work_dir: Path) -> dict[str, Row]:
+    """Rows by label of what a batch's job came to before it ended without a result."""
+    path = work_dir / FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))["rows"]) if path.exists() else {}
+
+
 class Batch:
     """What makes a run of the batch, and what the runs share."""
 

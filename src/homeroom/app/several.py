@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from homeroom.app.agreements import lift_limit
 from homeroom.app.batch import is_local, submit_batch
+from homeroom.app.batch_job import made_before_end
 from homeroom.app.resuming import go_on_and_wait, job_to_resume, quotes_of_job
 from homeroom.app.spending import Quote, Spend, agreed, quotes_of
 from homeroom.app.tuning import submit_tuning
@@ -119,7 +120,15 @@ class Batch:
         if local:
             job = submit_batch(home, self.dataset, local, minutes=self.minutes, again=self.again, when=self.when)
             follower.begun(", ".join(label for label, _ in local), job)
-            ended = follower.wait(job)
+            try:
+                ended = follower.wait(job)
+            except JobFailed as failure:
+                job = home.jobs.get(job.id)
+                if job.state != "failed":  # cancelled: whoever did that wants no more of it
+                    raise
+                follower.failed(", ".join(label for label, _ in local), failure)
+                ended = None
+                rows += self._rows_of_failed(job, local, failure)
             rows += [] if ended is None else (ended.result or {})["runs"]
             jobs.append(ended or job)
         for label, run in self.runs:
@@ -137,6 +146,13 @@ class Batch:
             rows += [row] if row else []
         order = {label: at for at, (label, _) in enumerate(self.runs)}
         return jobs, sorted(rows, key=lambda row: order[row["run"]])
+
+    def _rows_of_failed(self, job: Job, local: Sequence[tuple[str, Recipe]], error: JobFailed) -> list[Row]:
+        """What the job of the runs here had made before it failed, and a row with the reason for each other run of it."""
+        made = made_before_end(self.home.work_root / job.id / "work")
+        failed = {"state": "failed", "error": error.message, "models": []}
+        bases = {label: run.base or self.home.settings.default_base for label, run in local}
+        return [made.get(label) or {"run": label, "base": bases[label], "method": run.method, **failed} for label, run in local]
 
     def _alone(self, label: str, run: Run, follower: Follower) -> tuple[Job, Row | None]:
         """A run that is a job of its own; with what came of it, where it is waited for."""
