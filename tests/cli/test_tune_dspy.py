@@ -192,6 +192,8 @@ def test_wrong_names_are_one_line_each(school, homeroom, dataset):
     assert "#unknown-program" in homeroom(*RUN, "--program", "anser").error
     assert "#signature-path" in homeroom(*RUN, "--program", "none.py:Nothing").error
     assert "#prompt-model" in homeroom(*RUN, "--prompt-model", "nowhere/wise").error
+    unasked = homeroom(*RUN, "--recipe", quick("tutor"), "--prompt-model", "school/wise")
+    assert "#prompt-model" in unasked.error and "'school/wise' would not be asked" in unasked.error
     assert "#recipe-method" in homeroom("tune", "run", "--dataset", "small-course", "--program", "answer").error
     assert "#endpoint-unknown" in homeroom(*RUN[:-1], "nowhere/large").error
     assert school.charged == []

@@ -46,23 +46,12 @@ def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
 
     Raises:
         NotFoundError: ``unknown-program``; ``not-pulled``, ``unknown-model``.
-        ConfigError: ``signature-path``, ``signature-fields``; ``prompt-model``, ``teacher-model``: it is no model of an endpoint;
-            ``teacher-model``: nothing that is tried asks it; ``search-weights``: weights are to be trained, and they are at one.
+        ConfigError: ``signature-path``, ``signature-fields``; ``prompt-model``, ``teacher-model``: it is no model of an endpoint,
+            or nothing that is tried asks it; ``search-weights``: weights are to be trained, and they are at one.
     """
     named = recipe.base or home.settings.default_base
     base = named if endpoint_of(home.settings, named) is not None else base_here(home, named).name
-    if any(name in PROMPT_MODEL for name in recipe.tried) and endpoint_of(home.settings, recipe.prompt_model) is None:
-        writing = [n for n in recipe.tried if n in PROMPT_MODEL]
-        raise ConfigError(
-            f"{' and '.join(writing)} {'need' if len(writing) > 1 else 'needs'} a strong model that writes instructions, and "
-            + (
-                f"prompt_model = {recipe.prompt_model!r} is of no endpoint of the settings. Add its endpoint to config.yaml in "
-                "the home, or name another model: homeroom models list"
-                if recipe.prompt_model
-                else "none is named. Name a model of an endpoint: --prompt-model openai/gpt-4.1-mini"
-            ),
-            code="prompt-model",
-        )
+    _require_writer(home, recipe)
     _require_teacher(home, recipe)
     if recipe.trains and "/" in base:
         training = [n for n in recipe.tried if n in WEIGHTS]
@@ -78,6 +67,33 @@ def chosen(home: Homeroom, dataset: Dataset, recipe: DspyRecipe) -> Chosen:
         passages = any(example.context for example in dataset.part("train", recipe.task))
         name = "learner" if recipe.task == "learner" else "answer_from_context" if passages else "answer"
     return Chosen(recipe.model_copy(update={"base": base, "program": name}), program_named(name))
+
+
+def _require_writer(home: Homeroom, recipe: DspyRecipe) -> None:
+    """Refuse a strong model that cannot be asked, is missing, or that nothing would ask.
+
+    Raises:
+        ConfigError: ``prompt-model``.
+    """
+    if any(name in PROMPT_MODEL for name in recipe.tried) and endpoint_of(home.settings, recipe.prompt_model) is None:
+        writing = [n for n in recipe.tried if n in PROMPT_MODEL]
+        raise ConfigError(
+            f"{' and '.join(writing)} {'need' if len(writing) > 1 else 'needs'} a strong model that writes instructions, and "
+            + (
+                f"prompt_model = {recipe.prompt_model!r} is of no endpoint of the settings. Add its endpoint to config.yaml in "
+                "the home, or name another model: homeroom models list"
+                if recipe.prompt_model
+                else "none is named. Name a model of an endpoint: --prompt-model openai/gpt-4.1-mini"
+            ),
+            code="prompt-model",
+        )
+    if recipe.prompt_model and "writer" not in recipe.others:
+        raise ConfigError(
+            f"prompt_model = {recipe.prompt_model!r} would not be asked: of the optimisers only {', '.join(PROMPT_MODEL)} have "
+            f"instructions written, and {', '.join(recipe.tried)} are tried. Add one of them, leave optimisers out, "
+            "or take prompt_model out",
+            code="prompt-model",
+        )
 
 
 def _require_teacher(home: Homeroom, recipe: DspyRecipe) -> None:
