@@ -206,8 +206,33 @@ def test_a_signature_of_ones_own_is_tuned_and_served(school, homeroom, dataset, 
     )
     told = homeroom(*RUN, "--program", "mine.py:Hint", "--max-calls", "40")
     assert told.code == 0, told.err
-    model, _, _ = newest()
+    model, program, table = newest()
     assert (model.recipe["program"], model.metrics["metric"]) == ("Hint", "reference")
+    assert (program.instructions, model.settings["system_prompt"]) == ("Give one hint.", "")
+    assert "plain" not in {row["optimiser"] for row in table}, "zero-shot is the same prompt"
+    said = [[m["content"] for m in body["messages"] if m["role"] == "system"] for body in school.charged]
+    assert all("Give one hint." in texts[0] for texts in said)
+    assert not any("patient tutor" in text for texts in said for text in texts), "the recipe's prompt is another program's"
+
+
+def test_a_recipe_that_names_the_signature_keeps_its_own_system_prompt(school, homeroom, dataset, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        'import dspy\n\n\nclass Summary(dspy.Signature):\n    """Say it in one line."""\n'
+        "    text: str = dspy.InputField()\n    summary: str = dspy.OutputField()\n"
+    )
+    keys = {
+        "method": "dspy",
+        "program": "mine.py:Summary",
+        "optimisers": ["plain"],
+        "items": 2,
+        "system_prompt": "Write for a child.",
+    }
+    told = homeroom(*RUN[:-4], "--base", "school/large", "--recipe", material.write_recipe(tmp_path / "s.yaml", keys))
+    assert told.code == 0, told.err
+    model, program, _ = newest()
+    assert (program.instructions, model.settings["system_prompt"]) == ("Say it in one line.", "Write for a child.")
+    texts = [m["content"] for m in school.charged[-1]["messages"]]
+    assert any("Say it in one line." in text for text in texts) and any("Write for a child." in text for text in texts)
 
 
 def test_the_model_of_this_machine_is_tuned_and_answers(homeroom, course):

@@ -212,7 +212,13 @@ def _prompt_runs(
     if method.program is not None and task is None:
         wanted = [r for r in wanted if r.task == ("learner" if method.program == "learner" else "tutor")][:1]
     changed = {**method.prompts, **({"base": base} if base else {})}
-    return [r.model_copy(update=changed) for r in _of_dataset(home, dataset, wanted, quiet=quiet)]
+    return [_of_program(r, method.program).model_copy(update=changed) for r in _of_dataset(home, dataset, wanted, quiet=quiet)]
+
+
+def _of_program(recipe: DspyRecipe, program: str | None) -> DspyRecipe:
+    """Without the visible prompt that was written for another program, where a signature of one's own brings its instructions."""
+    own = program is not None and ":" in program and program != recipe.program
+    return recipe.model_copy(update={"system_prompt": ""}) if own else recipe
 
 
 def _of_dataset(home: Homeroom, dataset: str, recipes: list[DspyRecipe], *, quiet: bool) -> list[DspyRecipe]:

@@ -23,7 +23,10 @@ Make = Callable[[Bench, Sequence[Candidate], Any], Named]
 
 
 def _plain(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:
-    yield "plain", (bench.student(""),)
+    if bench.recipe.own_program:
+        yield "plain, the signature's own instructions", (bench.student(),)
+    else:
+        yield "plain", (bench.student(""),)
 
 
 def _zero_shot(bench: Bench, tried: Sequence[Candidate], writer: Any) -> Named:

@@ -55,7 +55,7 @@ class DspyRecipe(BaseModel):
         program: A shipped program by name, or ``module:Signature``; the task's own when empty.
         base: The model whose prompt is tuned: one of this machine, or ``ENDPOINT/MODEL``.
         suffix: What the tuned model's name carries; the recipe's name when empty.
-        system_prompt: The visible prompt, shared by base and tuned model.
+        system_prompt: The visible prompt, shared by base and tuned model; a signature of one's own brings its instructions.
         optimisers: What is tried, in this order, ``ensemble`` last; the best on the selection examples is kept.
         prompt_model: A strong model, ``ENDPOINT/MODEL``, that writes instructions for ``gepa`` and ``mipro``; both are tried
             in addition when it is given and ``optimisers`` is left at its default.
@@ -137,7 +137,15 @@ class DspyRecipe(BaseModel):
     def tried(self) -> tuple[Optimiser, ...]:
         """The optimisers, with those that a prompt model makes possible; what is made of the others' programs comes last."""
         more = PROMPT_MODEL if self.prompt_model and self.optimisers == SEVERAL else ()
-        return (*sorted(dict.fromkeys((*self.optimisers, *more)), key="ensemble".__eq__),)
+        names = dict.fromkeys((*self.optimisers, *more))
+        if self.own_program and "zero-shot" in names:
+            names.pop("plain", None)  # the signature's instructions are the plain prompt: it would be tried twice
+        return (*sorted(names, key="ensemble".__eq__),)
+
+    @property
+    def own_program(self) -> bool:
+        """Whether the program is a signature of the user's own, and none that is shipped."""
+        return ":" in self.program
 
     @property
     def others(self) -> dict[Part, str]:
