@@ -406,7 +406,7 @@ def test_when_nobody_knows_whether_there_is_a_job_the_money_stays_held_until_it_
     def after(number: int, method: str, path: str) -> None:
         if (method, path) == ("POST", "/v1/fine_tuning/jobs") and bench.double.paid and not state["lost"]:
             state["lost"] = True
-            bench.double.faults += [("GET", "/fine_tuning/jobs", "500")] * 20
+            bench.double.faults += [("GET", "/fine_tuning/jobs", "500")] * 500
 
     bench.double.after = after
     real = bench.double.take_fault
@@ -418,7 +418,7 @@ def test_when_nobody_knows_whether_there_is_a_job_the_money_stays_held_until_it_
 
     bench.double.take_fault = take  # type: ignore[method-assign]
     with pytest.raises(ProviderError):
-        bench.run()
+        bench.run(pace=replace(PACE, patience_s=0.2))
     assert len(bench.double.paid) == 1 and bench.money["held"] > 0
     bench.double.faults.clear()
     bench.run()
