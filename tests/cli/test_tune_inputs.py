@@ -96,3 +96,14 @@ def test_every_request_holds_the_passage_the_base_and_its_controls_included(scho
     with Homeroom.open() as home:
         (job,) = home.jobs.list(kind="evaluate")
     assert job.payload["inputs"] == ["question", "context"]
+
+
+def test_a_model_tuned_for_one_program_of_text_is_not_asked_as_another(school, homeroom, name):
+    asked = len(school.charged)
+    for other in ("learner", "answer", "scenario"):
+        told = homeroom("tune", "ask", name, "teacher=Hello", "--program", other, "--yes")
+        assert told.code == 2 and "#program-other" in told.error and "'answer_from_context'" in told.error
+    assert len(school.charged) == asked
+    told = homeroom("tune", "ask", name, "question=Why?", "context=PASSAGE: so.", "--program", "answer-from-context", "--yes")
+    assert told.code == 0, told.err
+    assert school.charged[-1]["messages"][-1]["content"] == "Context:\nPASSAGE: so.\n\nQuestion:\nWhy?"

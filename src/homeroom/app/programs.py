@@ -117,12 +117,15 @@ def _program_of(home: Homeroom, card: ModelCard, name: str) -> tuple[ProgramSpec
     own = spec_of(home, tuned) if tuned is not None else None
     if own is None:
         return shipped(name), False
-    if name.replace("-", "_") in ("", own.name):
+    if not name or shipped(name).fingerprint == own.fingerprint:
         return own, True
-    if own.fields is not None:
-        raise ConfigError(
-            f"{card.name!r} was tuned for the program {own.name!r} and cannot be asked as {name!r}. Leave the program out, or "
-            "take another model: homeroom models list",
-            code="program-other",
-        )
-    return shipped(name), False
+    raise ConfigError(
+        f"{card.name!r} was tuned for the program {own.name!r}{_of_your_own(own, name)} and cannot be asked as {name!r}: both "
+        "prompts would be sent. Leave the program out, or take another model: homeroom models list",
+        code="program-other",
+    )
+
+
+def _of_your_own(own: ProgramSpec, name: str) -> str:
+    """What sets two programs of one name apart."""
+    return " of other fields or instructions" if name.replace("-", "_") == own.name else ""
