@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
 
 
+MIDDLE = "send each member's messages; of the replies, give the one that shares most words with the others"
+"""How an ensemble answers: as `homeroom.models.reply_choice.middle_reply`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShownPrompt:
     """A model's prompt for one question.
@@ -34,8 +38,13 @@ class ShownPrompt:
     schema: Mapping[str, Any] | None
     candidates: tuple[Mapping[str, Any], ...]
 
+    def exported(self) -> Any:  # JSON for other programs
+        """The messages for any chat API; of an ensemble the list of all members', with how their replies become one."""
+        whole = self.to_dict()
+        return {"rule": MIDDLE, "members": whole["members"]} if whole["members"] else whole["messages"]
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; ``messages`` can be sent to any chat API as they are."""
+        """Plain data; ``messages`` can be sent to any chat API as they are. Of an ensemble they are the first of ``members``."""
         return {
             "model": self.model,
             "base": self.base,

@@ -34,7 +34,7 @@ def command(ctx: click.Context, model: str, question: str, output: Path | None, 
         raise ConflictError(f"{str(output)!r} exists. Choose another name or add --force.", code="file-exists")
     found = shown_prompt(open_home(ctx), model, question)
     if output is not None:
-        write_atomically(output, (json.dumps(found.to_dict()["messages"], ensure_ascii=False, indent=1) + "\n").encode())
+        write_atomically(output, (json.dumps(found.exported(), ensure_ascii=False, indent=1) + "\n").encode())
     emit(found.to_dict(), as_json, lambda: _text(found, output))
 
 
@@ -49,7 +49,9 @@ def _text(found: ShownPrompt, output: Path | None) -> None:
         click.echo(f"The reply is a JSON object: {', '.join(found.schema['required'])}\n")
     candidates(found.candidates)
     if output is not None:
-        click.echo(f"Messages written to {output}")
+        many = len(found.prompts)
+        rest = f", those of {many} prompts: send each, and take the middle reply" if many > 1 else ""
+        click.echo(f"Messages written to {output}{rest}")
 
 
 def gained_nothing(scored: Sequence[Mapping[str, Any]]) -> str:
