@@ -85,12 +85,15 @@ def _answer(item: Item, reply: str) -> Answer:
 
 def judge_of(recipe: DspyRecipe, spec: ProgramSpec) -> Judge:
     """What the recipe chooses by: the checks of the program, where there are any for it, else the authored replies."""
+    from homeroom.tuning.dspy.reference import FieldReferenceJudge
     from homeroom.tuning.dspy.task import ReferenceJudge
 
     if recipe.metric != "reference" and shipped_as(spec) in MAIN:
         return FieldChecks(spec.name)
     checked = recipe.metric == "checks" or (recipe.metric == "auto" and spec.name in CHECKED)
-    return ChecksJudge() if checked else ReferenceJudge()
+    if checked:
+        return ChecksJudge()
+    return ReferenceJudge() if spec.fields is None else FieldReferenceJudge(spec)
 
 
 def shipped_as(spec: ProgramSpec) -> str:

@@ -61,8 +61,9 @@ class DspyRecipe(BaseModel):
             in addition when it is given and ``optimisers`` is left at its default.
         teacher_model: A stronger model, ``ENDPOINT/MODEL``, whose replies ``bootstrap``, ``random-search`` and ``iterative`` show
             as demonstrations; candidates are scored on the base all the same. Without it the base teaches itself.
-        metric: ``checks``: the share of the checks behind the verdict that a reply passes. ``reference``: the words that it
-            shares with the authored reply. ``auto`` takes the checks for the programs that play the tutor or the learner.
+        metric: ``checks``: the share of the checks behind the verdict that a reply passes. ``reference``: what it shares with the
+            authored reply: words of a text, and output by output where there are several. ``auto`` takes the checks for the
+            programs that play the tutor or the learner.
         max_calls: Budget of the whole run, in calls of a model. It is held: what does not fit is not tried.
         demonstrations: Most that one candidate shows.
         candidates: Sets that random search tries; programs that an ensemble is made of.

@@ -68,7 +68,7 @@ class Judge(Protocol):
 
 
 class ReferenceJudge:
-    """The words that a reply shares with the authored one (F1): for programs that have no measure of their own."""
+    """The words that a reply shares with the authored one (F1): for programs of one text that have no measure of their own."""
 
     name = "reference"
     whole = False
@@ -84,30 +84,35 @@ class ReferenceJudge:
 
 def values_of(spec: ProgramSpec, item: Item, system_prompt: str) -> Values:
     """An item as the fields of a program, its authored reply included where the item has every output."""
-    fields = item.example.extra.get("fields")
-    kept: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
     said = item.prompt[0].content if item.prompt and item.prompt[0].role == "system" else system_prompt
     turns = [m for m in item.prompt if m.role != "system"]
     values: Values = {SYSTEM: said, HISTORY: [{"role": m.role, "content": m.content} for m in turns[:-1]], **spec.given(item)}
-    return {**values, **_outputs(spec, item.gold, _mapping(kept.get("output")))}
+    return {**values, **_outputs(spec, item)}
 
 
-def _outputs(spec: ProgramSpec, gold: str, more: Mapping[str, Any]) -> Values:
+def _outputs(spec: ProgramSpec, item: Item) -> Values:
     """The authored outputs: of one field the reply, of several those of a JSON object or of the example's ``fields``."""
-    if spec.fields is None:
-        return {spec.reply: gold}
-    found = _written(spec, gold, more)
+    found = written_outputs(spec, item)
     names = [field.name for field in spec.outputs]
     return {name: found[name] for name in names} if set(names) <= set(found) else {}
 
 
-def _written(spec: ProgramSpec, gold: str, more: Mapping[str, Any]) -> Values:
-    """What an example says of a program's outputs, whether or not that is all of them."""
+def written_outputs(spec: ProgramSpec, item: Item) -> Values:
+    """What an example says of a program's outputs, whether or not that is all of them, values in their own JSON."""
+    if spec.fields is None:
+        return {spec.reply: item.gold}
+    kept = _mapping(item.example.extra.get("fields"))
+    more = _mapping(kept.get("output"))
     try:
-        record = json.loads(gold)
+        read = json.loads(item.gold)
     except ValueError:
-        record = None
-    return {**more, **record} if isinstance(record, dict) else {**more, spec.reply: gold}
+        read = item.gold
+    if isinstance(read, dict):
+        return {**more, **read}
+    kinds = {field.name: field.kind.get("type") for field in spec.outputs}
+    named = str(kept.get("answer") or ("answer" if spec.reply in more else spec.reply))  # which output the reply's text is
+    name = named if named in kinds else spec.reply
+    return {**more, name: item.gold if kinds[name] == "string" else read}
 
 
 def missing_fields(spec: ProgramSpec, items: Sequence[Item]) -> tuple[list[str], list[str]]:
@@ -118,7 +123,7 @@ def missing_fields(spec: ProgramSpec, items: Sequence[Item]) -> tuple[list[str],
         kept: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
         passages = {"context": item.example.context} if item.example.context else {}
         given.append({**item.example.metadata, **_mapping(kept.get("input")), **passages})
-        written.append(_written(spec, item.gold, _mapping(kept.get("output"))))
+        written.append(written_outputs(spec, item))
     outputs = [field.name for field in spec.outputs if not all(field.name in found for found in written)]
     inputs = [f.name for f in spec.inputs if f.name != spec.main and not any(found.get(f.name) for found in given)]
     return outputs, inputs
