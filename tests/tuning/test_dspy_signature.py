@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from homeroom.errors import ConfigError, HomeroomError
+from homeroom.models.json_schema import engine_schema
 from homeroom.tuning.dspy.own import program_named
 from homeroom.tuning.dspy.recipe import SEVERAL, DspyRecipe
 from homeroom.tuning.dspy.shipped import SHIPPED
@@ -16,8 +17,10 @@ from homeroom.tuning.recipe_file import dump_recipe, load_recipes, load_runs
 pytest.importorskip("dspy")
 
 OWN = """
-from typing import Literal
+import datetime
+from typing import Annotated, Literal
 import dspy
+from pydantic import Field
 
 class Explain(dspy.Signature):
     \"\"\"Explain the word to a child.\"\"\"
@@ -32,6 +35,24 @@ class Nested(dspy.Signature):
     \"\"\"No prompt holds this.\"\"\"
     word: str = dspy.InputField()
     found: dict[str, list[int]] = dspy.OutputField()
+
+class Bounded(dspy.Signature):
+    \"\"\"Grade it.\"\"\"
+    text: str = dspy.InputField(max_length=500)
+    kind: Literal["essay"] = dspy.OutputField()
+    points: int = dspy.OutputField(ge=1, le=5)
+    share: Annotated[float, Field(gt=0)] = dspy.OutputField()
+    words: Annotated[list[Literal["new"]], Field(max_length=3)] = dspy.OutputField()
+
+class Dated(dspy.Signature):
+    \"\"\"When was it?\"\"\"
+    event: str = dspy.InputField()
+    day: datetime.date = dspy.OutputField()
+
+class Coded(dspy.Signature):
+    \"\"\"Give codes.\"\"\"
+    event: str = dspy.InputField()
+    codes: list[Annotated[str, Field(pattern="^[A-Z]+$")]] = dspy.OutputField()
 
 class Bare(dspy.Signature):
     \"\"\"Nothing goes in.\"\"\"
@@ -68,6 +89,25 @@ def test_a_signature_of_ones_own_becomes_plain_data(folder, name):
     ]
 
 
+def test_constants_and_bounds_are_told_and_kept_to(folder):
+    spec = program_named("my_words.py:Bounded", folder)
+    assert [dict(field.kind) for field in spec.outputs] == [
+        {"type": "string", "enum": ["essay"]},
+        {"type": "integer", "minimum": 1, "maximum": 5},
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "array", "items": {"type": "string", "enum": ["new"]}, "maxItems": 3},
+    ]
+    assert spec.told("").splitlines()[1:] == [
+        '- kind ("essay"): kind',
+        "- points (whole number, at least 1, at most 5): points",
+        "- share (number, above 0): share",
+        '- words (list of "new", 3 or fewer): words',
+    ]
+    pytest.importorskip("llguidance")
+    assert spec.fields is not None
+    assert engine_schema(spec.fields.schema, strict=True)["properties"] == spec.fields.schema["properties"]
+
+
 @pytest.mark.parametrize(
     ("name", "code", "said"),
     [
@@ -78,6 +118,8 @@ def test_a_signature_of_ones_own_becomes_plain_data(folder, name):
         ("my_broken.py:Explain", "signature-path", "RuntimeError: not today"),
         ("my_words.py:Nested", "signature-fields", "'found'"),
         ("my_words.py:Bare", "signature-fields", "0 input"),
+        ("my_words.py:Dated", "signature-fields", "'day' of 'my_words.py:Dated' asks for format = 'date'"),
+        ("my_words.py:Coded", "signature-fields", "'codes' of 'my_words.py:Coded' asks for pattern = '^[A-Z]+$'"),
         ("anser", "unknown-program", "feedback_learner"),
     ],
 )

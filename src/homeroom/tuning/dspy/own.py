@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import PydanticUserError, TypeAdapter
 
@@ -17,6 +17,9 @@ from homeroom.tuning.dspy.shipped import shipped
 from homeroom.tuning.dspy.spec import HISTORY, SYSTEM, InputField, OutputField, ProgramSpec
 
 _KINDS = ("string", "integer", "number", "boolean", "array")
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems")
+_KEPT = ("type", "enum", "items", *_BOUNDS)  # what the engine's grammar keeps a reply to, and the model is told in words
+_SAYS_NOTHING = ("title", "description", "default", "examples")
 
 
 def program_named(name: str, folder: Path | None = None) -> ProgramSpec:
@@ -81,10 +84,10 @@ def _spec(name: str, signature: Any) -> ProgramSpec:  # a class of DSPy's, which
     for field, info in signature.input_fields.items():
         if field in (SYSTEM, HISTORY) or getattr(info.annotation, "__name__", "") == "History":
             continue
-        _schema(name, field, info.annotation)
+        _schema(name, field, info)
         inputs.append(InputField(field, _about(field, info)))
     outputs = tuple(
-        OutputField(field, _about(field, info), _schema(name, field, info.annotation))
+        OutputField(field, _about(field, info), _kept(name, field, _schema(name, field, info)))
         for field, info in signature.output_fields.items()
     )
     if not inputs or not outputs:
@@ -101,10 +104,11 @@ def _about(field: str, info: Any) -> str:  # pydantic's FieldInfo as DSPy extend
     return "" if about == f"${{{field}}}" else about
 
 
-def _schema(name: str, field: str, annotation: Any) -> dict[str, Any]:
+def _schema(name: str, field: str, info: Any) -> dict[str, Any]:
     """The JSON Schema of a field's type: texts, numbers, truth values, choices, and lists of those."""
-    try:
-        schema = TypeAdapter(annotation).json_schema()
+    annotation = info.annotation
+    try:  # what is said beside the type, ge=1 say, stands apart from it
+        schema = TypeAdapter(Annotated[annotation, *info.metadata] if info.metadata else annotation).json_schema()
     except PydanticUserError:
         schema = {}
     inner = schema.get("items", {}) if schema.get("type") == "array" else schema
@@ -114,4 +118,25 @@ def _schema(name: str, field: str, annotation: Any) -> dict[str, Any]:
             "Use str, int, float, bool, Literal, or a list of one of them",
             code="signature-fields",
         )
-    return {key: value for key, value in schema.items() if key in ("type", "enum", "items")}
+    return schema
+
+
+def _kept(name: str, field: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an output, a constant as a choice of one.
+
+    Raises:
+        ConfigError: ``signature-fields``: it asks for what no reply can be kept to.
+    """
+    found = {key: value for key, value in schema.items() if key not in _SAYS_NOTHING}
+    if "const" in found:
+        found["enum"] = [found.pop("const")]
+    if "items" in found:
+        found["items"] = _kept(name, field, found["items"])
+    lost = [f"{key} = {value!r}" for key, value in found.items() if key not in _KEPT]
+    if lost:
+        raise ConfigError(
+            f"The field {field!r} of {name!r} asks for {', '.join(lost)}, which no reply can be kept to. Take it out of the "
+            "field's type and say it in desc=; bounds of numbers (ge, gt, le, lt), lengths of lists and Literal are kept",
+            code="signature-fields",
+        )
+    return found

@@ -192,10 +192,21 @@ class ProgramSpec:
         )
 
 
+_BOUNDS = (
+    ("minimum", "at least {}"),
+    ("exclusiveMinimum", "above {}"),
+    ("maximum", "at most {}"),
+    ("exclusiveMaximum", "below {}"),
+    ("minItems", "{} or more"),
+    ("maxItems", "{} or fewer"),
+)
+
+
 def _kind(schema: Mapping[str, Any]) -> str:
-    """``string``, ``integer``, ``list of string``, ``"easy" or "hard"``."""
+    """``text``, ``whole number, at least 1, at most 5``, ``list of text``, ``"easy" or "hard"``."""
     if "enum" in schema:
         return " or ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+    kind = {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(str(schema.get("type")), "number")
     if schema.get("type") == "array":
-        return f"list of {_kind(schema.get('items') or {})}"
-    return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(str(schema.get("type")), "number")
+        kind = f"list of {_kind(schema.get('items') or {})}"
+    return ", ".join([kind, *(text.format(schema[key]) for key, text in _BOUNDS if key in schema)])
