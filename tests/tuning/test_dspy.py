@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ class Run:
 
         self.model, self.writer, self.teacher, self.folder, self.spec = Scripted(), Scripted(), Scripted(), folder, spec
         self.others: dict[str, str] = {}
+        self.measured = ""
         self.judge, self.opened, self.reporter = ReferenceJudge(), 0, NullReporter()
         if len(examples) < 10:
             pool = last_items(examples, 1000, 99, 0)
@@ -110,7 +112,7 @@ class Run:
             teacher = Asked(self.teacher, "three", "teacher") if "teacher" in recipe.others else None
             yield Models(Asked(self.model, "one"), writer, 2, teacher=teacher)
 
-        tuner = DspyTuner(self.spec, self.judge, models, "one", self.folder, others=self.others)
+        tuner = DspyTuner(self.spec, self.judge, models, "one", self.folder, others=self.others, measured=self.measured)
         return tuner.run(self.material, recipe, self.reporter)
 
 
@@ -145,6 +147,30 @@ def test_the_same_run_again_asks_nothing(run):
     assert (again.metrics["seconds"], again.metrics["seconds_before"]) == (0.0, first.metrics["seconds"])
     run("plain", "labelled", demonstrations=2)
     assert 0 < len(run.model.asked) <= 6, "another recipe is another run; what was asked before is not asked again"
+
+
+def test_with_another_version_of_the_measure_kept_replies_are_scored_anew(run):
+    run("plain")
+    asked = len(run.model.asked)
+    run.measured = "changed"
+    run.judge.scores = lambda items, replies: [0.5] * len(items)
+    again = run("plain")
+    assert (again.metrics["selection_score"], run.opened, len(run.model.asked)) == (0.5, 2, asked)
+
+
+@pytest.mark.parametrize(("optimiser", "package"), [("gepa", "gepa"), ("mipro", "optuna")])
+def test_another_version_of_what_writes_instructions_is_another_search(run, monkeypatch, optimiser, package):
+    from homeroom.tuning.dspy import tuner
+
+    run.writer.reply = writes
+    keys = {"prompt_model": "school/wise", "candidates": 2, "demonstrations": 1, "max_calls": 40}
+    run("plain", optimiser, **keys)
+    run("plain")
+    monkeypatch.setattr(tuner, "version", lambda name: "99" if name == package else version(name))
+    run("plain", optimiser, **keys)
+    assert run.opened == 3
+    run("plain")
+    assert run.opened == 3, "nobody else is concerned"
 
 
 def test_another_model_or_signature_is_another_run(run, tmp_path):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeroom import __version__
+from homeroom import __version__, evaluation
 from homeroom.app.dspy_forecast import SearchForecast, forecast_search
 from homeroom.app.dspy_weights import AdapterTrainer, copy_weights, require_training
 from homeroom.app.endpoints import endpoint_identity, endpoint_of, open_endpoint_model
@@ -23,6 +26,7 @@ from homeroom.errors import DataError, StorageError
 from homeroom.evaluation.field_checks import MAIN, FieldChecks
 from homeroom.evaluation.metrics.sound_turn import failed_checks, share_of_checks
 from homeroom.ledger.purse import Purse
+from homeroom.models import reply_choice
 from homeroom.models.engine_chat import EngineChatModel
 from homeroom.registry.names import new_model_name
 from homeroom.runtime.hardware import hardware
@@ -94,6 +98,22 @@ def judge_of(recipe: DspyRecipe, spec: ProgramSpec) -> Judge:
     if checked:
         return ChecksJudge()
     return ReferenceJudge() if spec.fields is None else FieldReferenceJudge(spec)
+
+
+@cache
+def measures_version() -> str:
+    """16 hex digits over what replies are judged by: the code of the measures. A kept outcome of other measures is not used.
+
+    A hash of the code and no number that somebody has to raise: where too much changes it, kept replies are scored anew, and no
+    model is asked.
+    """
+    places = [Path(evaluation.__file__).parent, Path(reply_choice.__file__), Path(envelope.__file__).with_name("reference.py")]
+    files = [file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+    digest = hashlib.sha256(__version__.encode())
+    for file in files:
+        if file.is_file():  # an installation may be without its sources: then the version of the whole tells
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def shipped_as(spec: ProgramSpec) -> str:
@@ -224,7 +244,8 @@ def tuner_of(
         opened: Opens the models, once a search is run.
     """
     served = f"{identity}:{'' if '/' in recipe.base else home.settings.engine_weights}"
-    return DspyTuner(spec, judge_of(recipe, spec), opened, served, home.settings.home / "prompts", others=others)
+    judge, folder = judge_of(recipe, spec), home.settings.home / "prompts"
+    return DspyTuner(spec, judge, opened, served, folder, others=others, measured=measures_version())
 
 
 def is_known(home: Homeroom, recipe: DspyRecipe, spec: ProgramSpec, material: Material) -> bool:

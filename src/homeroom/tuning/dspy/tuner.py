@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,7 @@ class DspyTuner:
         identity: Of the model whose prompt is tuned: with all else a run depends on, it names the kept outcome.
         folder: Where replies and outcomes are kept, for all runs.
         others: Identities of the models besides that one: they name the outcome as well.
+        measured: What tells versions of the judge's measure apart: with another one the kept replies are scored anew.
     """
 
     method = "dspy"
@@ -102,8 +103,9 @@ class DspyTuner:
         folder: Path,
         *,
         others: Mapping[str, str] | None = None,
+        measured: str = "",
     ) -> None:
-        self._spec, self._judge, self._open = spec, judge, open_models
+        self._spec, self._judge, self._open, self._measured = spec, judge, open_models, measured
         self._identity, self._folder, self._others = identity, folder, dict(others or {})
 
     def run(self, material: Material, recipe: DspyRecipe, reporter: Reporter, dataset: str = "") -> Outcome:
@@ -167,11 +169,11 @@ class DspyTuner:
         depends = {
             "spec": self._spec.fingerprint,
             "identity": self._identity,
-            "metric": self._judge.name,
+            "metric": [self._judge.name, self._measured],
             "recipe": decides,
             "pool": [item.id for item in material.pool],
             "items": [item.id for item in material.items],
-            "versions": [ADAPTER, version("dspy")],
+            "versions": [ADAPTER, version("dspy"), *_versions(recipe)],
             **({"others": self._others} if self._others else {}),
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True, default=str).encode()).hexdigest()
@@ -215,6 +217,18 @@ class DspyTuner:
         }
         rows = [_row(candidate, first, kept=candidate is best) for candidate in ranked]
         return Outcome(Envelope.of(self._spec, best.programs, about), (*rows, *rest), metrics, best.weights)
+
+
+def _versions(recipe: DspyRecipe) -> list[str]:
+    """Of the packages that some optimisers are made of."""
+    found = []
+    for name, package in (("gepa", "gepa"), ("mipro", "optuna")):
+        if name in recipe.tried:
+            try:
+                found.append(f"{package} {version(package)}")
+            except PackageNotFoundError:  # the table will say so
+                found.append(f"no {package}")
+    return found
 
 
 def _used(count: Count) -> Json:
