@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from homeroom import __version__
 from homeroom.app.agreements import purse_of_job
 from homeroom.app.directory import HomeDirectory
+from homeroom.app.dspy_job import shipped_as
 from homeroom.app.endpoints import endpoint_of, open_endpoint_model
 from homeroom.app.engines import Resolve, engine
 from homeroom.app.evaluation import (
@@ -25,6 +26,7 @@ from homeroom.app.evaluation import (
 from homeroom.app.metering import Use
 from homeroom.app.own_weights import own_files, own_identity
 from homeroom.app.program_inputs import asked_of, beside, several_inputs
+from homeroom.app.programs import spec_of
 from homeroom.app.talk import running_directory
 from homeroom.app.tuning import CHARACTERS_A_TOKEN
 from homeroom.data.datasets import Dataset
@@ -61,6 +63,8 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
     missing = left_out(dataset, str(payload["task"]), seen)
     if missing:
         context.event(missing, level="warning")
+    if unfit := _checks_unfit(home, model):
+        context.event(unfit, level="warning")
     if endpoint_of(home.settings, model.base) is None:
         base = home.base_files(model.base)
         losses = _losses(context, base, model, home, items)
@@ -74,6 +78,17 @@ def handle(context: JobContext, home: Homeroom) -> Mapping[str, Any]:
         write_report(result, draft.folder)
     card = home.registry.add_scorecard(model.name, dataset.info.id, draft.id, result.summary(), scorecard_id=card_id)
     return _told(home, card, context.job.id)
+
+
+def _checks_unfit(home: Homeroom, model: TunedModel) -> str:
+    """What is told of a model whose own program was searched by another measure than a tutor's checks; empty otherwise."""
+    spec = spec_of(home, model)
+    if spec is None or shipped_as(spec) or model.metrics.get("metric") == "checks":
+        return ""
+    return (
+        f"A {model.task}'s checks do not fit {spec.name!r}, a program of your own. By the measure that its search chose by: "
+        f"homeroom tune score {model.name}"
+    )
 
 
 def _told(home: Homeroom, card: ScorecardRecord, job_id: str) -> Mapping[str, Any]:  # the job's result

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from homeroom.app.dspy_job import shipped_as
 from homeroom.app.evaluation import spread
-from homeroom.app.field_programs import program_of, require_dialogue
+from homeroom.app.field_programs import program_of, require_dialogue, require_fields
 from homeroom.app.holding import answering_as
 from homeroom.app.metering import Use
 from homeroom.app.programs import spec_of
 from homeroom.app.spending import ASK_AGAIN, Asked, Quote, Spend, agreed, questions_quote
 from homeroom.app.talk import identity_of, talking
-from homeroom.app.trace_forms import Fields, Form, Words
+from homeroom.app.trace_forms import Fields, Form, Own, Words
 from homeroom.data.bundled import PROGRAM_DATA
 from homeroom.data.datasets import Dataset
 from homeroom.errors import ConfigError, DataError
 from homeroom.evaluation.answers import generate, unanswered
-from homeroom.evaluation.field_checks import MAIN
 from homeroom.ledger.purse import Purse
 from homeroom.models.prompt_program import ProgramChatModel
 from homeroom.schema.chat import ChatModel, Chunk, Completion, GenerationSettings
@@ -79,7 +78,7 @@ def good_traces(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     spend: Spend = 0.0,
 ) -> Traces:
-    """The replies of a model to the train part of a dataset that pass every check.
+    """The replies of a model to the train part of a dataset that pass every check; of a program of your own, its measure.
 
     Neither validation nor test are asked. No question is shown its own answer, where a tuned prompt demonstrates it. Replies are
     kept: a call that was interrupted asks only for the others.
@@ -97,8 +96,8 @@ def good_traces(
 
     Raises:
         NotFoundError: no such model or dataset.
-        DataError: ``no-items``: the train part has no example of the task.
-        ConfigError: ``traces-fields``: the model's fields have no checks, or the dataset not the fields of its program;
+        DataError: ``no-items``: the train part has no example of the task; ``program-fields``: nor one for one's own program.
+        ConfigError: ``traces-fields``: the dataset has not the fields of its program;
             ``program-data``: the dataset has fields, and the model none; ``needs-yes``: it could cost more than ``spend``;
             ``key-not-set``. Nothing was asked.
         ProviderError: the model failed too often.
@@ -115,7 +114,7 @@ def good_traces(
                 f"{', '.join(found.tasks)}). Name another dataset or --task",
                 code="no-items",
             )
-        form = _form(home, card, found)
+        form = _form(home, card, found, items)
         asked = _Asking(
             directory.chat_model(card.name), form, f"{identity_of(home, card)}:traces", card.settings, home, on_progress
         )
@@ -124,23 +123,20 @@ def good_traces(
     return _sorted(card.name, f"{found.info.name}@{found.info.version}", form, items, rounds)
 
 
-def _form(home: Homeroom, card: ModelCard, dataset: Dataset) -> Form:
+def _form(home: Homeroom, card: ModelCard, dataset: Dataset, items: Sequence[Item]) -> Form:
     """What the model's replies are.
 
     Raises:
-        ConfigError: ``traces-fields``, ``program-data``.
+        ConfigError: ``traces-fields``, ``program-data``. DataError: ``program-fields``.
     """
     tuned = home.registry.get(card.name) if card.kind == "tuned" else None
     spec = spec_of(home, tuned) if tuned is not None else None
+    if tuned is not None and spec is not None and not shipped_as(spec):
+        require_fields(spec, dataset, items, own=True)
+        return Own.of(tuned, spec)
     if spec is None or spec.fields is None:
         require_dialogue(dataset)
         return Words(spec if spec is not None and len(spec.inputs) > 1 else None)
-    if shipped_as(spec) not in MAIN:
-        raise ConfigError(
-            f"{card.name!r} replies with the fields of the program {spec.name!r}, for which there are no checks; there are for "
-            f"{', '.join(MAIN)}, and for a tutor's or a learner's words. Take another model: homeroom models list",
-            code="traces-fields",
-        )
     if program_of(dataset) != spec.name:
         raise ConfigError(
             f"{card.name!r} was tuned for the program {spec.name!r}, and {dataset.info.name}@{dataset.info.version} holds no "
