@@ -119,13 +119,14 @@ def _program_of(home: Homeroom, card: ModelCard, name: str) -> tuple[ProgramSpec
         return shipped(name), False
     if not name or shipped(name).fingerprint == own.fingerprint:
         return own, True
-    raise ConfigError(
-        f"{card.name!r} was tuned for the program {own.name!r}{_of_your_own(own, name)} and cannot be asked as {name!r}: both "
-        "prompts would be sent. Leave the program out, or take another model: homeroom models list",
+    raise other_program(card.name, own, name)
+
+
+def other_program(model: str, own: ProgramSpec, name: str) -> ConfigError:
+    """What is raised where a model that was tuned for the program ``own`` is to be asked as the one called ``name``."""
+    apart = " of other fields or instructions" if name.replace("-", "_") == own.name else ""
+    return ConfigError(
+        f"{model!r} was tuned for the program {own.name!r}{apart} and cannot be asked as {name!r}: both prompts would be sent. "
+        "Leave the program out, or take another model: homeroom models list",
         code="program-other",
     )
-
-
-def _of_your_own(own: ProgramSpec, name: str) -> str:
-    """What sets two programs of one name apart."""
-    return " of other fields or instructions" if name.replace("-", "_") == own.name else ""

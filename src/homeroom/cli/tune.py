@@ -397,13 +397,14 @@ def _run_each(batch: Batch, *, wait: bool, as_json: bool) -> None:
 
 def _tell_next(home: Homeroom, made: list[str]) -> None:
     """What to do with what came out; of several models, with the last one."""
-    from homeroom.evaluation.field_checks import MAIN
+    from homeroom.tuning.dspy.shipped import SHIPPED
 
+    shipped = {spec.name for spec in SHIPPED}
     name = made[-1] if made else "MODEL"
     model = next((model for model in home.registry.list() if made and model.name == name), None)
-    if model is not None and model.task == "program":
-        if model.recipe.get("program") in MAIN:
-            click.echo(f"What it is worth on unseen examples: homeroom tune score {name}")
+    program = model.recipe.get("program") if model is not None else None
+    if model is not None and (model.task == "program" or (program and program not in shipped)):
+        click.echo(f"What it is worth on unseen examples: homeroom tune score {name}")
         click.echo(f"Ask it: homeroom tune ask {name} INPUT=VALUE")
         return
     click.echo("Compare it with its base: homeroom eval run    Chat with it: homeroom chat")

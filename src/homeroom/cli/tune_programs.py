@@ -70,7 +70,7 @@ def _fields(found: dict[str, Any]) -> None:  # fields are any JSON
 
 @click.command(name="score")
 @click.argument("model")
-@click.option("--dataset", default="", help="Version whose test split is asked; the program's bundled examples when left out.")
+@click.option("--dataset", default="", help="Version whose test split is asked; left out, the program's bundled ones.")
 @program_option
 @tokens_option
 @yes_option
@@ -79,6 +79,7 @@ def _fields(found: dict[str, Any]) -> None:  # fields are any JSON
 def score(ctx: click.Context, model: str, dataset: str, program: str, max_tokens: int, yes: bool, as_json: bool) -> None:
     """Judge the fields that a model gives for the test split: scenario, feedback_teacher or feedback_learner.
 
+    A model that was tuned for a signature of your own is judged by what its search chose by, on the dataset it was tuned on.
     Score the base as well, with --program, to see what tuning was worth. Each look at the test split is counted.
     """
     from homeroom.app.program_scores import score_program
@@ -104,7 +105,10 @@ def _score(found: ProgramScore) -> None:
     click.echo(
         f"{found.model}: {found.score:.2f} of 1 on {plural(many, 'held-out example')} of {found.dataset} ({found.program})"
     )
-    click.echo(f"The authored replies reach {found.authored:.2f} under the same checks.")
+    if found.measure.startswith("reference"):
+        click.echo("Measured by the words that each reply shares with the authored one, as the search chose.")
+    else:
+        click.echo(f"The authored replies reach {found.authored:.2f} under the same checks.")
     if found.failed:
         table(("check that was not passed", f"of {many}"), list(found.failed.items()))
     click.echo(found.look)

@@ -81,7 +81,7 @@ def candidates(rows: Sequence[Mapping[str, Any]]) -> None:
         )
         click.echo(
             "The selection score chose between them, so it flatters. The test's comes from: homeroom eval run (of a program of "
-            "several fields: homeroom tune score MODEL)"
+            "several fields, or of your own: homeroom tune score MODEL)"
         )
         if told := gained_nothing(scored):
             click.secho(told, fg="yellow")
