@@ -159,9 +159,17 @@ def _require_outputs(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, it
     from homeroom.tuning.dspy.task import missing_fields, values_of
 
     found = [values_of(spec, item, recipe.system_prompt) for item in items]
-    if any(all(field.name in values for field in spec.outputs) for values in found):
-        return
     outputs, inputs = missing_fields(spec, items)
+    if any(all(field.name in values for field in spec.outputs) for values in found):
+        if inputs and not shipped_as(spec):
+            shown = json.dumps({"fields": {"input": dict.fromkeys(inputs, "...")}})
+            raise DataError(
+                f"No {recipe.task} example of {dataset.info.name}@{dataset.info.version} has the input "
+                f"{', '.join(map(repr, inputs))} of the program {spec.name!r}: it would always be asked without. Write it into "
+                f"each record's key 'fields', {shown}, and store them: homeroom data split FILE; or take it out of the signature",
+                code="program-fields",
+            )
+        return
     more = f" Its inputs {', '.join(map(repr, inputs))} are in none either." if inputs else ""
     fitting = "learner" if recipe.task == "learner" else "answer"
     other = f"take another program: homeroom tune plan --method dspy --program {fitting}"
@@ -174,6 +182,16 @@ def _require_outputs(dataset: Dataset, recipe: DspyRecipe, spec: ProgramSpec, it
         f"object of the outputs, and store them: homeroom data split FILE; or {other}",
         code="program-fields",
     )
+
+
+def _partly_given(material: Material) -> str:
+    """What is told of inputs of one's own program that some examples lack: those are asked with it empty."""
+    if shipped_as(material.spec):
+        return ""
+    given = [material.spec.given(item) for item in (*material.pool, *material.items)]
+    counts = {f.name: sum(not values[f.name] for values in given) for f in material.spec.inputs}
+    told = ", ".join(f"{name!r} in {count} of {len(given)}" for name, count in counts.items() if count)
+    return f"Examples lack inputs of {material.spec.name!r} and are asked with them empty: {told}" if told else ""
 
 
 def tune_program(context: JobContext, home: Homeroom) -> TunedModel:
@@ -196,6 +214,8 @@ def tune_program(context: JobContext, home: Homeroom) -> TunedModel:
         + (", each answered without itself" if material.leave_one_out else "")
         + f", at most {recipe.max_calls} calls"
     )
+    if lacking := _partly_given(material):
+        context.event(lacking, level="warning")
     if recipe.trains:
         require_training()
     forecast = forecast_search(home, recipe, spec, material)
