@@ -158,8 +158,8 @@ def _part(models: Sequence[TunedModel], dataset: Dataset, task: str) -> str:
     """The part that all of the models play."""
     if program := next((model.name for model in models if model.task == "program"), ""):
         raise ConfigError(
-            f"{program!r} replies with several fields, and this asks for a tutor's or a learner's words. Which checks its fields "
-            f"fail: homeroom tune score {program}",
+            f"{program!r} replies with several fields, and this asks for a tutor's or a learner's words. What its fields "
+            f"are worth unseen: homeroom tune score {program}",
             code="unsolved-program",
         )
     parts = {model.task for model in models} - {"any"}
