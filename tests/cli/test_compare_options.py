@@ -49,5 +49,13 @@ def test_a_prompt_of_ones_own_is_part_of_the_question(homeroom, tmp_path):
         assert job.payload["prompt"] == "Sei freundlich. Frage: Was weißt du?"
 
 
+@pytest.mark.parametrize("methods", ["", ",", " , "])
+def test_an_empty_list_of_methods_is_not_all_of_them(homeroom, methods):
+    told = homeroom("tune", "compare", "--methods", methods)
+    assert told.code == 2 and "--methods names no method" in told.error
+    with Homeroom.open() as home:
+        assert home.jobs.list() == ()
+
+
 def test_a_report_is_copied_only_where_it_is_waited_for(homeroom):
     assert "Leave --no-wait out" in homeroom(*COMPARE, "--to", "report.html").error

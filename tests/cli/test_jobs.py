@@ -125,6 +125,9 @@ def test_a_job_waits_for_its_hour_or_for_another_job_and_says_so(queued, homeroo
     assert "waits until 2099-01-01" in homeroom("jobs", "list").out
     shown = homeroom("jobs", "show", later["id"]).out
     assert "priority 3; needs a slot of cpu; waits until 2099-01-01" in shown
+    moved = homeroom(*base[:-1], "--at", "2098-01-01 08:00")
+    assert moved.code == 0 and f"job {later['id']} was there before and keeps its own time" in moved.err
+    assert "was there before" not in homeroom(*base[:-1]).err, "nothing else was asked for"
     refused = homeroom(*base[:-1], "--again", "--after", "job-nowhere")
     assert (refused.code, "#job-not-found" in refused.error) == (2, True)
     assert homeroom(*base, "--at", "tomorrow").code == 2

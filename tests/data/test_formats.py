@@ -221,7 +221,6 @@ def test_a_dspy_field_called_language_is_metadata_only_where_it_is_a_tag(tmp_pat
     assert example.extra["fields"]["input"] == {"language": language}
 
 
-
 def test_a_reply_about_an_answer_is_read_as_that_and_a_topic_is_asked_about_where_nothing_else_is(tmp_path):
     (feedback,) = read(tmp_path, SAMPLES["dspy-feedback"][0])
     assert [m.content for m in feedback.messages] == ["11", "f"] and feedback.extra["fields"]["input"] == {"question": "7 + 5?"}

@@ -24,7 +24,7 @@ LONGEST_PROMPT_BYTES = 100_000
 
 @click.command(name="compare")
 @click.option("--dataset", default="homeroom-course", show_default=True, help="Dataset: id, name or name@version.")
-@click.option("--methods", default="", help="Methods to compare, with commas: METHOD or METHOD=BASE; all when nothing is named.")
+@click.option("--methods", help="Methods to compare, with commas: METHOD or METHOD=BASE; all when nothing is named.")
 @click.option("--recipe", "recipes", multiple=True, type=click.Path(path_type=Path), help="Recipe file whose run takes part.")
 @click.option("--models", multiple=True, metavar="NAME", help="Tuned model that takes part: name, id8 or suffix.")
 @click.option("--task", type=click.Choice(["tutor", "learner"]), help="The part that is compared; the models' own when omitted.")
@@ -42,7 +42,7 @@ LONGEST_PROMPT_BYTES = 100_000
 def command(
     ctx: click.Context,
     dataset: str,
-    methods: str,
+    methods: str | None,
     recipes: tuple[Path, ...],
     models: tuple[str, ...],
     task: str | None,
@@ -68,8 +68,10 @@ def command(
         raise click.UsageError("--to copies the report of a comparison that has ended. Leave --no-wait out.", ctx)
     if target is not None:
         require_place(target, "--to")
+    named = tuple(part.strip() for part in (methods or "").split(",") if part.strip())
+    if methods is not None and not named:
+        raise click.UsageError("--methods names no method. Name some, or leave it out for all of them.", ctx)
     home = open_home(ctx)
-    named = tuple(part.strip() for part in methods.split(",") if part.strip())
     written = _written(prompt) if prompt is not None else ""
     wanted = Wanted(dataset, named, recipes, models, task or "", base, items, shots, max_tokens, written, again)
     found = lineup(home, wanted)

@@ -31,6 +31,7 @@ from homeroom.cli.values import MOST_MINUTES, MOST_PRIORITY, FiniteRange, LocalT
 if TYPE_CHECKING:
     from homeroom.app.home import Homeroom
     from homeroom.app.several import Batch
+    from homeroom.app.work import When
     from homeroom.schema.jobs import Job
     from homeroom.tuning.dspy.recipe import DspyRecipe
     from homeroom.tuning.recipe import Recipe
@@ -376,7 +377,7 @@ def _run_each(batch: Batch, *, wait: bool, as_json: bool) -> None:
     for _, recipe in batch.runs:
         job = submit_tuning(home, batch.dataset, recipe, again=batch.again, when=batch.when)
         if not as_json:
-            _tell_begun(recipe, job)
+            _tell_begun(recipe, job, batch.when)
         if wait:
             job = progress.wait(home, job, quiet=as_json)
             if not as_json:
@@ -411,8 +412,15 @@ def _tell_next(home: Homeroom, made: list[str]) -> None:
     unsolved.offer(home, made)
 
 
-def _tell_begun(recipe: Run, job: Job) -> None:
+def _tell_begun(recipe: Run, job: Job, when: When) -> None:
     before = "; done before, --again repeats it" if job.done else ""
     click.echo(f"{recipe.name}: job {job.id}{before}", err=True)
     if told := tune_openai.files_stay(recipe, job):
         click.echo(f"warning: {told}", err=True)
+    asked = any((when.priority, when.not_before, when.after))
+    if asked and not job.done and (when.priority, when.not_before, when.after) != (job.priority, job.not_before, job.depends_on):
+        click.echo(
+            f"warning: job {job.id} was there before and keeps its own time and priority. To change them: homeroom jobs cancel "
+            f"{job.id}, then this command with --again",
+            err=True,
+        )
