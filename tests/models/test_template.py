@@ -7,7 +7,7 @@ import time
 import pytest
 
 from homeroom.errors import ConfigError
-from homeroom.models import template
+from homeroom.models import template, template_sandbox
 
 USER = [{"role": "user", "content": "hi"}]
 
@@ -80,3 +80,37 @@ def test_its_own_refusal_is_passed_on():
 def test_each_rendering_has_its_own_budget():
     for _ in range(5):
         assert template.render("{% for i in range(90000) %}{% endfor %}x", USER, {}) == "x"
+
+
+class Clock:
+    """Processor time of a thread that is slow wherever ``costs`` says: seconds for each look at it, in turn."""
+
+    def __init__(self, *costs: float) -> None:
+        self.now, self._costs = 0.0, iter(costs)
+
+    def __call__(self) -> float:
+        self.now += next(self._costs, 0.0)
+        return self.now
+
+
+def test_compiling_is_not_paid_from_the_rendering(monkeypatch):
+    clock = Clock()
+    compiled = template._compiled
+
+    def slow(source):
+        clock.now += 10 * template_sandbox.CPU_S
+        return compiled(source)
+
+    monkeypatch.setattr(template_sandbox.time, "thread_time", clock)
+    monkeypatch.setattr(template, "_compiled", slow)
+    assert template.render("{{ messages[0].content }}", USER, {}) == "hi"
+
+
+def test_a_thread_that_is_held_up_once_renders_all_the_same(monkeypatch):
+    source = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    template.render(source, USER, {})  # compiled from here on
+    monkeypatch.setattr(template_sandbox.time, "thread_time", Clock(0.0, 0.0, 10.0))
+    assert template.render(source, USER, {}) == "hi"
+    monkeypatch.setattr(template_sandbox.time, "thread_time", Clock(*[10.0] * 100))
+    with pytest.raises(ConfigError, match="computes for more than"):
+        template.render(source, USER, {})

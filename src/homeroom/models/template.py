@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from homeroom.errors import ConfigError
-from homeroom.models.template_sandbox import Budget, Sandbox, TemplateRefusal, spend
+from homeroom.models.template_sandbox import Budget, OutOfTime, Sandbox, TemplateRefusal, spend
 
 VARIABLES: Mapping[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
 """Given to every template, here and in the engine. A model that was trained without thinking must not be served with it, and a
@@ -45,6 +45,16 @@ def _compiled(source: str) -> Any:  # jinja's template
     return Sandbox().from_string(source)
 
 
+def _rendered(source: str, values: Mapping[str, Any]) -> str:
+    # Compiling is bounded by the length and paid apart: with the first rendering it would leave that too little on a slow machine.
+    compiled = spend(Budget(), lambda: _compiled(source))
+    try:
+        return spend(Budget(), lambda: "".join(compiled.generate(**values)))
+    except OutOfTime:
+        # In a large process, one collection of garbage takes a thread longer than its whole budget; it does not come twice in a row.
+        return spend(Budget(), lambda: "".join(compiled.generate(**values)))
+
+
 def render(source: str, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]) -> str:
     """The prompt that a chat template makes of messages.
 
@@ -58,7 +68,7 @@ def render(source: str, messages: Sequence[Mapping[str, Any]], variables: Mappin
     """
     values = {**VARIABLES, **variables, "messages": list(messages)}
     try:
-        prompt = spend(Budget(), lambda: _compiled(source).generate(**values))
+        prompt = _rendered(source, values)
         prompt.encode()
     except TemplateRefusal as error:
         raise ConfigError(

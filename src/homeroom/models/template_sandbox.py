@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from functools import wraps
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from jinja2 import TemplateError, nodes, pass_context
 from jinja2.exceptions import SecurityError
@@ -21,6 +21,8 @@ from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
+
+T = TypeVar("T")
 
 LOOP_STEPS = 200_000
 CHARACTERS = 8_000_000
@@ -43,6 +45,10 @@ _METHODS: dict[type, frozenset[str]] = {
 _JINJA_OBJECTS = (Namespace, LoopContext, Undefined)
 
 
+class OutOfTime(SecurityError):
+    """The processor time is used up, by the template or by whatever else its thread was made to do meanwhile."""
+
+
 class Budget:
     """What one rendering may still spend."""
 
@@ -53,7 +59,7 @@ class Budget:
     def check(self) -> None:
         """Refuse to go on when the processor time is used up: a bound on what the counters below leave open."""
         if time.thread_time() > self._ends_at:
-            raise SecurityError(f"it computes for more than {CPU_S:g} seconds")
+            raise OutOfTime(f"it computes for more than {CPU_S:g} seconds")
 
     def step(self) -> None:
         """A loop step or a call."""
@@ -102,11 +108,11 @@ class TemplateRefusal(TemplateError):
     """A template's own ``raise_exception``: these messages are not in a form that the model was taught."""
 
 
-def spend(budget: Budget, pieces: Callable[[], Iterable[str]]) -> str:
-    """All ``pieces`` of a rendering, paid from ``budget``."""
+def spend(budget: Budget, work: Callable[[], T]) -> T:
+    """What ``work`` gives, paid from ``budget``."""
     token = _BUDGET.set(budget)
     try:
-        return "".join(pieces())
+        return work()
     finally:
         _BUDGET.reset(token)
 
