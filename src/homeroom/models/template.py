@@ -46,12 +46,12 @@ def _compiled(source: str) -> Any:  # jinja's template
 
 
 def _rendered(source: str, values: Mapping[str, Any]) -> str:
-    # Compiling is bounded by the length and paid apart: with the first rendering it would leave that too little on a slow machine.
+    # Compiling is bounded by the length and paid apart: out of its first rendering it would leave a slow machine too little.
     compiled = spend(Budget(), lambda: _compiled(source))
     try:
         return spend(Budget(), lambda: "".join(compiled.generate(**values)))
     except OutOfTime:
-        # In a large process, one collection of garbage takes a thread longer than its whole budget; it does not come twice in a row.
+        # In a large process one collection of garbage takes longer than the whole budget; it does not come twice in a row.
         return spend(Budget(), lambda: "".join(compiled.generate(**values)))
 
 
