@@ -66,6 +66,8 @@ def test_mistakes_are_told_before_anything_starts(home: Homeroom, dataset: str) 
         (lambda: homeroom.probe(home, dataset, recipe=prompt), "recipe-method"),
         (lambda: homeroom.compare(home, dataset, methods=["guessing"]), "unknown-method"),
         (lambda: homeroom.batch(home, dataset, [RECIPE, RECIPE]), "batch-labels"),
+        (lambda: homeroom.batch(home, dataset, [RECIPE], minutes=-1), "minutes-invalid"),
+        (lambda: homeroom.batch(home, dataset, [RECIPE], minutes=math.nan), "minutes-invalid"),
     ):
         with pytest.raises(ConfigError) as caught:
             call()

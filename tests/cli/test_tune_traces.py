@@ -13,6 +13,7 @@ from homeroom.app.home import Homeroom
 from homeroom.app.traces import good_traces
 from homeroom.cli.tune import command as tune
 from homeroom.data.course import COURSE_NAME
+from homeroom.errors import ConfigError
 from homeroom.models.prompt_program import PromptProgram
 from homeroom.schema.examples import Example, Message
 from homeroom.schema.models import TunedModel
@@ -107,6 +108,9 @@ def test_what_the_author_said_and_what_is_cut_off_is_left_out(school, homeroom, 
     assert f"; as the author said: 12; empty or cut off: {len(train)})" in told.error
     with Homeroom.open() as home:
         found = good_traces(home, "school/large", "small-course")
+        for wrong in ({"attempts": 0}, {"attempts": -1}, {"limit": 0}):
+            with pytest.raises(ConfigError, match=r"=-?\d asks nothing"):
+                good_traces(home, "school/large", "small-course", **wrong)
     assert found.examples == () and found.authored > 0 and found.asked == len(train)
 
 

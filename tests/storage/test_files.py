@@ -26,6 +26,14 @@ def test_failure_leaves_the_old_content(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_failure_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "file"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(path, b"content")
+    assert caught.value.filename == str(path)
+    assert str(caught.value).endswith(f": {str(path)!r}")
+
+
 def test_private_folder_with_parents_keeps_what_exists(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     assert make_private_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"

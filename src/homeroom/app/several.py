@@ -223,9 +223,12 @@ def batch(
         A row for each recipe, in order.
 
     Raises:
-        ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``, ``price-unknown``. Nothing was begun.
+        ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``, ``price-unknown``; ``minutes-invalid``:
+            less than 0. Nothing was begun.
         HomeroomError: no such dataset or base, nothing to train on, a mistake in a recipe, or two of the same name.
     """
+    if minutes is not None and not minutes >= 0:
+        raise ConfigError(f"minutes={minutes!r} is no time. Write a number from 0 up", code="minutes-invalid")
     runs = [run_of(recipe) for recipe in recipes]
     twice = [name for name, count in Counter(run.name for run in runs).items() if count > 1]
     if twice:

@@ -46,6 +46,10 @@ def write_atomically(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> No
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the file that was asked for, not the temporary one
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
