@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,27 @@ def test_a_trial_that_diverges_or_does_not_fit_is_one_that_lost(tmp_path: Path) 
     with pytest.raises(ConfigError) as caught:
         Machine(mishap=diverge).sweep(tmp_path / "none", SweepSpec(trials=2, learning_rate=((2e-3, 9e-3),)))
     assert caught.value.code == "sweep-nothing-whole"
+
+
+class Unvalidated(Machine):
+    """Where the rate is too high, training ends before its first check: with weights of which no loss is known."""
+
+    def train(self, number: int, recipe: Recipe, reporter: Reporter) -> TunedModel:
+        model = super().train(number, recipe, reporter)
+        if recipe.optimiser.learning_rate <= 1e-3:
+            return model
+        return replace(model, metrics={**model.metrics, "valid_loss": None, "diverged_step": 1})
+
+
+def test_the_weights_of_a_trial_without_a_loss_are_dropped_and_never_win(tmp_path: Path) -> None:
+    machine = Unvalidated()
+    study = machine.sweep(tmp_path / "study", SweepSpec(trials=6))
+    lost = [trial.number for trial in study.trials if trial.state == "diverged"]
+    assert lost and lost[0] == 0 and study.best is not None and study.best.number not in lost
+    assert [(trial.model, trial.loss, trial.note) for trial in study.trials if trial.number in lost] == [
+        (None, None, "no validation loss was a number")
+    ] * len(lost)
+    assert {(number, f"model-{number}") for number in lost} <= set(machine.dropped)
 
 
 def test_an_error_that_is_every_trials_ends_the_sweep(tmp_path: Path) -> None:
