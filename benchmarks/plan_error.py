@@ -6,7 +6,8 @@ The machine is calibrated once, with layers of chance weights (`homeroom.tuning.
 planned and run in a process of its own, on the bundled course, with the real 135M model. Reported are the relative errors of the
 forecast, |forecast - actual| / actual: median, p90, and the share of runs inside their interval; without a record of earlier runs
 (what a new machine has), and with the runs before each as its record (what a used one has). A matrix product before and after
-each run tells how steady the machine was. Writes benchmarks/results/plan_error.json after each run; run again to go on.
+each run tells how steady the machine was. Writes benchmarks/results/plan_error.json, or ``--output``, after each run; run again to
+go on.
 """
 
 from __future__ import annotations
@@ -144,15 +145,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=len(RECIPES), help="stop after this many; start again to go on")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, default=RESULT, help="where the figures go: a file for each machine")
     options = parser.parse_args()
     if options.child:
         return child()
-    record: Record = json.loads(RESULT.read_text()) if RESULT.exists() else {"machine": facts(), "runs": []}
+    output: Path = options.output
+    record: Record = json.loads(output.read_text()) if output.exists() else {"machine": facts(), "runs": []}
     calibrations = Path(tempfile.gettempdir()) / f"homeroom-plan-error-{os.getuid()}"  # measured once, for all runs
     for recipe in RECIPES[len(record["runs"]) :][: options.runs]:
         record["runs"].append(run(recipe, calibrations, []))
         record["summary"] = summary(record["runs"])
-        RESULT.write_text(json.dumps(record, indent=1) + "\n")
+        output.write_text(json.dumps(record, indent=1) + "\n")
         one = record["runs"][-1]
         told = one.get("error") or f"forecast {one['forecast']['time_s']} s, took {one['seconds']} s"
         print(f"{len(record['runs'])}: {told}", flush=True)
