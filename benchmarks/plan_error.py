@@ -6,8 +6,7 @@ The machine is calibrated once, with layers of chance weights (`homeroom.tuning.
 planned and run in a process of its own, on the bundled course, with the real 135M model. Reported are the relative errors of the
 forecast, |forecast - actual| / actual: median, p90, and the share of runs inside their interval; without a record of earlier runs
 (what a new machine has), and with the runs before each as its record (what a used one has). A matrix product before and after
-each run tells how steady the machine was. Writes benchmarks/results/plan_error.json, or ``--output``, after each run; run again to
-go on.
+each run tells how steady the machine was. Writes benchmarks/results/plan_error.json, or ``--output``, after each run.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python examples/subject_specialists.py
 
 Each specialist is an adapter of a few megabytes; the base is loaded once for both. The registry keeps which one answers which
-subject, and the chat and the API go by that.
+subject, and whoever asks it gets the right one, as below; in the web chat both are in the picker.
 """
 
 import argparse

@@ -70,13 +70,13 @@ LINES: tuple[Line, ...] = (
         _OPENAI,
         "try batch size and learning rate",
         "several settings are several runs of one file",
-        "how-to/tune-with-openai.md#the-recipe",
+        "how-to/tune-with-openai.md#several-bases-and-settings-as-one-experiment",
         keys=("OPENAI.batch_size", "OPENAI.learning_rate_multiplier"),
     ),
     Line(
         _OPENAI,
         "try several base models",
-        "several bases are several runs of one file, compared on one test split",
+        "several bases are several runs of one file, compared on one test split; the report says on which base the controls are",
         "how-to/compare-methods.md",
         "homeroom tune compare --dataset my-tutor --recipe one.yaml --recipe two.yaml",
         ("OPENAI.base",),
@@ -135,7 +135,7 @@ LINES: tuple[Line, ...] = (
     Line(
         _LOCAL,
         "stop before it overfits",
-        "validation ends the run, and the best weights are kept",
+        "validation ends the run, and the best weights are kept; off in recipes/demo.yaml, which is short",
         "reference/recipe.md#early-stopping",
         keys=("HUGGINGFACE.validation.patience",),
     ),
@@ -149,9 +149,9 @@ LINES: tuple[Line, ...] = (
     Line(
         _MEANS,
         "plan the GPU",
-        "a forecast of time and memory with an interval, and what to change where it will not fit",
-        "how-to/tune-locally.md#plan",
-        _PLAN,
+        "memory of a GPU that is here or not, whether the run fits, and what to change where it does not; time where it is here",
+        "how-to/tune-locally.md#on-a-gpu",
+        f"{_PLAN} --gpu 24GB",
     ),
     Line(
         _MEANS,

@@ -11,12 +11,14 @@ from homeroom.app.compare_facts import label_of, text_goes
 from homeroom.app.comparing import Wanted, lineup, submit_comparison
 from homeroom.app.deleting import delete_model
 from homeroom.app.evaluation import held_out_items, left_out, opened, seen_elsewhere, submit_evaluation
+from homeroom.app.home import Homeroom
 from homeroom.app.probing import Question, submit_probe
 from homeroom.data.reading import load_examples
 from homeroom.errors import ConfigError, ConflictError, DataError, NotFoundError
 from homeroom.models import tiny
 from homeroom.schema.models import TunedModel
 from homeroom.settings import Endpoint
+from homeroom.tuning.openai.recipe import OpenAIRecipe
 from homeroom.tuning.recipe_file import METHODS
 from tests.app import material
 
@@ -88,6 +90,20 @@ def test_a_missing_model_is_tuned_before_the_comparison(home, dataset):
     ((label, tuning),) = submitted.tunings
     assert label.startswith("huggingface (") and tuning.kind == "tune"
     assert submitted.job.depends_on == (tuning.id,)
+
+
+def test_the_controls_are_on_the_base_of_the_recipes(home, dataset):
+    far = Endpoint("far", "https://far.example/v1", models=("one", "two"))
+    away = Homeroom.open(settings=replace(home.settings, endpoints=(far,)))
+    runs = {name: OpenAIRecipe(name=name, task="tutor", base=f"far/{name}") for name in ("one", "two")}
+    alone = lineup(away, Wanted("mine", recipes=(runs["one"],)))
+    assert alone.base == "far/one" and not [note for note in alone.notes if "controls" in note]
+    both = lineup(away, Wanted("mine", recipes=tuple(runs.values())))
+    assert both.base == tiny.NAME
+    (note,) = [note for note in both.notes if "controls" in note]
+    assert f"the controls are on {tiny.NAME!r}, and recipes on 'far/one', 'far/two'" in note
+    named = lineup(away, Wanted("mine", recipes=(runs["one"],), base="far/two"))
+    assert named.base == "far/two" and any("'far/two', and recipes on 'far/one'" in note for note in named.notes)
 
 
 def test_a_model_that_was_tuned_on_other_examples_is_named(home, dataset, made):

@@ -53,11 +53,12 @@ def test_json_says_where_each_value_is_from_and_every_command_exists(homeroom, c
     inputs = told.json["inputs"]
     assert list(inputs) == [e.name for e in INPUTS]
     with Homeroom.open() as opened:
-        train = len(opened.datasets.get("small").part("train", "tutor"))
-    assert 0 < train < 24, "not those of the learner, nor those that are held out"
-    assert inputs["examples"] == {"value": train, "from": "small: the training part, task tutor; 36 examples in all"}
+        small = opened.datasets.get("small")
+        parts = [len(small.part(split, "tutor")) for split in ("train", "validation", "test")]
+    assert sum(parts) == 24 and all(parts), "not those of the learner"
+    assert inputs["examples"] == {"value": 24, "from": f"small: task tutor, {parts[0]} of them to train on; 36 examples in all"}
     learner = homeroom("tune", "recommend", "small", "--task", "learner", "--json").json["inputs"]["examples"]
-    assert learner["value"] < 12 and "task learner" in learner["from"]
+    assert learner["value"] == 12 and "task learner" in learner["from"]
     assert inputs["private"] == {"value": True, "from": "given"}
     assert inputs["quality"]["from"].startswith("homeroom data check: ")
     assert inputs["standards"] == {"value": False, "from": "taken for granted"}
@@ -194,6 +195,19 @@ def test_many_examples_get_a_recipe_that_sees_them(homeroom, course):
         assert all(run.max_trained_tokens is None for run in load_recipes(named)), "nothing stops it after some minutes"
     few = homeroom("tune", "recommend", "--examples", "30", "--private", "yes", "--json").json
     assert not any("--recipe" in line for line in few["commands"]["huggingface"])
+
+
+def test_splitting_a_file_changes_no_answer(homeroom, tmp_path):
+    records = material.tutor_records()[:12]
+    path = material.write_jsonl(tmp_path / "twelve.jsonl", records)
+    of_file = homeroom("tune", "recommend", path, "--json").json
+    assert homeroom("data", "split", path, "--name", "twelve").code == 0
+    of_dataset = homeroom("tune", "recommend", "twelve", "--json").json
+    assert of_file["method"] == of_dataset["method"] == "dspy"
+    assert of_file["inputs"]["examples"]["value"] == of_dataset["inputs"]["examples"]["value"] == 12
+    assert f"homeroom data split {path}" in of_file["about"]["dspy"][0] and not of_dataset["about"]["dspy"]
+    assert "too few replies for a verdict" in homeroom("tune", "recommend", "twelve").out
+    assert "too few replies for a verdict" not in homeroom("tune", "recommend", "--examples", "300").out
 
 
 def test_few_examples_are_shown_word_for_word(homeroom, tmp_path):

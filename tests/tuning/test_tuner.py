@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -32,6 +33,15 @@ def test_the_plan_is_what_the_run_then_does(tuner: Make) -> None:
     assert plan.trained_tokens <= 1200
     assert (plan.method, plan.examples, plan.cost_usd) == ("huggingface", 6, 0.0)
     assert plan.details["tokens_per_s_measured"] is True
+
+
+def test_a_budget_that_ends_before_every_example_was_seen_is_told(tuner: Make) -> None:
+    short, whole = (
+        tuner(tokens_per_s=1000.0).plan(DATA, recipe_of(epochs=1, max_trained_tokens=budget)) for budget in (300, 100_000)
+    )
+    (told,) = [warning for warning in short.warnings if warning.startswith("Only ")]
+    assert re.match(r"Only [1-5] of 6 examples are trained on: max_trained_tokens = 300 ends the run", told)
+    assert not [warning for warning in whole.warnings if warning.startswith("Only ")]
 
 
 @pytest.mark.slow

@@ -125,7 +125,10 @@ def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
     task = _task(dataset, wanted.task, named)
     seen = seen_elsewhere(home, dataset, named)
     held_out_items(dataset, task, wanted.items, seen)
-    base = wanted.base or next((m.base for m in named), "") or home.settings.default_base
+    asked = [load_runs(recipe) if isinstance(recipe, Path) else [recipe] for recipe in wanted.recipes]
+    bases = sorted({run.base for runs in asked for run in runs if run.base and task in run.tasks})
+    alone = bases[0] if len(bases) == 1 and not wanted.methods else ""  # what its models must beat
+    base = wanted.base or next((m.base for m in named), "") or alone or home.settings.default_base
     base = base if endpoint_of(home.settings, base) is not None else home.base_files(base).name
     entries = [Entry(model) for model in named]
     notes = [
@@ -134,8 +137,12 @@ def lineup(home: Homeroom, wanted: Wanted) -> Lineup:
         if m.dataset != dataset.info.id
     ]
     notes += [missing] if (missing := left_out(dataset, task, seen)) else []
-    for recipe in wanted.recipes:
-        runs = load_runs(recipe) if isinstance(recipe, Path) else [recipe]
+    if others := [name for name in bases if name != base]:
+        notes.append(
+            f"the controls are on {base!r}, and recipes on {', '.join(map(repr, others))}: a gain over them is one of that "
+            "base as well. To have them on another: --base NAME"
+        )
+    for runs in asked:
         add_runs(home, [on_base(base, for_task(run, task)) for run in runs if task in run.tasks], entries, notes)
     methods = wanted.methods or (() if wanted.recipes or wanted.models else known_methods())
     for method in methods:

@@ -104,7 +104,7 @@ def look(home: Homeroom, data: str | None = None, task: str = "", *, today: Call
 
     Args:
         home: The open home.
-        data: A dataset, of which the training examples are counted, or a file, of which all are.
+        data: A dataset or a file: all examples of the task are counted, so that splitting a file changes no answer.
         task: The part whose examples are counted; the tutor's, where there are any, when empty.
         today: The clock.
 
@@ -176,6 +176,11 @@ def commands(method: Method, found: Found, situation: Situation) -> tuple[str, .
 
 def explained(method: Method, found: Found, situation: Situation) -> tuple[str, ...]:
     """What is to be known about the commands of ``method``; empty where nothing is."""
+    made = (f"DATASET is made of the file, which needs at least 3 topics: homeroom data split {shlex.quote(found.data)}",)
+    return (made if found.data and not found.dataset and method != "prompt" else ()) + _explained(method, found, situation)
+
+
+def _explained(method: Method, found: Found, situation: Situation) -> tuple[str, ...]:
     if method == "huggingface" and situation.examples >= SHORT_RUN:
         return (
             "the bundled recipes/course.yaml goes through all examples, at most 4 times; without it recipes/demo.yaml is taken, "
@@ -300,7 +305,7 @@ def _offered(home: Homeroom) -> Iterator[Offered]:
 
 
 def _checked(home: Homeroom, data: str, task: str) -> tuple[str, tuple[int, str], LintResult]:
-    """Name of the dataset (empty for a file), how many examples there are to train on and of what, and what every rule says."""
+    """Name of the dataset (empty for a file), how many examples there are and of what, and what every rule says."""
     path = Path(data)
     if path.exists() or path.suffix:
         if (found := data_bytes(path)) > MOST_BYTES:
@@ -326,8 +331,9 @@ def _checked(home: Homeroom, data: str, task: str) -> tuple[str, tuple[int, str]
             f"homeroom tune recommend {name} --task {dataset.tasks[0]}",
             code="recommend-input",
         )
-    examples = len(dataset.part("train", part))
-    told = f"{data}: the training part, task {part}; {len(dataset.examples)} examples in all"
+    train, *held_out = (len(dataset.part(split, part)) for split in ("train", "validation", "test"))
+    examples = train + sum(held_out)
+    told = f"{data}: task {part}, {train} of them to train on; {len(dataset.examples)} examples in all"
     return name, (examples, told), check_dataset(home, dataset)
 
 

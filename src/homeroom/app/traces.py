@@ -99,13 +99,13 @@ def good_traces(
         DataError: ``no-items``: the train part has no example of the task; ``program-fields``: nor one for one's own program.
         ConfigError: ``traces-fields``: the dataset has not the fields of its program;
             ``program-data``: the dataset has fields, and the model none; ``needs-yes``: it could cost more than ``spend``;
-            ``key-not-set``; ``attempts-invalid``, ``limit-invalid``: less than 1. Nothing was asked.
+            ``key-not-set``; ``count-invalid``: ``attempts`` or ``limit`` is less than 1. Nothing was asked.
         ProviderError: the model failed too often.
         PurseSpent: ``run-spent``: what was agreed to is used up, as replies were lost. What was answered is kept.
     """
     for argument, value in (("attempts", attempts), ("limit", limit)):
         if value is not None and (not isinstance(value, int) or value < 1):
-            raise ConfigError(f"{argument}={value!r} asks nothing. Write a number from 1 up", code=f"{argument}-invalid")
+            raise ConfigError(f"{argument}={value!r} asks nothing. Write a number from 1 up", code="count-invalid")
     found = home.datasets.get(dataset)
     purse = Purse(0.0, how=ASK_AGAIN)
     with talking(home, model, task or "tutor", Use("data"), purse) as (directory, card):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from homeroom.tuning.recommend.rules import Method
 
 TOLD_BYTES = 5_000_000  # from here on looking at data takes noticeably long
+TOO_FEW, ENOUGH = 5, 50
+"""Examples below which nothing is tuned; from which on a test split mostly holds the 16 replies of a verdict."""
 YES_NO = {"yes": True, "no": False}
 BEFORE_AND_AFTER = (
     "on examples that are set aside for it",
@@ -193,12 +195,19 @@ def show(answer: Recommendation, found: Found, *, whole: bool) -> None:
         click.echo()
         table(("method", "points", "", "because"), rows)
     probe, compare = measured_by(found)
-    soon = "" if answer.situation.examples >= 5 else ", once there are examples of several topics"
+    soon = _soon(answer.situation.examples)
     before, after = ("on the test split", "the same of what was tuned") if found.program else BEFORE_AND_AFTER
     click.echo(f"The points are a rule of thumb. What counts is measured{soon}. Before tuning, {before}:")
     click.echo(f"    {probe}")
     click.echo(f"Afterwards, {after}:")
     click.echo(f"    {compare}")
+
+
+def _soon(examples: int) -> str:
+    """What to say where few examples hold out too few replies to measure by."""
+    if examples < TOO_FEW:
+        return ", once there are examples of several topics"
+    return ", though so few examples hold out too few replies for a verdict" if examples < ENOUGH else ""
 
 
 def _show_commands(method: Method, found: Found, situation: Situation) -> None:

@@ -37,7 +37,7 @@ FIELDS: Mapping[str, Field] = {
     field.name: field
     for field in (
         Field("task", "choice", "Who the model plays.", ("tutor", "learner")),
-        Field("subject", "open", "The school subject; splits and routes keep to it.", (
+        Field("subject", "open", "The school subject; splits keep to it.", (
             "mathematics", "reading", "writing", "science", "history", "geography", "languages", "computing", "arts", "health",
         )),
         Field("grade", "grade", "0 (kindergarten, also `K`) to 12."),

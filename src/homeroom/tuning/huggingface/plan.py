@@ -110,7 +110,11 @@ def make_plan(
         memory_high_bytes=round(host * MEMORY_HIGH),
         gpu_memory_bytes=gpu,
         disk_bytes=disk,
-        warnings=(*_warnings(recipe, data), *(lacks or _lacks_room_to_keep(machine, disk, kept))),
+        warnings=(
+            *_warnings(recipe, data),
+            *_unseen(recipe, len(set(used)), len(lengths)),
+            *(lacks or _lacks_room_to_keep(machine, disk, kept)),
+        ),
         fits=not lacks,
         advice=tuple(advice(shape, recipe, compute, machine)) if lacks else (),
         details=details,
@@ -238,6 +242,16 @@ def frozen_cache_bytes(
     met = {i for batch in batches for i in batch} if recur(batches) else set()
     tokens = sum(training.sequences[i].input_length for i in met) + sum(s.input_length for s in validation.sequences)
     return frozen_bytes(tokens, shape.hidden, compute.dtype)
+
+
+def _unseen(recipe: Recipe, seen: int, there: int) -> list[str]:
+    """A budget of tokens that ends the run before it has seen every example."""
+    if recipe.max_trained_tokens is None or seen >= there:
+        return []
+    return [
+        f"Only {seen} of {there} examples are trained on: max_trained_tokens = {recipe.max_trained_tokens:,} ends the run. "
+        "Raise it, or take a recipe without: --recipe recipes/course.yaml"
+    ]
 
 
 def _warnings(recipe: Recipe, data: tuple[Encoded, Encoded]) -> list[str]:
