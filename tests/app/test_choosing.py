@@ -68,6 +68,8 @@ def test_mistakes_are_told_before_anything_starts(home: Homeroom, dataset: str) 
         (lambda: homeroom.batch(home, dataset, [RECIPE, RECIPE]), "batch-labels"),
         (lambda: homeroom.batch(home, dataset, [RECIPE], minutes=-1), "minutes-invalid"),
         (lambda: homeroom.batch(home, dataset, [RECIPE], minutes=math.nan), "minutes-invalid"),
+        (lambda: homeroom.batch(home, dataset, [RECIPE], budget_usd=-1), "usd-invalid"),
+        (lambda: homeroom.recommend(home, dataset, private="yes"), "recommend-input"),
     ):
         with pytest.raises(ConfigError) as caught:
             call()

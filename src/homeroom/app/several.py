@@ -12,7 +12,7 @@ from homeroom.app.agreements import lift_limit
 from homeroom.app.batch import is_local, submit_batch
 from homeroom.app.batch_job import made_before_end
 from homeroom.app.resuming import go_on_and_wait, job_to_resume, quotes_of_job
-from homeroom.app.spending import Quote, Spend, agreed, quotes_of
+from homeroom.app.spending import Quote, Spend, agreed, quotes_of, require_amount
 from homeroom.app.tuning import submit_tuning
 from homeroom.app.work import NOW, When, wait_for
 from homeroom.errors import ConfigError, JobFailed
@@ -224,11 +224,13 @@ def batch(
 
     Raises:
         ConfigError: ``needs-yes``: it could cost more than ``spend``; ``key-not-set``, ``price-unknown``; ``minutes-invalid``:
-            less than 0. Nothing was begun.
+            less than 0; ``usd-invalid``. Nothing was begun.
         HomeroomError: no such dataset or base, nothing to train on, a mistake in a recipe, or two of the same name.
     """
     if minutes is not None and not minutes >= 0:
         raise ConfigError(f"minutes={minutes!r} is no time. Write a number from 0 up", code="minutes-invalid")
+    if budget_usd is not None:
+        require_amount(budget_usd)
     runs = [run_of(recipe) for recipe in recipes]
     twice = [name for name, count in Counter(run.name for run in runs).items() if count > 1]
     if twice:

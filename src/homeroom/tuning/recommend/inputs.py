@@ -85,6 +85,8 @@ class Situation:
             value = getattr(self, entry.name)
             if entry.choices and value not in entry.choices:
                 raise _unusable(entry.name, value, f"one of {', '.join(map(str, entry.choices))}")
+            if entry.kind == "yes-no" and not isinstance(value, bool):  # "yes" taken for no would send private examples away
+                raise _unusable(entry.name, value, "True or False")
             if entry.kind == "number" and value is not None and not 0 <= value < float("inf"):
                 raise _unusable(entry.name, value, "a number, 0 or more")
 
